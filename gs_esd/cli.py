@@ -1,0 +1,149 @@
+"""Between the user's shell and Hydra: what goes in, and how errors come out. Knows no torch."""
+
+import difflib
+import errno
+import logging
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf.errors import OmegaConfBaseException
+
+from gs_esd.config import Config
+from gs_esd.console import logging_to
+from gs_esd.errors import UserError
+from gs_esd.hardware import detect
+from gs_esd.schema import GROUPS
+from gs_esd.validate import check_folder
+
+FREE_TEXT = ("prompt", "negative_prompt", "prior.path", "init.path")
+"""Keys whose values may hold anything that can be typed."""
+
+_QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
+# A quoted value, several of them, or choice(...): the user writes Hydra's grammar on purpose.
+_HYDRA_VALUE = re.compile(rf"\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*|choice\(.*\))\s*", re.DOTALL)
+_CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+_NO_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
+
+log = logging.getLogger(__name__)
+
+
+def prepare(arguments: Sequence[str]) -> list[str]:
+    """The command line as Hydra is to see it: free text protected, hardware chosen."""
+    # Options first: Hydra reads `-m prompt=x seed=0,1`, but not `prompt=x -m seed=0,1`.
+    values = [a for a in arguments if "=" in a and not a.startswith("-")]
+    options = [a for a in arguments if a not in values]
+    return [*options, *choose_hardware(protect_free_text(values))]
+
+
+def protect_free_text(arguments: Iterable[str]) -> list[str]:
+    """Quote free text so that Hydra passes it on unchanged, in a single run and with -m.
+
+    Unquoted text would break at commas, apostrophes, accents and much else. Text that is wholly
+    quoted already stays as it is, so that `prompt="'a red cat, asleep','a dog'"` is a sweep.
+    """
+    return [_protect(argument) for argument in arguments]
+
+
+def _protect(argument: str) -> str:
+    key, equals, value = argument.partition("=")
+    if not equals or key.lstrip("+") not in FREE_TEXT or _HYDRA_VALUE.fullmatch(value):
+        return argument
+    return f"{key}={quote(value)}"
+
+
+def quote(text: str) -> str:
+    """Any text as a quoted string of Hydra's grammar."""
+    # In both grammars backslashes count only before what they can escape (for Hydra a quote or the
+    # end, for OmegaConf an interpolation), and there two stand for one.
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    quoted = re.sub(r"(\\*)('|\Z)", lambda m: m[1] * 2 + m[2].replace("'", r"\'"), literal)
+    return f"'{quoted}'"
+
+
+def choose_hardware(arguments: Sequence[str]) -> list[str]:
+    """Add hardware=cpu or hardware=cuda, as the machine has it, unless the user gave one."""
+    if any(argument.partition("=")[0].lstrip("+") == "hardware" for argument in arguments):
+        return list(arguments)
+    return [*arguments, f"hardware={detect().device.value}"]
+
+
+@contextmanager
+def reporting(folder: Path) -> Iterator[None]:
+    """Show and log what goes wrong in a run; then end the program, or only this job of a sweep.
+
+    Raises:
+        SystemExit: the run failed.
+        UserError: the same in a sweep; Hydra keeps it until the other jobs have run.
+    """
+    with logging_to(folder / "train.log"):
+        try:
+            check_folder(folder)
+            yield
+            return
+        except UserError as error:
+            log.error(error)
+        except Exception:
+            log.exception("this is a bug; please report it with the lines below")
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        raise UserError(f"not every job succeeded; the first that failed is in {folder}")
+    sys.exit(1)
+
+
+def explain(error: Exception) -> str | None:
+    """What to tell the user of an error; None where only a traceback helps."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OverrideParseException):
+        return _explain_syntax(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explain_settings(error)
+    if isinstance(error, OSError) and error.errno in (*_CANNOT_WRITE, *_NO_FOLDER):
+        return (
+            f"cannot make the run folder: {error.strerror}: {error.filename}\n"
+            "Run from a folder that you can write to, or name one: hydra.sweep.dir=FOLDER"
+        )
+    return None
+
+
+def _explain_syntax(error: OverrideParseException) -> str:
+    given = error.override
+    if "=" not in given:
+        return f'cannot read {given!r}; values are given as key=value: prompt="a corgi"'
+    return (
+        f"cannot read {given!r}\n"
+        f"Special characters need quotes inside quotes: {given.partition('=')[0]}=\"'...'\""
+    )
+
+
+def _explain_settings(error: Exception) -> str:
+    text = "\n".join(str(part) for part in (error, error.__cause__) if part is not None)
+    unknown = re.search(r"Could not override '([^']*)'", text)
+    if unknown and re.search(r"Key '.*' not in|is not in struct|No match in", text):
+        return _explain_key(unknown[1])
+    # What follows these words is about Hydra's insides.
+    text = re.split(r"\n *(?:full_key|reference_type|object_type|Config search path)[:=]", text)[0]
+    text = re.sub(r"^Error merging override (.*)\n", r"\1 is not allowed: ", text)
+    return re.sub(r"^In '[^']*': ", "", text).strip()
+
+
+def _explain_key(key: str) -> str:
+    near = difflib.get_close_matches(key, known_keys(), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"there is no key {key!r}{hint}\nAll keys: python train.py --cfg job"
+
+
+def known_keys() -> list[str]:
+    """Every key of every kind, dotted."""
+    keys: list[str] = ["experiment"]
+    for entry in fields(Config):
+        kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
+        nested = [f.name for kind in kinds if is_dataclass(kind) for f in fields(kind)]
+        keys += [entry.name, *(f"{entry.name}.{name}" for name in nested)]
+    return list(dict.fromkeys(keys))

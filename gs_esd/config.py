@@ -1,0 +1,269 @@
+"""The only list of options: a dataclass each, with every default and what it means.
+
+`conf/` selects and overrides; it defines nothing of its own. The program itself gets these
+dataclasses and never sees Hydra. Angles are degrees here (`_deg`), radians everywhere else.
+Fractions are of the whole run, so that changing `steps` rescales every schedule.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+MISSING = "???"
+"""What OmegaConf takes as 'the user must give this'."""
+
+
+class Device(Enum):
+    """Where tensors live."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+@dataclass
+class HardwareConfig:
+    """What the run may use of the machine."""
+
+    device: Device = Device.cpu
+    threads: int = 0
+    """CPU threads; 0 takes one a core this process may use."""
+
+
+@dataclass
+class CamerasConfig:
+    """The orbit that renderings and, for prior=toyzoo, pictures are taken from."""
+
+    distance: float = 3.0
+    """From the origin; objects fill the unit ball."""
+    fov_deg: float = 40.0
+    elevation_min_deg: float = 0.0
+    elevation_max_deg: float = 30.0
+
+
+@dataclass
+class PriorConfig:
+    """p, the image prior. One subclass a kind."""
+
+
+@dataclass
+class ToyZooPriorConfig(PriorConfig):
+    """Procedural animals, drawn from a front-biased camera distribution, as an exact denoiser."""
+
+    pictures: int = 1024
+    front_bias: float = 0.5
+    """Concentration of the azimuths about the front; 0 is uniform."""
+    individuals: int = 1
+    """How many animals of the kind, differing in proportions, colours and light, are pictured."""
+    view_prompts: bool = False
+    """Ask for the front, a side or the back, as the camera has it; see gs_esd/view_names.py."""
+
+
+class Normalize(Enum):
+    """How user pictures are framed."""
+
+    height = "height"
+    common = "common"
+    none = "none"
+
+
+@dataclass
+class ImagesPriorConfig(PriorConfig):
+    """A folder of the user's own pictures of one object, as an exact denoiser."""
+
+    path: str = MISSING
+    normalize: Normalize = Normalize.height
+    """How pictures are scaled; see gs_esd/priors/folder.py."""
+    view_prompts: bool = False
+    """Pictures lie in subfolders front, side and back, and are asked for as the camera has it."""
+
+
+@dataclass
+class RenderedConfig:
+    """q, the distribution of renderings. One subclass a kind."""
+
+
+@dataclass
+class ClosedFormRenderedConfig(RenderedConfig):
+    """Exact mixture over the current batch and recent renderings."""
+
+    memory: int = 64
+    """Renderings remembered besides the current batch."""
+
+
+@dataclass
+class GuidanceConfig:
+    """What gradient the renderings get. One subclass an objective."""
+
+
+@dataclass
+class SdsConfig(GuidanceConfig):
+    """Score distillation: the source is the drawn noise."""
+
+
+@dataclass
+class VsdConfig(GuidanceConfig):
+    """Variational score distillation: the source is the score of the camera's renderings (λ = 0)."""
+
+
+class LambdaSchedule(Enum):
+    """How λ changes; see gs_esd/guidance/lambda_schedules.py."""
+
+    constant = "constant"
+    linear = "linear"
+    noise_consistent = "noise_consistent"
+
+
+@dataclass
+class EsdConfig(GuidanceConfig):
+    """Entropic score distillation: λ of the marginal score, 1 − λ of the camera's."""
+
+    schedule: LambdaSchedule = LambdaSchedule.constant
+
+
+@dataclass
+class StageConfig:
+    """A part of the run: how renderings are taken, and how noisy they are looked at.
+
+    A noise level is named by its certainty, see gs_esd/guidance/noise_levels.py: 0 where a noisy
+    picture tells nothing of which picture of the prior it is, 1 where it tells all.
+    """
+
+    until: float
+    """The fraction of the run at which the stage ends."""
+    resolution: int
+    """Pixels a side, of renderings and of the prior's pictures."""
+    views: int
+    """Renderings a step."""
+    certainty_min: float
+    certainty_max: float
+
+
+@dataclass
+class StagesConfig:
+    """From noisy and small to clear and large."""
+
+    coarse: StageConfig = field(default_factory=lambda: StageConfig(0.4, 32, 16, 0.015, 0.43))
+    middle: StageConfig = field(default_factory=lambda: StageConfig(0.6, 64, 8, 0.4, 0.9))
+    fine: StageConfig = field(default_factory=lambda: StageConfig(1.0, 128, 8, 0.6, 0.94))
+
+
+@dataclass
+class InitConfig:
+    """Where the cloud comes from. One subclass a kind."""
+
+
+@dataclass
+class BallInitConfig(InitConfig):
+    """Grey round Gaussians in a ball."""
+
+    gaussians: int = 600
+    radius: float = 0.8
+    opacity: float = 0.1
+    sh_degree: int = 0
+
+
+@dataclass
+class PlyInitConfig(InitConfig):
+    """An existing splat in the standard 3DGS format."""
+
+    path: str = MISSING
+
+
+@dataclass
+class DensifyConfig:
+    """How the number of Gaussians changes. One subclass a kind."""
+
+
+@dataclass
+class NoDensifyConfig(DensifyConfig):
+    """The number stays as it began."""
+
+
+@dataclass
+class DefaultDensifyConfig(DensifyConfig):
+    """gsplat's DefaultStrategy with thresholds from quantiles, and a cap."""
+
+    cap: int = 10_000
+    every: int = 50
+    start_fraction: float = 0.2
+    stop_fraction: float = 0.8
+    grow_quantile: float = 0.9
+    """Gaussians whose positional gradient is above this quantile are split or duplicated."""
+    split_scale: float = 0.03
+    """The standard deviation in world units above which Gaussians are split, not duplicated."""
+    prune_opacity: float = 0.01
+    prune_scale: float = 0.3
+    """The standard deviation in world units above which Gaussians are removed."""
+
+
+@dataclass
+class McmcDensifyConfig(DensifyConfig):
+    """gsplat's MCMCStrategy with a cap."""
+
+    cap: int = 10_000
+    every: int = 50
+    start_fraction: float = 0.2
+    stop_fraction: float = 0.8
+    prune_opacity: float = 0.01
+    noise: float = 1.6e4
+    """Scale of the random walk, times the learning rate of the means. gsplat has 5e5 for a rate of
+    1.6e-4; with ours of 5e-3 that would throw faint Gaussians across the scene."""
+
+
+@dataclass
+class BackgroundConfig:
+    """What renderings and pictures stand on. One subclass a kind."""
+
+
+@dataclass
+class RandomBackgroundConfig(BackgroundConfig):
+    """A solid colour drawn anew at every step: shape, not background, pays for the entropy."""
+
+
+@dataclass
+class SolidBackgroundConfig(BackgroundConfig):
+    """One colour, RGB in [0, 1]."""
+
+    red: float = 1.0
+    green: float = 1.0
+    blue: float = 1.0
+
+
+@dataclass
+class LearningRatesConfig:
+    """Adam's rates at the start; they decay exponentially to `final_fraction`."""
+
+    means: float = 1e-2
+    quats: float = 2e-2
+    scales: float = 2e-2
+    opacities: float = 6e-2
+    sh0: float = 4e-2
+    shN: float = 2e-3
+    final_fraction: float = 0.05
+
+
+@dataclass
+class Config:
+    """A whole run."""
+
+    prompt: str = ""
+    negative_prompt: str = ""
+    seed: int = 0
+    steps: int = 1_000
+    lambda_esd: float = 1.0
+    """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
+    view: bool = False
+    """Open the pictures in a browser when the run has ended."""
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    prior: PriorConfig = field(default_factory=ToyZooPriorConfig)
+    rendered: RenderedConfig = field(default_factory=ClosedFormRenderedConfig)
+    guidance: GuidanceConfig = field(default_factory=EsdConfig)
+    stages: StagesConfig = field(default_factory=StagesConfig)
+    init: InitConfig = field(default_factory=BallInitConfig)
+    densify: DensifyConfig = field(default_factory=NoDensifyConfig)
+    background: BackgroundConfig = field(default_factory=RandomBackgroundConfig)
+    learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
+    preview_every_s: float = 20.0
+    """Seconds between preview pictures while the run goes on."""
+    checkpoint_every_s: float = 30.0
+    """Seconds between checkpoints."""

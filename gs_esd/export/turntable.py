@@ -1,0 +1,70 @@
+"""A video of the camera going once around the object."""
+
+import os
+from collections.abc import Generator
+from contextlib import closing
+from pathlib import Path
+
+import imageio_ffmpeg
+from torch.nn import ParameterDict
+
+from gs_esd.atomic import atomic_write
+from gs_esd.cameras import Orbit
+from gs_esd.errors import UserError
+from gs_esd.export.pictures import orbit_pictures, to_bytes
+
+MACROBLOCK = 16
+"""H.264 codes blocks of this many pixels; other sizes are rescaled by ffmpeg, and blurred."""
+REMEDY = "Is the disk full? Does `pip install --force-reinstall imageio-ffmpeg` help?"
+
+
+def save_turntable(
+    cloud: ParameterDict,
+    path: str | os.PathLike[str],
+    orbit: Orbit,
+    resolution: int,
+    frames: int = 96,
+    fps: int = 24,
+) -> None:
+    """Write an H.264 video (yuv420p, plays everywhere) of one turn; a loop has no repeated frame.
+
+    resolution: pixels a side, rounded up to a multiple of 16.
+    Raises UserError where ffmpeg is missing or fails, or the folder cannot be written.
+    """
+    size = -(-resolution // MACROBLOCK) * MACROBLOCK
+    with atomic_write(path) as partial:
+        with closing(_h264_writer(partial, size, fps)) as writer:
+            for rgb in orbit_pictures(cloud, orbit, size, frames):
+                for picture in to_bytes(rgb):
+                    writer.send(picture.tobytes())
+        if _frames_in(partial) != frames:
+            raise UserError(f"ffmpeg did not finish {path}. {REMEDY}")
+
+
+def _h264_writer(path: Path, size: int, fps: int) -> Generator[None, bytes, None]:
+    """A started encoder that takes the RGB bytes of one picture after another."""
+    writer = imageio_ffmpeg.write_frames(
+        path,
+        (size, size),
+        fps=fps,
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=MACROBLOCK,
+        quality=7,
+        ffmpeg_log_level="error",
+        output_params=["-movflags", "+faststart"],
+    )
+    try:
+        next(writer)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"ffmpeg does not start: {error}. {REMEDY}") from error
+    return writer
+
+
+def _frames_in(path: Path) -> int:
+    """Frames in a finished video, 0 where it is damaged; ffmpeg's exit status does not reach us."""
+    try:
+        frames, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
+    except RuntimeError:
+        return 0
+    return frames

@@ -1,0 +1,48 @@
+"""How λ, the entropy weight, changes over a run and with the noise.
+
+Notation
+    lam         λ of each picture of a batch
+    r           sigma² / (alpha² main_variance), the noise relative to the views' main direction
+    s           the fraction of the prior's spread of views that is to be kept
+
+For a Gaussian prior of covariance Σ, the renderings that ESD rests at have covariance
+λΣ + (λ-1) sigma²/alpha² I (clipped at 0): a constant λ < 1 keeps less of the spread the higher the noise, and
+nothing once r > λ/(1-λ). λ = (s + r)/(1 + r) keeps sΣ along the main direction at every noise level.
+It goes beyond the paper.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.guidance.score_difference import NoisyViews
+from gs_esd.views import Views
+
+LambdaAt = Callable[[NoisyViews], Float[Tensor, " B"]]
+"""λ of each picture of a noisy batch."""
+
+
+def constant(lam: float) -> LambdaAt:
+    """The same λ always, as in the paper."""
+    return lambda noisy: torch.full_like(noisy.log_snr, lam)
+
+
+def linear(lam: float) -> LambdaAt:
+    """λ at the start, falling to 0, which is VSD, at the end of the run."""
+    return lambda noisy: torch.full_like(noisy.log_snr, lam * (1 - noisy.progress))
+
+
+def noise_consistent(s: float, main_variance: Callable[[Views, int], float]) -> LambdaAt:
+    """The λ that keeps the fraction `s` of the prior's spread at every noise level.
+
+    main_variance: the prior's variance along the views' main direction, for the background of a
+    batch and pictures of a number of pixels a side.
+    """
+
+    def lam(noisy: NoisyViews) -> Float[Tensor, " B"]:
+        r = (-noisy.log_snr).exp() / main_variance(noisy.views, noisy.x_t.shape[-1])
+        return (s + r) / (1 + r)
+
+    return lam

@@ -1,0 +1,66 @@
+"""The one line that every objective here is a case of.
+
+Notation (see also gs_esd/noise.py)
+    ε_φ         noise that the prior p sees in the noisy rendering x_t, given the prompt y
+    ε_ψ(c)      noise that the model of renderings q sees in it, given the camera c
+    ε_ψ(∅)      the same, marginal over cameras; the prompt stays
+    λ           entropy weight `lam`; ω(t) weight of the noise level
+
+    gradient on x_0  =  ω(t) (ε_φ(x_t; y) - source)
+
+    SDS   source = ε, the noise that was drawn                     (DreamFusion, arXiv 2209.14988)
+    VSD   source = ε_ψ(c)                                          (ProlificDreamer, arXiv 2305.16213)
+    ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                       (arXiv 2401.00909, Eq. 6)
+
+The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints a plus,
+which is wrong for ε as the predicted noise (a score is -ε/σ).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.noise import add_noise
+from gs_esd.priors.base import DiffusionPrior
+from gs_esd.rendered.base import RenderedScore
+from gs_esd.views import Views
+
+
+@dataclass(frozen=True)
+class NoisyViews:
+    """A batch of noisy renderings: x_t of x_0, the noise eps in it, its level, and how it was taken.
+
+    progress: the fraction of the run that is done, for what changes over a run.
+    """
+
+    x_t: Float[Tensor, "B C h w"]
+    eps: Float[Tensor, "B C h w"]
+    log_snr: Float[Tensor, " B"]
+    views: Views
+    progress: float
+
+
+Source = Callable[[RenderedScore, NoisyViews], Float[Tensor, "B C h w"]]
+"""What is subtracted from the prior's ε_φ; this alone tells the objectives apart."""
+
+
+@torch.no_grad()
+def score_difference(
+    source: Source,
+    prior: DiffusionPrior,
+    rendered: RenderedScore,
+    x_0: Float[Tensor, "B C h w"],
+    views: Views,
+    log_snr: Float[Tensor, " B"],
+    eps: Float[Tensor, "B C h w"],
+    progress: float,
+) -> Float[Tensor, "B C h w"]:
+    """The gradient on x_0, ω(t) (ε_φ - source), a picture at its own noise level each."""
+    x_t = add_noise(x_0, eps, log_snr)
+    eps_phi = prior.predict_noise(x_t, log_snr, views)
+    eps_source = source(rendered, NoisyViews(x_t, eps, log_snr, views, progress))
+    omega = prior.omega(log_snr)[:, None, None, None]
+    return omega * (eps_phi - eps_source)

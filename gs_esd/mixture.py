@@ -1,0 +1,155 @@
+"""The exact denoiser of a finite set of pictures: no network, no weights, two matrix products.
+
+Notation
+    M           pictures in the set; B noisy pictures to denoise; h, w pixels
+    rgba        premultiplied colours and alpha of each picture, in [0, 1]
+    b           background colour, RGB in [0, 1]
+    x_i         picture i over b in the denoiser's range: x_i = 2 (rgb_i + (1 - a_i) b) - 1
+    x_t         alpha x_0 + sigma eps, see gs_esd/noise.py
+    weights     p(i | x_t) = softmax_i(-‖x_t - alpha x_i‖² / 2 sigma²), rows sum to one
+
+The noised set is a mixture of M Gaussians, so E[x_0 | x_t] = Σ_i weights_i x_i exactly. Both ⟨x_t, x_i⟩ and
+‖x_i‖² are polynomials in b, so a new background costs nothing: pictures are never composited.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.noise import alpha_sigma
+
+NEGLIGIBLE_WEIGHT = 1e-8
+"""Pictures below this weight for every x_t change no digit of a float32 mean and are left out."""
+
+
+class PictureMixture:
+    """M equally likely pictures with alpha, noised: a Gaussian mixture that can be denoised exactly."""
+
+    def __init__(self, rgba: Float[Tensor, "M 4 h w"]) -> None:
+        """rgba: premultiplied, in [0, 1]. Kept as given (float32), never copied or composited."""
+        self.rgba = rgba
+        self._flat = rgba.flatten(1)  # [M, 4 h w]
+        self._moments = _moments(rgba)  # [M, 9]
+        self._mean = rgba.mean(0, keepdim=True)
+
+    def __len__(self) -> int:
+        """Number of pictures M."""
+        return len(self.rgba)
+
+    def renewed(self, rgba: Float[Tensor, "B 4 h w"], keep: int) -> "PictureMixture":
+        """The mixture of new pictures and the first `keep` of this one's, without measuring those again."""
+        renewed = object.__new__(PictureMixture)
+        renewed.rgba = torch.cat([rgba, self.rgba[:keep]])
+        renewed._flat = renewed.rgba.flatten(1)
+        renewed._moments = torch.cat([_moments(rgba), self._moments[:keep]])
+        return renewed
+
+    def squared_norms(self, background: Float[Tensor, "3"]) -> Float[Tensor, " M"]:
+        """‖x_i‖² of every picture over a background."""
+        b = background.to(self._moments)
+        color_sq, color_clear, clear_sq, color_sum, clear_sum = self._moments.split(
+            [1, 3, 1, 3, 1], dim=1
+        )
+        over_sq = color_sq[:, 0] + 2 * color_clear @ b + clear_sq[:, 0] * (b @ b)
+        over_sum = color_sum.sum(1) + clear_sum[:, 0] * b.sum()
+        values = 3 * self.rgba.shape[2] * self.rgba.shape[3]
+        return 4 * over_sq - 4 * over_sum + values
+
+    def spread(self, background: Float[Tensor, "3"]) -> float:
+        """D², the mean of ‖x_i - x_j‖² over all ordered pairs, on a background."""
+        mean_sq = self.mean(background).double().square().sum()
+        return float(2 * (self.squared_norms(background).mean() - mean_sq))
+
+    def mean(self, background: Float[Tensor, "3"]) -> Float[Tensor, "3 h w"]:
+        """The mean picture over a background."""
+        return _over(self._mean, background)[0]
+
+    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "M 3 h w"]:
+        """Every x_i; for a whole bank, mind the memory."""
+        return _over(self.rgba, background)
+
+    def log_weights(
+        self,
+        x_t: Float[Tensor, "B 3 h w"],
+        log_snr: Float[Tensor, " B"],
+        background: Float[Tensor, "3"],
+    ) -> Float[Tensor, "B M"]:
+        """log p(i | x_t), normalised."""
+        alpha, sigma = alpha_sigma(log_snr.double()[:, None])
+        on_background = -torch.einsum("bchw,c->bhw", x_t, background.to(x_t))
+        features = torch.cat([x_t, on_background[:, None]], dim=1).flatten(1)  # [B, 4 h w]
+        products = 2 * (features @ self._flat.T).double()  # ⟨x_t, x_i⟩ up to a constant in i
+        logits = (alpha * products - 0.5 * alpha**2 * self.squared_norms(background)) / sigma**2
+        return logits.log_softmax(dim=1).to(x_t.dtype)
+
+    def posterior_mean(
+        self,
+        log_weights: Float[Tensor, "B M"],
+        background: Float[Tensor, "3"],
+    ) -> Float[Tensor, "B 3 h w"]:
+        """E[x_0 | x_t] = Σ_i weights_i x_i for given log weights."""
+        weights = log_weights.exp()
+        kept = (weights > NEGLIGIBLE_WEIGHT).any(dim=0).nonzero()[:, 0]
+        if len(kept) < 0.5 * len(self):
+            mean = weights[:, kept] @ self._flat[kept]
+        else:
+            mean = weights @ self._flat
+        return _over(mean.unflatten(1, self.rgba.shape[1:]), background)
+
+    def denoise(
+        self,
+        x_t: Float[Tensor, "B 3 h w"],
+        log_snr: Float[Tensor, " B"],
+        background: Float[Tensor, "3"],
+    ) -> Float[Tensor, "B 3 h w"]:
+        """E[x_0 | x_t], in the denoiser's range [-1, 1]."""
+        return self.posterior_mean(self.log_weights(x_t, log_snr, background), background)
+
+
+def _over(
+    rgba: Float[Tensor, "B 4 h w"], background: Float[Tensor, "3"]
+) -> Float[Tensor, "B 3 h w"]:
+    clear = 1 - rgba[:, 3:]
+    return 2 * (rgba[:, :3] + clear * background.to(rgba)[:, None, None]) - 1
+
+
+def _moments(rgba: Float[Tensor, "M 4 h w"], chunk: int = 64) -> Float[Tensor, "M 9"]:
+    """Per picture, with colour c and clear = 1 - a: ‖c‖², ⟨c, clear⟩ (3), ‖clear‖², Σc (3), Σclear."""
+    return torch.cat([_chunk_moments(part.double()) for part in rgba.split(chunk)])
+
+
+def _chunk_moments(rgba: Float[Tensor, "M 4 h w"]) -> Float[Tensor, "M 9"]:
+    color, clear = rgba[:, :3].flatten(2), 1 - rgba[:, 3:].flatten(2)  # [M, 3, hw], [M, 1, hw]
+    return torch.cat(
+        [
+            color.square().sum((1, 2))[:, None],
+            (color * clear).sum(2),
+            clear.square().sum(2),
+            color.sum(2),
+            clear.sum(2),
+        ],
+        dim=1,
+    )
+
+
+def information(
+    mixture: PictureMixture,
+    log_snr: float,
+    background: Float[Tensor, "3"],
+    samples: int,
+    generator: torch.Generator,
+) -> float:
+    """I(x_t; i) in nats: how much a noisy picture tells of which picture it is, in [0, log M].
+
+    Estimated as log M less the posterior's mean entropy over `samples` noised pictures of the set.
+    """
+    picked = torch.randperm(len(mixture), generator=generator)[:samples]
+    x_0 = _over(mixture.rgba[picked], background)
+    eps = torch.randn(x_0.shape, generator=generator)
+    level = torch.full((len(x_0),), log_snr)
+    alpha, sigma = alpha_sigma(level[:, None, None, None])
+    log_weights = mixture.log_weights(alpha * x_0 + sigma * eps, level, background)
+    entropy = -(log_weights.exp() * log_weights).sum(1).mean()
+    return math.log(len(mixture)) - float(entropy)

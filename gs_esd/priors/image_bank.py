@@ -1,0 +1,73 @@
+"""p in closed form: the exact denoiser of a bank of pictures."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from gs_esd.mixture import PictureMixture
+from gs_esd.noise import noise_from_denoised
+from gs_esd.view_names import view_index
+from gs_esd.views import Views
+
+
+class ImageBankPrior:
+    """A finite set of equally likely pictures with alpha, in pixel space.
+
+    The pictures are put on the background of the batch that is asked about, so that only the
+    object counts. They are kept at several resolutions; the size of x_t picks one.
+    """
+
+    def __init__(
+        self,
+        rgba: Float[Tensor, "M 4 H W"],
+        resolutions: list[int],
+        labels: Int[Tensor, " M"] | None = None,
+    ) -> None:
+        """Take the pictures.
+
+        rgba: premultiplied, in [0, 1], square; each of `resolutions` divides its size.
+        labels: which of VIEW_NAMES each picture is of; a rendering is then compared with those of
+            its own view only, as a view-dependent prompt would have it.
+        """
+        size = rgba.shape[-1]
+        self.mixtures = {
+            resolution: PictureMixture(avg_pool2d(rgba, size // resolution))
+            for resolution in resolutions
+        }
+        self.labels = labels
+        self._main_share: float | None = None
+
+    def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
+        """Pictures with RGB in [0, 1] as x_0 in [-1, 1]."""
+        return 2 * images.permute(0, 3, 1, 2) - 1
+
+    def predict_noise(
+        self, x_t: Float[Tensor, "B 3 h w"], log_snr: Float[Tensor, " B"], views: Views
+    ) -> Float[Tensor, "B 3 h w"]:
+        """ε_φ of the noised bank, exactly."""
+        mixture = self.mixtures[x_t.shape[-1]]
+        log_weights = mixture.log_weights(x_t, log_snr, views.background)
+        if self.labels is not None:
+            other = view_index(views.cameras.azimuth)[:, None] != self.labels  # [B, M]
+            log_weights = log_weights.masked_fill(other, -torch.inf).log_softmax(dim=1)
+        x_0 = mixture.posterior_mean(log_weights, views.background)
+        return noise_from_denoised(x_t, x_0, log_snr)
+
+    def omega(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+        """σ/α, which makes the gradient a plain difference of denoised pictures."""
+        return (-0.5 * log_snr).exp()
+
+    def main_variance(self, views: Views, resolution: int) -> float:
+        """The largest eigenvalue of the bank's covariance over the background of `views`."""
+        if self._main_share is None:
+            self._main_share = main_share(self.mixtures[min(self.mixtures)])
+        return self._main_share * 0.5 * self.mixtures[resolution].spread(views.background)
+
+
+def main_share(mixture: PictureMixture) -> float:
+    """The share of the bank's total variance that lies along its main direction, over grey."""
+    pictures = mixture.over(torch.full((3,), 0.5)).flatten(1)
+    centred = pictures - pictures.mean(0)
+    eigenvalues = torch.linalg.eigvalsh((centred @ centred.T).double())
+    return float(eigenvalues[-1] / eigenvalues.sum())

@@ -1,0 +1,47 @@
+"""prior=toyzoo: a bank of pictures of one procedural animal, cameras unknown."""
+
+import logging
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gs_esd.cameras import Orbit
+from gs_esd.config import ToyZooPriorConfig
+from gs_esd.toyzoo import draw_bank, parse_prompt
+from gs_esd.view_names import view_index
+
+log = logging.getLogger(__name__)
+
+
+def draw_pictures(
+    config: ToyZooPriorConfig,
+    prompt: str,
+    resolution: int,
+    orbit: Orbit,
+    threads: int,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
+    """Pictures of the animal a prompt names, premultiplied RGBA in [0, 1], and the views they are of.
+
+    The views, indices into VIEW_NAMES, are None unless prior.view_prompts asks for them.
+
+    Raises UserError for a prompt that names no animal of the zoo.
+    """
+    subject = parse_prompt(prompt)
+    if subject.ignored:
+        log.warning("the toy zoo ignores: %s", ", ".join(subject.ignored))
+    rgba, cameras = draw_bank(
+        subject,
+        config.pictures,
+        resolution,
+        front_bias=config.front_bias,
+        elevation=(orbit.elevation_min, orbit.elevation_max),
+        distance=orbit.distance,
+        fov=orbit.fov,
+        individuals=config.individuals,
+        generator=generator,
+        threads=threads,
+    )
+    # The cameras are what distillation has to find out: no more than a view's name leaves this.
+    return rgba, view_index(cameras.azimuth) if config.view_prompts else None

@@ -1,0 +1,38 @@
+"""q: what every model of the distribution of renderings offers."""
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.render import Renderings
+from gs_esd.views import Views
+
+
+class RenderedScore(Protocol):
+    """The score of noisy renderings, of one camera or marginal over cameras."""
+
+    def update(
+        self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
+    ) -> dict[str, float]:
+        """Learn from a batch of renderings and their encodings; returns scalars to log."""
+        ...
+
+    def predict_noise(
+        self,
+        x_t: Float[Tensor, "B C h w"],
+        log_snr: Float[Tensor, " B"],
+        views: Views,
+        *,
+        marginal: bool,
+    ) -> Float[Tensor, "B C h w"]:
+        """ε_ψ(∅) if `marginal`, else ε_ψ(c) with c = views.cameras; the prompt stays in both."""
+        ...
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take back what `state_dict` gave."""
+        ...

@@ -1,0 +1,66 @@
+"""What a finished run leaves in its folder."""
+
+import dataclasses
+import json
+import platform
+import time
+from enum import Enum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import gs_esd
+from gs_esd.atomic import atomic_write
+from gs_esd.config import Config
+from gs_esd.export.pictures import preview, save_png
+from gs_esd.export.ply import save_ply
+from gs_esd.export.turntable import save_turntable
+from gs_esd.parts import Parts
+
+PACKAGES = ("torch", "gsplat", "numba", "numpy", "hydra-core")
+"""Those whose version can change a number."""
+
+
+def write_results(folder: Path, config: Config, parts: Parts, seconds: float) -> None:
+    """Write splats.ply, preview.png, turntable.mp4 and, last of all, metrics.json.
+
+    seconds: what all steps took, interruptions left out. metrics.json means the run is finished.
+    """
+    resolution = 2 * config.stages.fine.resolution
+    started = time.monotonic()
+    save_ply(parts.cloud, folder / "splats.ply")
+    save_png(folder / "preview.png", preview(parts.cloud, parts.orbit, resolution))
+    save_turntable(parts.cloud, folder / "turntable.mp4", parts.orbit, resolution)
+    metrics = {
+        "prompt": config.prompt,
+        "seed": config.seed,
+        "lambda_esd": config.lambda_esd,
+        "steps": config.steps,
+        "gaussians": len(parts.cloud["means"]),
+        "train_s": round(seconds, 2),
+        "seconds_a_step": round(seconds / config.steps, 4),
+        "export_s": round(time.monotonic() - started, 2),
+        "versions": versions(),
+        "config": plain(config),
+    }
+    with atomic_write(folder / "metrics.json") as partial:
+        partial.write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def versions() -> dict[str, str]:
+    """Of this program and of everything that can change a number."""
+    return {
+        "gs-esd": gs_esd.__version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses and enums as JSON knows them; a dataclass says of which kind it is."""
+    if dataclasses.is_dataclass(value):
+        entries = {
+            entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)
+        }
+        return {"kind": type(value).__name__, **entries}
+    return value.value if isinstance(value, Enum) else value

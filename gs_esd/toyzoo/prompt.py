@@ -1,0 +1,121 @@
+"""From the words of a prompt to a subject the zoo can draw. Imports no torch."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from gs_esd.errors import UserError
+from gs_esd.toyzoo.animals import ANIMALS
+from gs_esd.toyzoo.parts import Vec
+
+COLORS: dict[str, Vec] = {
+    "black": (0.20, 0.19, 0.21),
+    "white": (0.95, 0.94, 0.92),
+    "grey": (0.56, 0.57, 0.60),
+    "gray": (0.56, 0.57, 0.60),
+    "silver": (0.74, 0.76, 0.80),
+    "brown": (0.52, 0.33, 0.19),
+    "beige": (0.87, 0.77, 0.60),
+    "cream": (0.95, 0.88, 0.73),
+    "red": (0.84, 0.19, 0.16),
+    "orange": (0.95, 0.55, 0.14),
+    "ginger": (0.88, 0.52, 0.22),
+    "golden": (0.90, 0.69, 0.24),
+    "gold": (0.90, 0.69, 0.24),
+    "yellow": (0.96, 0.82, 0.22),
+    "green": (0.33, 0.68, 0.32),
+    "turquoise": (0.20, 0.72, 0.70),
+    "blue": (0.24, 0.46, 0.87),
+    "purple": (0.56, 0.33, 0.78),
+    "violet": (0.56, 0.33, 0.78),
+    "pink": (0.96, 0.56, 0.70),
+}
+
+# Other words for the same animal, where the zoo can keep what the word promises.
+SYNONYMS: dict[str, str] = {
+    "dog": "corgi",
+    "doggy": "corgi",
+    "puppy": "corgi",
+    "kitten": "cat",
+    "kitty": "cat",
+    "bunny": "rabbit",
+    "hare": "rabbit",
+    "teddy": "bear",
+    "cub": "bear",
+    "piglet": "pig",
+    "calf": "cow",
+    "duckling": "duck",
+}
+
+_SILENT = frozenset("a an and of on in the with its this that one some my".split())
+_PLURALS = (("ies", "y"), ("ves", "f"), ("xes", "x"), ("es", ""), ("s", ""))
+
+
+class UnknownAnimalError(UserError):
+    """A prompt names nothing that lives in the zoo."""
+
+
+@dataclass(frozen=True)
+class ZooSubject:
+    """What the zoo understands of a prompt.
+
+    color: display sRGB in [0, 1] of the coat, None for the usual one; color_name: the word for it.
+    ignored: words that mean nothing to the zoo, in their order, without articles and the like.
+    """
+
+    animal: str
+    color: Vec | None = None
+    color_name: str | None = None
+    ignored: tuple[str, ...] = ()
+
+
+def parse_prompt(prompt: str) -> ZooSubject:
+    """Find the first animal and the first colour that a prompt names.
+
+    Raises:
+        UnknownAnimalError: the prompt names no animal of the zoo.
+        ValueError: the prompt holds no word at all.
+    """
+    words = _words(prompt)
+    if not words:
+        raise ValueError(f'the prompt is empty: {prompt!r}; say what to make, e.g. "a corgi"')
+    animal: str | None = None
+    color_name: str | None = None
+    ignored = []
+    for word in words:
+        if animal is None and (found := _animal(word)) is not None:
+            animal = found
+        elif color_name is None and word in COLORS:
+            color_name = word
+        elif word not in _SILENT:
+            ignored.append(word)
+    if animal is None:
+        raise UnknownAnimalError(_unknown(prompt))
+    color = None if color_name is None else COLORS[color_name]
+    return ZooSubject(animal, color, color_name, tuple(ignored))
+
+
+def _words(prompt: str) -> list[str]:
+    """Lower-case words without accents; whatever is no letter or digit parts them."""
+    plain = unicodedata.normalize("NFKD", prompt.casefold())
+    plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.findall(r"[^\W_]+", plain)
+
+
+def _animal(word: str) -> str | None:
+    """The animal that a word, singular or plural, stands for."""
+    singulars = [word[: -len(end)] + new for end, new in _PLURALS if word.endswith(end)]
+    for candidate in (word, *singulars):
+        candidate = SYNONYMS.get(candidate, candidate)
+        if candidate in ANIMALS:
+            return candidate
+    return None
+
+
+def _unknown(prompt: str) -> str:
+    known = ", ".join(sorted(ANIMALS))
+    quoted = " ".join(prompt.split()).replace('"', "'")
+    return (
+        f'the toy zoo has no animal in "{quoted}"; it knows {known}. '
+        f'Other subjects need Stable Diffusion: python train.py prompt="{quoted}" prior=sd21'
+    )

@@ -1,0 +1,227 @@
+"""The loop: render, ask the two distributions, follow their difference.
+
+    renderings x_0  ->  noise  ->  ω(t) (ε_φ - source)  ->  gradient on x_0  ->  gradient on the cloud
+
+The objective's line is gs_esd/guidance/score_difference.py; what a run is made of is gs_esd/parts.py.
+"""
+
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gs_esd.cameras import sample_orbit
+from gs_esd.checkpoint import (
+    cloud_state,
+    generator_states,
+    load_checkpoint,
+    restore_cloud,
+    restore_generators,
+    save_checkpoint,
+)
+from gs_esd.config import Config, StageConfig
+from gs_esd.console import Progress
+from gs_esd.errors import NonFiniteError, UserError
+from gs_esd.export.pictures import preview, save_png
+from gs_esd.guidance.score_difference import score_difference
+from gs_esd.interrupt import Interrupted, stop_request
+from gs_esd.parts import Parts, make_parts
+from gs_esd.render import Renderings, render
+from gs_esd.results import write_results
+from gs_esd.views import Views
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY = 10
+"""Steps between lines of metrics.jsonl."""
+FIRST_PREVIEW_S = 2.0
+"""Seconds until the first preview picture; later ones follow at the configured interval."""
+VISIBLE = 1 / 255
+"""The least alpha that a picture shows."""
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run has come to its end in this folder: metrics.json is written last."""
+    return (folder / "metrics.json").exists()
+
+
+class Trainer:
+    """One run in one folder: begins, goes on where it was stopped, and writes what came of it."""
+
+    def __init__(self, config: Config, folder: Path, parts: Parts) -> None:
+        """Take the parts of a run; tests bring their own. A checkpoint in the folder is taken up."""
+        self.config = config
+        self.folder = folder
+        self.parts = parts
+        self.step = 0
+        self.seconds = 0.0
+        self.checkpoint = folder / "checkpoints" / "last.pt"
+        self._log = folder / "metrics.jsonl"
+        if self.checkpoint.exists():
+            self.load()
+
+    @classmethod
+    def from_config(cls, config: Config, folder: Path) -> "Trainer":
+        """The run that a configuration asks for.
+
+        Raises UserError for what the prior, the cloud or the folder cannot do.
+        """
+        return cls(config, folder, make_parts(config))
+
+    def train(self) -> None:
+        """Make all steps that are left and write the results.
+
+        Raises Interrupted on SIGINT or SIGTERM, after a checkpoint; NonFiniteError and UserError
+        where the run cannot go on.
+        """
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        saved_at = time.monotonic()
+        preview_at = saved_at + FIRST_PREVIEW_S
+        with stop_request() as stop, Progress(self.config.steps, done=self.step) as progress:
+            while self.step < self.config.steps:
+                started = time.monotonic()
+                scalars = self.train_step()
+                now = time.monotonic()
+                self.seconds += now - started
+                progress.update(self.step, scalars, len(self.parts.cloud["means"]))
+                if stop or now - saved_at > self.config.checkpoint_every_s:
+                    self.save()
+                    saved_at = now
+                if stop:
+                    raise Interrupted(stop.signal)
+                if now > preview_at:
+                    self.save_preview()
+                    preview_at = now + self.config.preview_every_s
+        self.save()
+        write_results(self.folder, self.config, self.parts, self.seconds)
+
+    def train_step(self) -> dict[str, float]:
+        """One step of the cloud; returns what is logged.
+
+        Raises NonFiniteError, and UserError for a cloud that nobody can see.
+        """
+        parts, stage, progress = self.parts, self.stage(), self.step / self.config.steps
+        cameras = sample_orbit(
+            stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
+        )
+        views = Views(cameras, parts.draw_background(parts.generators["background"]))
+
+        renderings = render(parts.cloud, cameras)
+        parts.densifier.before_backward(renderings.info, self.step)
+        x_0 = parts.prior.encode(renderings.over(views.background))
+        scalars = parts.rendered.update(renderings, x_0.detach(), views)
+
+        log_snr = parts.levels(stage, views, parts.generators["levels"])
+        eps = torch.randn(x_0.shape, generator=parts.generators["noise"])
+        gradient = score_difference(
+            parts.source, parts.prior, parts.rendered, x_0.detach(), views, log_snr, eps, progress
+        )
+        x_0.backward(gradient / len(cameras))
+        scalars |= self._describe(gradient, log_snr, renderings)
+        self._check(scalars, renderings)
+
+        self._follow_rates()
+        for optimizer in parts.optimizers.values():
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        parts.densifier.after_backward(renderings.info, self.step)
+        self.step += 1
+        if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
+            self._append(scalars)
+        return scalars
+
+    def stage(self) -> StageConfig:
+        """The stage that the current step belongs to."""
+        progress = self.step / self.config.steps
+        stages = self.config.stages
+        for stage in (stages.coarse, stages.middle):
+            if progress < stage.until:
+                return stage
+        return stages.fine
+
+    def save(self) -> None:
+        """Write everything from which the run goes on bit for bit."""
+        parts = self.parts
+        state: dict[str, Any] = {
+            "step": self.step,
+            "seconds": self.seconds,
+            "cloud": cloud_state(parts.cloud, parts.optimizers),
+            "generators": generator_states(parts.generators),
+            "rendered": parts.rendered.state_dict(),
+            "densifier": parts.densifier.state_dict(),
+        }
+        save_checkpoint(self.checkpoint, state)
+
+    def load(self) -> None:
+        """Take up the folder's checkpoint. Raises UserError where it is damaged."""
+        state, parts = load_checkpoint(self.checkpoint), self.parts
+        self.step, self.seconds = state["step"], state["seconds"]
+        restore_cloud(parts.cloud, parts.optimizers, state["cloud"])
+        restore_generators(parts.generators, state["generators"])
+        parts.rendered.load_state_dict(state["rendered"])
+        parts.densifier.load_state_dict(state["densifier"])
+        self._forget_later_lines()
+        log.info("going on from step %d", self.step)
+
+    def save_preview(self) -> None:
+        """Write preview.png of the cloud as it is."""
+        parts = self.parts
+        save_png(
+            self.folder / "preview.png", preview(parts.cloud, parts.orbit, self.stage().resolution)
+        )
+
+    def _follow_rates(self) -> None:
+        rates = self.config.learning_rates
+        decay = rates.final_fraction ** (self.step / self.config.steps)
+        for name, optimizer in self.parts.optimizers.items():
+            optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
+
+    def _describe(
+        self, gradient: Tensor, log_snr: Tensor, renderings: Renderings
+    ) -> dict[str, float]:
+        return {
+            "loss": float(0.5 * gradient.square().sum() / len(gradient)),
+            "lambda_esd": self.config.lambda_esd,
+            "log_snr": float(log_snr.mean()),
+            "alpha": float(renderings.alpha.detach().mean()),
+            "gaussians": float(len(self.parts.cloud["means"])),
+        }
+
+    def _check(self, scalars: dict[str, float], renderings: Renderings) -> None:
+        gradients = (parameter.grad for parameter in self.parts.cloud.values())
+        finite = all(bool(grad.isfinite().all()) for grad in gradients if grad is not None)
+        if not (finite and torch.tensor(list(scalars.values())).isfinite().all()):
+            kept = f"the last good checkpoint is {self.checkpoint}"
+            raise NonFiniteError(
+                f"step {self.step}: the loss or a gradient is not finite ({scalars}). Lower "
+                f"learning_rates.* and start again elsewhere; "
+                f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}."
+            )
+        if renderings.alpha.detach().amax() < VISIBLE:
+            raise UserError(
+                f"step {self.step}: the cloud has become transparent from every side. Lower "
+                "learning_rates.opacities, or raise init.opacity or init.gaussians."
+            )
+
+    def _append(self, scalars: dict[str, float]) -> None:
+        with self._log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.step, **scalars}) + "\n")
+
+    def _forget_later_lines(self) -> None:
+        """Drop what was logged after the checkpoint; those steps are made again."""
+        if self._log.exists():
+            lines = self._log.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if _step_of(line) <= self.step]
+            self._log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics.jsonl; infinite for one that a killed process left half done."""
+    try:
+        return float(json.loads(line)["step"])
+    except ValueError:
+        return float("inf")

@@ -1,0 +1,213 @@
+"""Is a configuration sensible? Answered before anything slow begins; knows no torch."""
+
+import math
+import tempfile
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from gs_esd.config import (
+    Config,
+    Device,
+    EsdConfig,
+    ImagesPriorConfig,
+    PlyInitConfig,
+    SdsConfig,
+)
+from gs_esd.errors import UserError
+from gs_esd.hardware import detect
+
+STAGES = ("coarse", "middle", "fine")
+
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**32 - 1),
+    "steps": (1, 1e7),
+    "lambda_esd": (-100, 100),
+    "preview_every_s": (0, 1e9),
+    "checkpoint_every_s": (0, 1e9),
+    "hardware.threads": (0, 4096),
+    "cameras.distance": (1.1, 1000),
+    "cameras.fov_deg": (1, 170),
+    "cameras.elevation_min_deg": (-89, 89),
+    "cameras.elevation_max_deg": (-89, 89),
+    "prior.pictures": (2, 1e6),
+    "prior.front_bias": (0, 100),
+    "prior.individuals": (1, 1e6),
+    "rendered.memory": (0, 1e6),
+    "init.gaussians": (1, 1e8),
+    "init.radius": (1e-3, 1),
+    "init.opacity": (1e-4, 0.9999),
+    "init.sh_degree": (0, 3),
+    "densify.cap": (1, 1e8),
+    "densify.every": (1, 1e7),
+    "densify.start_fraction": (0, 1),
+    "densify.stop_fraction": (0, 1),
+    "densify.grow_quantile": (0, 1),
+    "densify.prune_opacity": (0, 1),
+    "densify.split_scale": (1e-4, 1),
+    "densify.prune_scale": (1e-4, 100),
+    "densify.noise": (0, 1e9),
+    "background.red": (0, 1),
+    "background.green": (0, 1),
+    "background.blue": (0, 1),
+    "learning_rates.means": (0, 10),
+    "learning_rates.quats": (0, 10),
+    "learning_rates.scales": (0, 10),
+    "learning_rates.opacities": (0, 10),
+    "learning_rates.sh0": (0, 10),
+    "learning_rates.shN": (0, 10),
+    "learning_rates.final_fraction": (1e-6, 1),
+    **{
+        f"stages.{stage}.{key}": limits
+        for stage in STAGES
+        for key, limits in {
+            "until": (0, 1),
+            "resolution": (8, 2048),
+            "views": (1, 1024),
+            "certainty_min": (0, 1),
+            "certainty_max": (0, 1),
+        }.items()
+    },
+}
+"""From where to where each number may go, ends included."""
+
+ORDERED = (
+    ("cameras.elevation_min_deg", "cameras.elevation_max_deg"),
+    ("densify.start_fraction", "densify.stop_fraction"),
+    ("stages.coarse.until", "stages.middle.until"),
+    ("stages.middle.until", "stages.fine.until"),
+    ("stages.coarse.resolution", "stages.middle.resolution"),
+    ("stages.middle.resolution", "stages.fine.resolution"),
+    *((f"stages.{stage}.certainty_min", f"stages.{stage}.certainty_max") for stage in STAGES),
+    ("init.gaussians", "densify.cap"),
+)
+"""Pairs of which the second must not be smaller, where both are there."""
+
+
+def validate(config: Config) -> list[str]:
+    """Look for mistakes; what is merely odd comes back as warnings.
+
+    Raises:
+        UserError: the run cannot work, or could not be what the user means.
+    """
+    _check_text(config)
+    _check_numbers(config)
+    _check_stages(config)
+    _check_paths(config)
+    return [*_lambda_warnings(config), *_text_warnings(config)]
+
+
+def check_hardware(config: Config) -> None:
+    """Look whether the device can be used; imports torch if it is a GPU.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if config.hardware.device != Device.cuda:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise UserError(
+            f"hardware=cuda, but torch {torch.__version__} cannot use a GPU here "
+            f"({detect().reason}). Use hardware=cpu, or install the driver and a CUDA build of "
+            "torch: https://pytorch.org/get-started/locally"
+        )
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder for results, or see that it can be written.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Results are written under another name and then renamed, which needs a new file here.
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-") as file:
+            file.write(bytes(4096))
+            file.flush()
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {folder}: {error.strerror}. Make room or allow writing there, or "
+            "give another place: hydra.sweep.dir=FOLDER"
+        ) from error
+
+
+def _check_text(config: Config) -> None:
+    if not config.prompt.strip():
+        raise UserError('the prompt is empty; say what to make: python train.py prompt="a corgi"')
+    for key in ("prompt", "negative_prompt"):
+        text: str = getattr(config, key)
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{key} is not valid text: {text!r}; type it in UTF-8")
+
+
+def _check_numbers(config: Config) -> None:
+    numbers = dict(_numbers(config))
+    for key, value in numbers.items():
+        low, high = RANGES[key]
+        if not low <= value <= high:  # NaN compares false, and is caught
+            raise UserError(f"{key}={value} is not allowed; it must be from {low:g} to {high:g}")
+    for low_key, high_key in ORDERED:
+        if numbers.get(low_key, -math.inf) > numbers.get(high_key, math.inf):
+            raise UserError(
+                f"{low_key}={numbers[low_key]} is above {high_key}={numbers[high_key]}; "
+                "lower the first or raise the second"
+            )
+
+
+def _check_stages(config: Config) -> None:
+    full = config.stages.fine.resolution
+    for name in STAGES:
+        resolution = getattr(config.stages, name).resolution
+        if full % resolution:
+            raise UserError(
+                f"stages.{name}.resolution={resolution} does not divide "
+                f"stages.fine.resolution={full}, of which it is a shrunk copy; powers of two do"
+            )
+    if config.stages.fine.until != 1:
+        raise UserError("stages.fine.until must be 1: the last stage ends with the run")
+
+
+def _numbers(node: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Every number of a configuration with its dotted key."""
+    for entry in fields(node):
+        value = getattr(node, entry.name)
+        if is_dataclass(value):
+            yield from _numbers(value, f"{prefix}{entry.name}.")
+        elif type(value) in (int, float):
+            yield f"{prefix}{entry.name}", value
+
+
+def _check_paths(config: Config) -> None:
+    if isinstance(config.prior, ImagesPriorConfig) and not Path(config.prior.path).is_dir():
+        raise UserError(
+            f"prior.path={config.prior.path} is not a folder; give the folder that holds your "
+            "PNG, JPEG or WebP pictures"
+        )
+    if isinstance(config.init, PlyInitConfig) and not Path(config.init.path).is_file():
+        raise UserError(
+            f"init.path={config.init.path} is not a file; give a splat in the standard 3DGS "
+            "format (.ply), or start from scratch: init=ball"
+        )
+
+
+def _lambda_warnings(config: Config) -> list[str]:
+    lam = config.lambda_esd
+    if isinstance(config.guidance, EsdConfig):
+        outside = f"lambda_esd={lam} is outside [0, 1]: the paper's derivation does not cover it"
+        return [] if 0 <= lam <= 1 else [outside]
+    if lam != 0:
+        kind = "sds" if isinstance(config.guidance, SdsConfig) else "vsd"
+        raise UserError(
+            f"lambda_esd={lam} means nothing to guidance={kind}; leave it out, or use guidance=esd"
+        )
+    return []
+
+
+def _text_warnings(config: Config) -> list[str]:
+    if config.negative_prompt.strip():
+        return ["negative_prompt means nothing to this prior, which reads no text; it is ignored"]
+    return []

@@ -1,0 +1,27 @@
+"""What is known of a batch of pictures besides their pixels."""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.cameras import Cameras
+
+
+@dataclass(frozen=True)
+class Views:
+    """The circumstances of a batch of B pictures.
+
+    cameras: from where each was taken.
+    background: the one solid colour they all stand on, RGB in [0, 1].
+    """
+
+    cameras: Cameras
+    background: Float[Tensor, "3"]
+
+
+def composite(
+    rgb: Float[Tensor, "*B H W 3"], alpha: Float[Tensor, "*B H W 1"], background: Float[Tensor, "3"]
+) -> Float[Tensor, "*B H W 3"]:
+    """Pictures with premultiplied colours over a solid background."""
+    return rgb + (1 - alpha) * background

@@ -1,0 +1,29 @@
+"""What all tests share: how hypothesis searches, and numba kernels that jaxtyping leaves alone."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from hypothesis import settings
+
+settings.register_profile("gs_esd", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("gs_esd")
+
+
+def _unwrapping(njit: Callable[..., Any]) -> Callable[..., Any]:
+    """numba.njit, applied to a kernel itself rather than to the wrapper that checks its shapes.
+
+    The wrapper comes from --jaxtyping-packages, and is nothing that numba can compile.
+    """
+
+    def decorate(*args: Any, **options: Any) -> Any:
+        if args and inspect.isfunction(args[0]):
+            return njit(inspect.unwrap(args[0]), *args[1:], **options)
+        decorator = njit(*args, **options)
+        return lambda function: decorator(inspect.unwrap(function))
+
+    return decorate
+
+
+numba.njit = _unwrapping(numba.njit)

@@ -1,0 +1,152 @@
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from gs_esd import folders, schema
+from gs_esd.config import Config, Device
+from gs_esd.errors import UserError
+from gs_esd.help import help_text, summary
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf"
+CHOICES = [
+    (f.parent.name, f.stem) for f in sorted(CONF.glob("*/*.yaml")) if f.parent.name != "hydra"
+]
+NEEDED = {"images": ["prior.path=pictures"], "ply": ["init.path=splats.ply"]}
+
+
+def composed(*overrides: str) -> Config:
+    schema.register_schema()
+    folders.register_resolvers()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return schema.to_config(compose("config", overrides=list(overrides)))
+
+
+def run_folder(*overrides: str) -> str:
+    schema.register_schema()
+    folders.register_resolvers()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        settings = compose("config", overrides=list(overrides), return_hydra_config=True)
+    return str(OmegaConf.select(settings, "hydra.run.dir"))
+
+
+@pytest.mark.parametrize(("group", "kind"), CHOICES)
+def test_every_choice_composes(group: str, kind: str) -> None:
+    assert isinstance(composed(f"{group}={kind}", *NEEDED.get(kind, [])), Config)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"), [(group, kind) for group in schema.GROUPS for kind in schema.GROUPS[group]]
+)
+def test_a_choice_is_the_dataclass_of_its_kind(group: str, kind: str) -> None:
+    names = ["white", "black"] if kind == "solid" else [kind]
+    for name in names:
+        config = composed(f"{group}={name}", *NEEDED.get(kind, []))
+        assert type(getattr(config, group)) is schema.GROUPS[group][kind]
+
+
+def test_the_defaults_are_those_of_the_dataclasses() -> None:
+    assert composed() == Config()
+
+
+@pytest.mark.parametrize("kind", ["sds", "vsd"])
+def test_objectives_without_lambda_set_it_to_zero(kind: str) -> None:
+    assert composed(f"guidance={kind}").lambda_esd == 0
+
+
+def test_hardware_says_where_tensors_live() -> None:
+    for device in Device:
+        assert composed(f"hardware={device.value}").hardware.device == device
+
+
+def test_solid_backgrounds_are_white_and_black() -> None:
+    for name, value in (("white", 1.0), ("black", 0.0)):
+        background = composed(f"background={name}").background
+        assert [getattr(background, entry.name) for entry in fields(background)] == [value] * 3
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["nonsense=1", "prior.nonsense=1", "prior.path=x", "seed=one", "prior=nonsense", "view=3.5"],
+)
+def test_unknown_keys_and_bad_values_are_errors(override: str) -> None:
+    with pytest.raises(HydraException):
+        composed(override)
+
+
+@pytest.mark.parametrize("override", ["+nonsense=1", "+prior.nonsense=1", "+cameras.nonsense=1"])
+def test_a_plus_adds_no_key(override: str) -> None:
+    with pytest.raises(UserError, match="nonsense"):
+        composed(override)
+
+
+@pytest.mark.parametrize(
+    ("choice", "key"), [("prior=images", "prior.path"), ("init=ply", "init.path")]
+)
+def test_a_value_without_default_must_be_given(choice: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"add {key}=VALUE"):
+        composed(choice)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        (["prompt='a corgi'"], "outputs/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "lambda_esd=0.5", "seed=3"], "outputs/a-corgi/lam0.5-seed3"),
+        (["prompt='a corgi'", "guidance=vsd"], "outputs/a-corgi/vsd-seed0"),
+        (["prompt='a corgi'", "prior=images"], "outputs/a-corgi-images/lam1.0-seed0"),
+        (["prompt='a corgi'", "steps=5", "hardware=cpu"], "outputs/a-corgi/lam1.0-seed0-steps=5"),
+        (["prompt='a corgi'", "experiment=quick"], "outputs/quick/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "hydra.sweep.dir=x"], "x/a-corgi/lam1.0-seed0"),
+    ],
+)
+def test_run_folders_are_named_by_values(overrides: list[str], folder: str) -> None:
+    assert run_folder(*overrides) == folder
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    files = sorted(CONF.rglob("*.yaml"))
+    assert all(summary(file) for file in files)
+    for file in (CONF / "experiment").glob("*.yaml"):
+        assert f"# Run me like this: python train.py experiment={file.stem} " in file.read_text()
+
+
+def test_help_names_every_choice_and_only_known_keys() -> None:
+    text = help_text(CONF)
+    assert all(kind in text for _, kind in CHOICES)
+    everyday = {"prompt", "lambda_esd", "seed", "steps", "negative_prompt", "view"}
+    assert everyday <= {entry.name for entry in fields(Config)}
+    assert all(key in text for key in everyday)
+
+
+WITHOUT_TORCH = """
+import runpy, sys
+sys.argv = ["train.py", *{arguments}]
+try:
+    runpy.run_path("train.py", run_name="__main__")
+finally:
+    assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--help"], 0), (["--cfg", "job"], 0), (["stepz=3"], 1), (["steps=x"], 1)],
+)
+def test_questions_and_mistakes_are_answered_at_once(arguments: list[str], status: int) -> None:
+    seconds = []
+    for _ in range(3):  # the quickest of three: other programs may slow one down
+        begin = time.perf_counter()
+        command = [sys.executable, "-c", WITHOUT_TORCH.format(arguments=arguments)]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        seconds.append(time.perf_counter() - begin)
+        assert result.returncode == status, result.stderr
+        assert "torch was imported" not in result.stderr
+    assert min(seconds) < 1.5

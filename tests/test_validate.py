@@ -1,0 +1,151 @@
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from gs_esd.config import (
+    CamerasConfig,
+    Config,
+    Device,
+    EsdConfig,
+    HardwareConfig,
+    ImagesPriorConfig,
+    PlyInitConfig,
+    SdsConfig,
+    ToyZooPriorConfig,
+    VsdConfig,
+)
+from gs_esd.errors import UserError
+from gs_esd.schema import GROUPS
+from gs_esd.validate import ORDERED, RANGES, check_folder, check_hardware, validate
+
+GOOD = Config(prompt="a corgi")
+
+
+def numeric_keys(kind: type, prefix: str = "") -> Iterator[str]:
+    for entry in fields(kind):
+        if entry.name in GROUPS and not prefix:
+            for choice in GROUPS[entry.name].values():
+                yield from numeric_keys(choice, f"{entry.name}.")
+        elif is_dataclass(entry.type) and isinstance(entry.type, type):
+            yield from numeric_keys(entry.type, f"{prefix}{entry.name}.")
+        elif entry.type in (int, float):
+            yield prefix + entry.name
+
+
+def test_the_defaults_are_sensible() -> None:
+    assert validate(GOOD) == []
+
+
+def test_every_number_has_a_range_and_every_range_a_number() -> None:
+    keys = set(numeric_keys(Config))
+    assert keys == set(RANGES), "gs_esd/validate.py: RANGES and gs_esd/config.py differ"
+    assert {key for pair in ORDERED for key in pair} <= keys
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t"])
+def test_an_empty_prompt_is_refused_with_an_example(prompt: str) -> None:
+    with pytest.raises(UserError, match='prompt="a corgi"'):
+        validate(replace(GOOD, prompt=prompt))
+
+
+@pytest.mark.parametrize("key", ["prompt", "negative_prompt"])
+def test_text_that_cannot_be_written_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=f"{key} is not valid text"):
+        validate(replace(GOOD, **{key: "\udce9"}))
+
+
+@pytest.mark.parametrize("key", [key for key in RANGES if "." not in key])
+def test_numbers_beyond_their_range_are_refused_by_name(key: str) -> None:
+    low, high = RANGES[key]
+    number = type(getattr(GOOD, key))
+    for value in (number(low - 1), number(high + 1)):
+        with pytest.raises(UserError, match=rf"{key}={value} is not allowed; it must be from"):
+            validate(replace(GOOD, **{key: value}))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_must_be_finite(value: float) -> None:
+    with pytest.raises(UserError, match="lambda_esd"):
+        validate(replace(GOOD, lambda_esd=value))
+
+
+@pytest.mark.parametrize(
+    "cameras",
+    [
+        CamerasConfig(fov_deg=0.5),
+        CamerasConfig(fov_deg=171.0),
+        CamerasConfig(elevation_max_deg=90.0),
+        CamerasConfig(elevation_min_deg=20.0, elevation_max_deg=10.0),
+        CamerasConfig(distance=1.0),
+    ],
+)
+def test_cameras_that_cannot_be_are_refused(cameras: CamerasConfig) -> None:
+    with pytest.raises(UserError, match=r"cameras\."):
+        validate(replace(GOOD, cameras=cameras))
+
+
+def test_the_coarse_phase_is_not_finer_than_the_fine_one() -> None:
+    with pytest.raises(UserError, match="coarse_resolution=64 is above"):
+        validate(replace(GOOD, prior=ToyZooPriorConfig(resolution=32, coarse_resolution=64)))
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1])
+def test_lambda_outside_0_to_1_warns(lam: float) -> None:
+    [warning] = validate(replace(GOOD, lambda_esd=lam, guidance=EsdConfig()))
+    assert f"lambda_esd={lam}" in warning
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_lambda_from_0_to_1_does_not_warn(lam: float) -> None:
+    assert validate(replace(GOOD, lambda_esd=lam)) == []
+
+
+@pytest.mark.parametrize(("guidance", "name"), [(SdsConfig(), "sds"), (VsdConfig(), "vsd")])
+def test_lambda_is_refused_where_there_is_none(guidance: SdsConfig | VsdConfig, name: str) -> None:
+    assert validate(replace(GOOD, guidance=guidance, lambda_esd=0.0)) == []
+    with pytest.raises(UserError, match=f"means nothing to guidance={name}"):
+        validate(replace(GOOD, guidance=guidance, lambda_esd=0.5))
+
+
+def test_a_negative_prompt_that_nothing_reads_is_told() -> None:
+    [warning] = validate(replace(GOOD, negative_prompt="blurry"))
+    assert "negative_prompt" in warning
+
+
+def test_paths_must_exist(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(UserError, match=r"prior\.path"):
+        validate(replace(GOOD, prior=ImagesPriorConfig(path=missing)))
+    with pytest.raises(UserError, match=r"init\.path"):
+        validate(replace(GOOD, init=PlyInitConfig(path=missing)))
+    assert validate(replace(GOOD, prior=ImagesPriorConfig(path=str(tmp_path)))) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda_is_refused_with_a_remedy() -> None:
+    check_hardware(GOOD)
+    with pytest.raises(UserError, match="Use hardware=cpu"):
+        check_hardware(replace(GOOD, hardware=HardwareConfig(device=Device.cuda)))
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"hydra\.sweep\.dir=FOLDER"):
+        check_folder(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot write"):
+        check_folder(tmp_path)

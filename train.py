@@ -1,0 +1,72 @@
+"""Text to a 3D Gaussian splat by Entropic Score Distillation.
+
+python train.py prompt="a corgi"
+python train.py --help
+"""
+
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from gs_esd import cli, console, folders, hardware, schema
+from gs_esd.help import help_text
+from gs_esd.validate import check_hardware, validate
+
+log = logging.getLogger("gs_esd.train")
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def run(settings: DictConfig) -> None:
+    """One run, begun or continued, in the folder that Hydra named after its values."""
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    with cli.reporting(folder):
+        config = schema.to_config(settings)
+        log.info(hardware.describe(config.hardware))
+        log.info(f"run folder: {os.path.relpath(folder)}")
+        for warning in validate(config):
+            log.warning(warning)
+        check_hardware(config)
+        folders.claim(folder, settings, HydraConfig.get().overrides.task)
+
+        # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
+        from gs_esd.trainer import Trainer, is_finished
+
+        if is_finished(folder):
+            log.info("nothing to do: this run is finished")
+        else:
+            Trainer.from_config(config, folder).train()
+        console.print_results(folder)
+        if config.view:
+            console.open_in_browser(folder)
+
+
+def main() -> None:
+    """The command line; exits with 0 if everything asked for was made."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text(Path(__file__).with_name("conf")))
+        return
+    console.tolerate_any_encoding()
+    schema.register_schema()
+    folders.register_resolvers()
+    sys.argv[1:] = cli.prepare(sys.argv[1:])
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print; explain() prints it
+    try:
+        run()
+    except KeyboardInterrupt as interrupt:
+        print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
+        sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
+    except Exception as error:
+        message = cli.explain(error)
+        if message is None:
+            raise
+        sys.exit(f"error: {message}")
+
+
+if __name__ == "__main__":
+    main()
