@@ -23,7 +23,8 @@ from torch import Tensor
 class Cameras:
     """A batch of pinhole cameras that share one picture size.
 
-    `azimuth` and `elevation` (radians) repeat what `viewmats` says, for those who condition on the view.
+    `azimuth` and `elevation` (radians) repeat what `viewmats` says, for those who condition on
+    the view.
     """
 
     viewmats: Float[Tensor, "B 4 4"]
@@ -71,7 +72,7 @@ def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
 
 
 def intrinsics(fov: float, resolution: int) -> Float[Tensor, "3 3"]:
-    """Intrinsics of a square picture of `resolution` pixels that spans the angle `fov` (radians)."""
+    """Intrinsics of a square picture, `resolution` pixels a side, that spans `fov` (radians)."""
     focal = 0.5 * resolution / math.tan(0.5 * fov)
     centre = 0.5 * resolution
     return torch.tensor([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])

@@ -85,7 +85,7 @@ class RenderedConfig:
 class ClosedFormRenderedConfig(RenderedConfig):
     """Exact mixture over the current batch and recent renderings."""
 
-    memory: int = 64
+    memory: int = 256
     """Renderings remembered besides the current batch."""
 
 
@@ -182,13 +182,13 @@ class NoDensifyConfig(DensifyConfig):
 class DefaultDensifyConfig(DensifyConfig):
     """gsplat's DefaultStrategy with thresholds from quantiles, and a cap."""
 
-    cap: int = 10_000
-    every: int = 50
-    start_fraction: float = 0.2
+    cap: int = 5_000
+    every: int = 25
+    start_fraction: float = 0.45
     stop_fraction: float = 0.8
-    grow_quantile: float = 0.9
+    grow_quantile: float = 0.85
     """Gaussians whose positional gradient is above this quantile are split or duplicated."""
-    split_scale: float = 0.03
+    split_scale: float = 0.02
     """The standard deviation in world units above which Gaussians are split, not duplicated."""
     prune_opacity: float = 0.01
     prune_scale: float = 0.3
@@ -199,9 +199,9 @@ class DefaultDensifyConfig(DensifyConfig):
 class McmcDensifyConfig(DensifyConfig):
     """gsplat's MCMCStrategy with a cap."""
 
-    cap: int = 10_000
-    every: int = 50
-    start_fraction: float = 0.2
+    cap: int = 5_000
+    every: int = 25
+    start_fraction: float = 0.45
     stop_fraction: float = 0.8
     prune_opacity: float = 0.01
     noise: float = 1.6e4
@@ -248,7 +248,7 @@ class Config:
     prompt: str = ""
     negative_prompt: str = ""
     seed: int = 0
-    steps: int = 1_000
+    steps: int = 700
     lambda_esd: float = 1.0
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
     view: bool = False
@@ -260,7 +260,7 @@ class Config:
     guidance: GuidanceConfig = field(default_factory=EsdConfig)
     stages: StagesConfig = field(default_factory=StagesConfig)
     init: InitConfig = field(default_factory=BallInitConfig)
-    densify: DensifyConfig = field(default_factory=NoDensifyConfig)
+    densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)
     background: BackgroundConfig = field(default_factory=RandomBackgroundConfig)
     learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
     preview_every_s: float = 20.0

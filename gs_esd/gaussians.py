@@ -39,7 +39,7 @@ class Activated:
 
 
 def activate(cloud: ParameterDict) -> Activated:
-    """Standard deviations, opacities in [0, 1] and all spherical-harmonics coefficients of a cloud."""
+    """A cloud's standard deviations, opacities in [0, 1] and spherical-harmonics coefficients."""
     colors = torch.cat([cloud["sh0"], cloud["shN"]], dim=1)  # [N, K, 3]
     return Activated(
         means=cloud["means"],
@@ -61,7 +61,8 @@ def ball_cloud(
 ) -> ParameterDict:
     """A grey cloud of `n` round Gaussians, uniform in a ball of `radius` about the origin.
 
-    A Gaussian's standard deviation is half the mean spacing, radius · n^(-1/3); `opacity` in (0, 1).
+    A Gaussian's standard deviation is half the mean spacing, radius · n^(-1/3).
+    `opacity`, in (0, 1), is that of each.
     """
     direction = torch.randn(n, 3, generator=generator)
     direction = direction / direction.norm(dim=-1, keepdim=True)
@@ -84,7 +85,7 @@ def ball_cloud(
 def adam_per_parameter(
     cloud: ParameterDict, learning_rates: Mapping[str, float]
 ) -> dict[str, Optimizer]:
-    """One Adam a parameter, as gsplat's strategies want them; `learning_rates` has the cloud's keys."""
+    """One Adam a parameter, as gsplat's strategies want them; the rates have the cloud's keys."""
     return {
         name: Adam([{"params": [parameter], "lr": learning_rates[name], "name": name}], eps=1e-15)
         for name, parameter in cloud.items()

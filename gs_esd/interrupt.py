@@ -23,7 +23,7 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM within the block; a second one acts at once, as usual.
+    """Note SIGINT and SIGTERM within the block; the next, of either, acts at once, as usual.
 
     Only a process's main thread may handle signals: in any other, they act as usual.
     """
@@ -33,14 +33,18 @@ def stop_request() -> Iterator[StopRequest]:
         return
     usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    def act_as_usual() -> None:
+        for number, handler in usual.items():
+            # None: not Python's handler, and none that Python could put back.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
     def note(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        signal.signal(number, usual[signal.Signals(number)])
+        act_as_usual()
 
     for number in usual:
         signal.signal(number, note)
     try:
         yield request
     finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
+        act_as_usual()

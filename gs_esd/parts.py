@@ -1,4 +1,7 @@
-"""What a run is made of, and how a configuration asks for it: the only place that knows every kind."""
+"""What a run is made of, and how a configuration asks for it.
+
+The only place that knows every kind of every part.
+"""
 
 import math
 from collections.abc import Callable
@@ -57,7 +60,7 @@ DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
 
 @dataclass(frozen=True)
 class Parts:
-    """The objects that a trainer puts to work; each kind can be replaced by another of its protocol."""
+    """The objects that a trainer puts to work; any other of the same protocol will do as well."""
 
     cloud: ParameterDict
     optimizers: dict[str, Optimizer]

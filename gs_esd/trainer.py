@@ -1,8 +1,9 @@
 """The loop: render, ask the two distributions, follow their difference.
 
-    renderings x_0  ->  noise  ->  ω(t) (ε_φ - source)  ->  gradient on x_0  ->  gradient on the cloud
+    renderings x_0 -> noise -> ω(t) (ε_φ - source) -> gradient on x_0 -> gradient on the cloud
 
-The objective's line is gs_esd/guidance/score_difference.py; what a run is made of is gs_esd/parts.py.
+The objective's line is in gs_esd/guidance/score_difference.py, what a run is made of in
+gs_esd/parts.py.
 """
 
 import json
@@ -14,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gs_esd.atomic import atomic_write
 from gs_esd.cameras import sample_orbit
 from gs_esd.checkpoint import (
     cloud_state,
@@ -53,7 +55,10 @@ class Trainer:
     """One run in one folder: begins, goes on where it was stopped, and writes what came of it."""
 
     def __init__(self, config: Config, folder: Path, parts: Parts) -> None:
-        """Take the parts of a run; tests bring their own. A checkpoint in the folder is taken up."""
+        """Take the parts of a run; tests bring their own. A checkpoint in the folder is taken up.
+
+        Raises UserError for a checkpoint that is damaged.
+        """
         self.config = config
         self.folder = folder
         self.parts = parts
@@ -63,6 +68,7 @@ class Trainer:
         self._log = folder / "metrics.jsonl"
         if self.checkpoint.exists():
             self.load()
+        self._forget_later_lines()
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> "Trainer":
@@ -88,10 +94,11 @@ class Trainer:
                 now = time.monotonic()
                 self.seconds += now - started
                 progress.update(self.step, scalars, len(self.parts.cloud["means"]))
-                if stop or now - saved_at > self.config.checkpoint_every_s:
+                stopping = bool(stop)  # asked once: a signal after the save waits for the next
+                if stopping or now - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = now
-                if stop:
+                if stopping:
                     raise Interrupted(stop.signal)
                 if now > preview_at:
                     self.save_preview()
@@ -129,6 +136,7 @@ class Trainer:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         parts.densifier.after_backward(renderings.info, self.step)
+        self._check_parameters()
         self.step += 1
         if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
             self._append(scalars)
@@ -164,15 +172,12 @@ class Trainer:
         restore_generators(parts.generators, state["generators"])
         parts.rendered.load_state_dict(state["rendered"])
         parts.densifier.load_state_dict(state["densifier"])
-        self._forget_later_lines()
         log.info("going on from step %d", self.step)
 
     def save_preview(self) -> None:
         """Write preview.png of the cloud as it is."""
-        parts = self.parts
-        save_png(
-            self.folder / "preview.png", preview(parts.cloud, parts.orbit, self.stage().resolution)
-        )
+        picture = preview(self.parts.cloud, self.parts.orbit, self.stage().resolution)
+        save_png(self.folder / "preview.png", picture)
 
     def _follow_rates(self) -> None:
         rates = self.config.learning_rates
@@ -195,33 +200,42 @@ class Trainer:
         gradients = (parameter.grad for parameter in self.parts.cloud.values())
         finite = all(bool(grad.isfinite().all()) for grad in gradients if grad is not None)
         if not (finite and torch.tensor(list(scalars.values())).isfinite().all()):
-            kept = f"the last good checkpoint is {self.checkpoint}"
-            raise NonFiniteError(
-                f"step {self.step}: the loss or a gradient is not finite ({scalars}). Lower "
-                f"learning_rates.* and start again elsewhere; "
-                f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}."
-            )
+            raise self._not_finite(f"the loss or a gradient ({scalars})")
         if renderings.alpha.detach().amax() < VISIBLE:
             raise UserError(
                 f"step {self.step}: the cloud has become transparent from every side. Lower "
                 "learning_rates.opacities, or raise init.opacity or init.gaussians."
             )
 
+    def _check_parameters(self) -> None:
+        for name, parameter in self.parts.cloud.items():
+            if not bool(parameter.detach().isfinite().all()):
+                raise self._not_finite(f"the cloud's {name}")
+
+    def _not_finite(self, what: str) -> NonFiniteError:
+        kept = f"the last good checkpoint is {self.checkpoint}"
+        return NonFiniteError(
+            f"step {self.step}: {what} became NaN or infinite. Lower learning_rates.*, which makes "
+            "another run in a folder of its own; "
+            f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}."
+        )
+
     def _append(self, scalars: dict[str, float]) -> None:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": self.step, **scalars}) + "\n")
 
     def _forget_later_lines(self) -> None:
-        """Drop what was logged after the checkpoint; those steps are made again."""
+        """Drop what a stopped run logged after its checkpoint; those steps are made again."""
         if self._log.exists():
             lines = self._log.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if _step_of(line) <= self.step]
-            self._log.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            with atomic_write(self._log) as partial:
+                partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that a killed process left half done."""
+    """The step of a line of metrics.jsonl; infinite for one that a kill left half written."""
     try:
         return float(json.loads(line)["step"])
-    except ValueError:
+    except (ValueError, KeyError, TypeError):
         return float("inf")

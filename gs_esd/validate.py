@@ -14,9 +14,11 @@ from gs_esd.config import (
     ImagesPriorConfig,
     PlyInitConfig,
     SdsConfig,
+    ToyZooPriorConfig,
 )
 from gs_esd.errors import UserError
 from gs_esd.hardware import detect
+from gs_esd.priors.picture_files import check_bank_fits, picture_files
 
 STAGES = ("coarse", "middle", "fine")
 
@@ -94,7 +96,8 @@ def validate(config: Config) -> list[str]:
     _check_text(config)
     _check_numbers(config)
     _check_stages(config)
-    _check_paths(config)
+    _check_prior(config)
+    _check_init(config)
     return [*_lambda_warnings(config), *_text_warnings(config)]
 
 
@@ -181,12 +184,26 @@ def _numbers(node: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield f"{prefix}{entry.name}", value
 
 
-def _check_paths(config: Config) -> None:
-    if isinstance(config.prior, ImagesPriorConfig) and not Path(config.prior.path).is_dir():
-        raise UserError(
-            f"prior.path={config.prior.path} is not a folder; give the folder that holds your "
-            "PNG, JPEG or WebP pictures"
-        )
+def _check_prior(config: Config) -> None:
+    resolution = config.stages.fine.resolution
+    match config.prior:
+        case ToyZooPriorConfig() as prior:
+            check_bank_fits(prior.pictures, resolution, "Lower prior.pictures")
+            # Only here: the zoo is built with numpy, which no other question needs.
+            from gs_esd.toyzoo.prompt import parse_prompt
+
+            parse_prompt(config.prompt)
+        case ImagesPriorConfig() as prior:
+            if not Path(prior.path).is_dir():
+                raise UserError(
+                    f"prior.path={prior.path} is not a folder; give the folder that holds your "
+                    "PNG, JPEG or WebP pictures"
+                )
+            files = picture_files(Path(prior.path))
+            check_bank_fits(len(files), resolution, "Use fewer pictures")
+
+
+def _check_init(config: Config) -> None:
     if isinstance(config.init, PlyInitConfig) and not Path(config.init.path).is_file():
         raise UserError(
             f"init.path={config.init.path} is not a file; give a splat in the standard 3DGS "

@@ -12,7 +12,10 @@ from gs_esd.rendered.base import RenderedScore
 
 @dataclass(frozen=True)
 class EsdSource:
-    """λ ε_ψ(∅) + (1 - λ) ε_ψ(c) (arXiv 2401.00909, Eq. 6); a branch whose weight is zero is skipped."""
+    """λ ε_ψ(∅) + (1 - λ) ε_ψ(c) (arXiv 2401.00909, Eq. 6).
+
+    A branch whose weight is zero in the whole batch is skipped.
+    """
 
     lam: LambdaAt
 

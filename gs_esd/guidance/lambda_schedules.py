@@ -6,9 +6,9 @@ Notation
     s           the fraction of the prior's spread of views that is to be kept
 
 For a Gaussian prior of covariance Σ, the renderings that ESD rests at have covariance
-λΣ + (λ-1) sigma²/alpha² I (clipped at 0): a constant λ < 1 keeps less of the spread the higher the noise, and
-nothing once r > λ/(1-λ). λ = (s + r)/(1 + r) keeps sΣ along the main direction at every noise level.
-It goes beyond the paper.
+λΣ + (λ-1) sigma²/alpha² I (clipped at 0): a constant λ < 1 keeps less of the spread the higher the
+noise, and nothing once r > λ/(1-λ). λ = (s + r)/(1 + r) keeps sΣ along the main direction at every
+noise level. It goes beyond the paper.
 """
 
 from collections.abc import Callable

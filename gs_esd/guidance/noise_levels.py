@@ -1,8 +1,9 @@
 """Which noise levels are drawn, and when.
 
-Where noise is drawn decides whether entropy acts at all: with little noise the exact marginal score of
-renderings recognises each rendering's camera, ε_ψ(∅) = ε_ψ(c), and λ does nothing; with much noise
-neither score knows anything. So a level is named by what a noisy picture tells, not by its variance.
+Where noise is drawn decides whether entropy acts at all: with little noise the exact marginal
+score of renderings recognises each rendering's camera, ε_ψ(∅) = ε_ψ(c), and λ does nothing; with
+much noise neither score knows anything. So a level is named by what a noisy picture tells, not by
+its variance.
 
 Notation
     M           pictures in the prior's bank
@@ -10,7 +11,8 @@ Notation
     D²          mean squared distance between two pictures of the bank over the batch's background
     kappa       SNR D² / 2, the noise relative to the pictures' spread; snr = alpha² / sigma²
 
-Certainty as a function of kappa hardly depends on background and resolution, so it is measured once.
+Certainty as a function of kappa hardly depends on background and resolution, so it is measured
+once.
 """
 
 import math
@@ -49,7 +51,7 @@ class CertaintyLevels:
         self._certainty = rising / rising[-1]
 
     def log_snr(self, certainty: Float[Tensor, " B"], spread: float) -> Float[Tensor, " B"]:
-        """The noise level at which pictures with D² = `spread` are recognised with a `certainty`."""
+        """The noise level at which pictures with D² = `spread` are told apart with a `certainty`."""
         after = torch.searchsorted(self._certainty, certainty).clamp(1, len(self._certainty) - 1)
         low, high = self._certainty[after - 1], self._certainty[after]
         part = ((certainty - low) / (high - low)).clamp(0, 1)

@@ -8,12 +8,12 @@ Notation (see also gs_esd/noise.py)
 
     gradient on x_0  =  ω(t) (ε_φ(x_t; y) - source)
 
-    SDS   source = ε, the noise that was drawn                     (DreamFusion, arXiv 2209.14988)
-    VSD   source = ε_ψ(c)                                          (ProlificDreamer, arXiv 2305.16213)
-    ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                       (arXiv 2401.00909, Eq. 6)
+    SDS   source = ε, the noise that was drawn               (DreamFusion, arXiv 2209.14988)
+    VSD   source = ε_ψ(c)                                    (ProlificDreamer, arXiv 2305.16213)
+    ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                 (arXiv 2401.00909, Eq. 6)
 
-The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints a plus,
-which is wrong for ε as the predicted noise (a score is -ε/σ).
+The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints
+a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ from gs_esd.views import Views
 
 @dataclass(frozen=True)
 class NoisyViews:
-    """A batch of noisy renderings: x_t of x_0, the noise eps in it, its level, and how it was taken.
+    """A batch of noisy renderings: x_t, the noise eps in it, its level, and how it was taken.
 
     progress: the fraction of the run that is done, for what changes over a run.
     """

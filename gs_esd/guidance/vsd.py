@@ -8,5 +8,5 @@ from gs_esd.rendered.base import RenderedScore
 
 
 def vsd_source(rendered: RenderedScore, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
-    """ε_ψ(c), the score of the camera's own renderings (ProlificDreamer, arXiv 2305.16213, Eq. 9)."""
+    """ε_ψ(c), the score of the camera's renderings (ProlificDreamer, arXiv 2305.16213, Eq. 9)."""
     return rendered.predict_noise(noisy.x_t, noisy.log_snr, noisy.views, marginal=False)

@@ -1,11 +1,15 @@
 """prior=images: a folder of the user's own pictures of one object.
 
-Normalisation. Every picture becomes square, with the silhouette's bounding box in the middle, and scaled
-    height   so that all silhouettes are equally tall: right where all cameras look about level
-    common   all by one factor, so that the largest silhouette fills the frame: right for a turntable
-    none     neither moved nor scaled: the picture is padded to a square
+Normalisation. Every picture becomes square:
+    height   the silhouette's bounding box in the middle, and all silhouettes equally tall: right
+             where all cameras look about level
+    common   the bounding box in the middle, and all pictures scaled by one factor, so that the
+             largest silhouette fills the frame: right for a turntable
+    none     neither moved nor scaled: the picture is padded to a square, and fills it
 
-Silhouettes come from the alpha channel, or from a plain colour along the picture's border.
+Silhouettes come from the alpha channel, or else from a plain colour along the picture's border:
+what is of that colour and connected to the border becomes transparent. Pictures that have neither
+stay whole.
 Subfolders named front, side and back say from where their pictures were taken (prior.view_prompts).
 """
 
@@ -16,15 +20,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from gs_esd.config import ImagesPriorConfig, Normalize
 from gs_esd.errors import UserError
+from gs_esd.priors.picture_files import check_bank_fits, picture_files
 from gs_esd.view_names import VIEW_NAMES
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 WORKING_SIZE = 512
 """Longer pictures are first shrunk to this: more is never looked at."""
 HEIGHT, WIDTH = 0.7, 0.9
@@ -48,13 +52,16 @@ class Matte:
 def load_pictures(
     config: ImagesPriorConfig, resolution: int
 ) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
-    """All pictures below a folder, premultiplied RGBA in [0, 1], and the views they are of.
+    """All pictures below a folder, and the views they are of.
 
-    The views, indices into VIEW_NAMES, are None unless prior.view_prompts asks for them.
+    The pictures are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
+    unless prior.view_prompts asks for them.
     Raises UserError for a folder without two pictures, for files that are no pictures, for
     pictures in which nothing is to be seen, and for views that no picture shows.
     """
     files = picture_files(Path(config.path))
+    labels = view_labels(files) if config.view_prompts else None
+    check_bank_fits(len(files), resolution, "Use fewer pictures")
     mattes = [cut_out(read_picture(file)) for file in files]
     whole = [file for file, matte in zip(files, mattes, strict=True) if not matte.cut_out]
     if whole:
@@ -64,42 +71,30 @@ def load_pictures(
             "it too. Cut the object out first, e.g. with rembg."
         )
     boxes = [silhouette_box(matte.rgba, file) for matte, file in zip(mattes, files, strict=True)]
-    sides = frame_sides(boxes, [matte.rgba.size for matte in mattes], config.normalize)
+    if config.normalize == Normalize.none:
+        boxes = [(0, 0, *matte.rgba.size) for matte in mattes]
+    sides = frame_sides(boxes, config.normalize)
     pictures = [
         framed(matte.rgba, box, side, resolution)
         for matte, box, side in zip(mattes, boxes, sides, strict=True)
     ]
-    labels = view_labels(files) if config.view_prompts else None
     return torch.stack(pictures), labels
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """PNG, JPEG and WebP files below a folder, in the order of their names.
-
-    Raises UserError where there are not at least two.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    if len(files) < 2:
-        raise UserError(
-            f"{folder} holds {len(files)} pictures ({', '.join(SUFFIXES)}); at least 2 are needed, "
-            "and 50 or more from all around make a good splat."
-        )
-    return files
 
 
 def read_picture(file: Path) -> Image.Image:
     """An upright RGBA picture. Raises UserError where the file is damaged or no picture."""
     try:
         with Image.open(file) as picture:
+            picture.draft("RGB", (WORKING_SIZE, WORKING_SIZE))  # large JPEGs: read less of them
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{file} cannot be read ({error}). Mend it or take it away.") from error
     upright.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.LANCZOS)
     return upright
 
 
 def cut_out(picture: Image.Image) -> Matte:
-    """Take the alpha channel if it says anything, else remove a plain border colour if there is one."""
+    """Take the alpha channel if it says anything, else remove the colour of a plain border."""
     rgba = torch.from_numpy(np.array(picture)).float() / 255  # [H, W, 4]
     if rgba[..., 3].amin() < 0.98:
         return Matte(picture, True)
@@ -117,12 +112,7 @@ def cut_out(picture: Image.Image) -> Matte:
 def connected_to_border(mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
     """The part of a mask from which the border can be reached within it."""
     reached = torch.zeros_like(mask)
-    reached[0], reached[-1], reached[:, 0], reached[:, -1] = (
-        mask[0],
-        mask[-1],
-        mask[:, 0],
-        mask[:, -1],
-    )
+    reached[[0, -1]], reached[:, [0, -1]] = mask[[0, -1]], mask[:, [0, -1]]
     while True:
         grown = max_pool2d(reached[None].float(), 3, stride=1, padding=1)[0].bool() & mask
         if bool((grown == reached).all()):
@@ -138,10 +128,8 @@ def silhouette_box(picture: Image.Image, file: Path) -> tuple[int, int, int, int
     return box
 
 
-def frame_sides(
-    boxes: list[tuple[int, int, int, int]], sizes: list[tuple[int, int]], normalize: Normalize
-) -> list[float]:
-    """The side in pixels of the square that is cut from each picture."""
+def frame_sides(boxes: list[tuple[int, int, int, int]], normalize: Normalize) -> list[float]:
+    """The side in pixels of the square about each box that becomes a picture."""
     widths = np.array([right - left for left, _, right, _ in boxes])
     heights = np.array([bottom - top for _, top, _, bottom in boxes])
     match normalize:
@@ -151,7 +139,7 @@ def frame_sides(
         case Normalize.common:
             return [max(float(heights.max()) / HEIGHT, float(widths.max()) / WIDTH)] * len(boxes)
         case Normalize.none:
-            return [float(max(size)) for size in sizes]
+            return np.maximum(widths, heights).astype(float).tolist()
 
 
 def framed(
@@ -162,8 +150,10 @@ def framed(
     x, y = 0.5 * (left + right - side), 0.5 * (top + bottom - side)
     premultiplied = picture.convert("RGBa")
     whole = premultiplied.crop((round(x), round(y), round(x + side), round(y + side)))
-    small = whole.resize((resolution, resolution), Image.Resampling.BOX, reducing_gap=None)
-    return torch.from_numpy(np.array(small)).permute(2, 0, 1).float() / 255
+    # Neither filter overshoots, so that no colour exceeds its alpha.
+    smooth = Image.Resampling.BOX if side >= resolution else Image.Resampling.BILINEAR
+    square = whole.resize((resolution, resolution), smooth)
+    return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
 
 
 def view_labels(files: list[Path]) -> Int[Tensor, " M"]:

@@ -22,10 +22,10 @@ def draw_pictures(
     threads: int,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
-    """Pictures of the animal a prompt names, premultiplied RGBA in [0, 1], and the views they are of.
+    """Pictures of the animal a prompt names, and the views they are of.
 
-    The views, indices into VIEW_NAMES, are None unless prior.view_prompts asks for them.
-
+    The pictures are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
+    unless prior.view_prompts asks for them.
     Raises UserError for a prompt that names no animal of the zoo.
     """
     subject = parse_prompt(prompt)

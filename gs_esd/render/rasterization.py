@@ -83,19 +83,9 @@ def rasterization(
     """
     if Ks.requires_grad:
         raise NotImplementedError("no gradient for Ks here; use rasterization_reference, or detach")
-    check_tensors(
-        means,
-        quats,
-        scales,
-        opacities,
-        colors,
-        viewmats,
-        Ks,
-        backgrounds,
-        sh_degree,
-        render_mode,
-        torch.float32,
-    )
+    splats = (means, quats, scales, opacities, colors)
+    cameras = (viewmats, Ks)
+    check_tensors(*splats, *cameras, backgrounds, sh_degree, render_mode, torch.float32)
     settings = Settings(
         width,
         height,
@@ -110,5 +100,4 @@ def rasterization(
         absgrad,
     )
     stages = REFERENCE_STAGES if numba.config.DISABLE_JIT else KERNEL_STAGES
-    splats = (means, quats, scales, opacities, colors)
-    return render_stages(stages, *splats, viewmats, Ks, sh_degree, backgrounds, settings)
+    return render_stages(stages, *splats, *cameras, sh_degree, backgrounds, settings)

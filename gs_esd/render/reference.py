@@ -76,24 +76,12 @@ def rasterization_reference(
     Any float dtype that all tensors share; differentiable in Ks, too.
 
     Raises:
-        ValueError: a tensor or option does not fit, or absgrad is asked for, which has no kernels
-            here to add it up.
+        ValueError: a tensor or option does not fit, or absgrad is asked for, which autograd cannot
+            add up.
     """
-    if absgrad:
-        raise ValueError("absgrad=True is available in rasterization, not in the reference")
-    check_tensors(
-        means,
-        quats,
-        scales,
-        opacities,
-        colors,
-        viewmats,
-        Ks,
-        backgrounds,
-        sh_degree,
-        render_mode,
-        means.dtype,
-    )
+    splats = (means, quats, scales, opacities, colors)
+    cameras = (viewmats, Ks)
+    check_tensors(*splats, *cameras, backgrounds, sh_degree, render_mode, means.dtype)
     settings = Settings(
         width,
         height,
@@ -107,8 +95,7 @@ def rasterization_reference(
         rasterize_mode,
         absgrad,
     )
-    splats = (means, quats, scales, opacities, colors)
-    return render_stages(REFERENCE_STAGES, *splats, viewmats, Ks, sh_degree, backgrounds, settings)
+    return render_stages(REFERENCE_STAGES, *splats, *cameras, sh_degree, backgrounds, settings)
 
 
 def project(
@@ -263,6 +250,8 @@ def blend(
     settings: Settings,
 ) -> tuple[Float[Tensor, "C H W D"], Float[Tensor, "C H W 1"]]:
     """Blend projected Gaussians front to back at every pixel, ties in depth by index."""
+    if settings.absgrad:
+        raise ValueError("absgrad=True needs the kernels: rasterization without NUMBA_DISABLE_JIT")
     visible = (projection.radii > 0).all(-1)
     images, alphas = [], []
     for c in range(len(visible)):

@@ -1,7 +1,8 @@
 """q in closed form: the exact mixture over the current batch and recent renderings.
 
-For one cloud, q(x_t | c) is a Gaussian about the rendering from c, and q(x_t) the mixture of these over
-cameras. Both branches are the same mixture: ∅ takes all the pictures it holds, c those taken from c.
+For one cloud, q(x_t | c) is a Gaussian about the rendering from c, and q(x_t) the mixture of these
+over cameras. Both branches are the same mixture: ∅ takes all the pictures it holds, c those taken
+from c.
 """
 
 import torch
@@ -26,7 +27,10 @@ class ClosedFormRenderedScore:
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B 3 H W"], views: Views
     ) -> dict[str, float]:
-        """Take a batch in, newest first, and forget the oldest; another picture size forgets all."""
+        """Take a batch in, newest first, and forget the oldest; another picture size forgets all.
+
+        The renderings themselves are kept, not x_0, so that they can stand on any background.
+        """
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).detach().permute(0, 3, 1, 2)
         same_size = self._mixture.rgba.shape[1:] == rgba.shape[1:]
         keep = self.memory if same_size else 0

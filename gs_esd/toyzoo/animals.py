@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from gs_esd.toyzoo.birds import duck, owl, penguin
+from gs_esd.toyzoo.farm import cow, pig, sheep
 from gs_esd.toyzoo.look import Look
 from gs_esd.toyzoo.parts import Ellipsoid
-from gs_esd.toyzoo.quadrupeds import corgi, cow, elephant, fox, lion, pig, sheep, turtle
+from gs_esd.toyzoo.quadrupeds import corgi, elephant, fox, lion, turtle
 from gs_esd.toyzoo.sitters import bear, cat, frog, panda, rabbit
 
 Builder = Callable[[Look], list[Ellipsoid]]

@@ -72,10 +72,8 @@ def penguin(look: Look) -> list[Ellipsoid]:
     wide = 0.44 * look.girth
     skull = (
         Ellipsoid((0, 0, 0), (0.95, 1.0, 0.95), coat)
-        .patch((0.75, 0.36, -0.2), (0.62, 0.42, 0.55), WHITE)
-        .patch((0.75, -0.36, -0.2), (0.62, 0.42, 0.55), WHITE)
-        .patch((0.1, 0.95, -0.3), (0.35, 0.4, 0.4), gold)
-        .patch((0.1, -0.95, -0.3), (0.35, 0.4, 0.4), gold)
+        .patch_pair((0.75, 0.36, -0.2), (0.62, 0.42, 0.55), WHITE)
+        .patch_pair((0.1, 0.95, -0.3), (0.35, 0.4, 0.4), gold)
     )
     head = [
         skull,

@@ -11,7 +11,7 @@ Notation and conventions
 Lengths are arbitrary: a finished animal is scaled to the unit ball (see `animal.py`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,10 @@ WHITE: Vec = (0.98, 0.96, 0.93)
 CREAM: Vec = (0.97, 0.89, 0.76)
 PINK: Vec = (0.96, 0.62, 0.65)
 BLUSH: Vec = (0.97, 0.66, 0.60)
+
+
+def _flip(a: Vec) -> Vec:
+    return a[0], -a[1], a[2]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,10 @@ class Ellipsoid:
     def patch(self, at: Vec, size: Vec, color: Vec) -> "Ellipsoid":
         """The same part with one more patch of paint, placed in its unit sphere frame."""
         return replace(self, patches=(*self.patches, Patch(at, size, color)))
+
+    def patch_pair(self, at: Vec, size: Vec, color: Vec) -> "Ellipsoid":
+        """The same part with a patch at `at` and another at its reflection on the right."""
+        return self.patch(at, size, color).patch(_flip(at), size, color)
 
 
 def _plus(a: Vec, b: Vec) -> Vec:
@@ -81,10 +89,6 @@ def place(parts: Iterable[Ellipsoid], at: Vec, scale: float = 1.0) -> list[Ellip
     ]
 
 
-def _flip(a: Vec) -> Vec:
-    return a[0], -a[1], a[2]
-
-
 def mirror(part: Ellipsoid) -> Ellipsoid:
     """The reflection of a part in the animal's plane of symmetry, y = 0."""
     roll, pitch, yaw = part.rotation
@@ -102,7 +106,7 @@ def pair(*parts: Ellipsoid) -> list[Ellipsoid]:
 
 
 def chain(
-    points: list[Vec], radius: tuple[float, float], colors: tuple[Vec, ...]
+    points: Sequence[Vec], radius: tuple[float, float], colors: tuple[Vec, ...]
 ) -> list[Ellipsoid]:
     """Overlapping links along a polyline, for tails and trunks.
 

@@ -36,23 +36,26 @@ SYNONYMS: dict[str, str] = {
     "dog": "corgi",
     "doggy": "corgi",
     "puppy": "corgi",
+    "pup": "corgi",
     "kitten": "cat",
     "kitty": "cat",
     "bunny": "rabbit",
-    "hare": "rabbit",
     "teddy": "bear",
-    "cub": "bear",
     "piglet": "pig",
     "calf": "cow",
     "duckling": "duck",
+    "lamb": "sheep",
+    "tortoise": "turtle",
 }
 
-_SILENT = frozenset("a an and of on in the with its this that one some my".split())
-_PLURALS = (("ies", "y"), ("ves", "f"), ("xes", "x"), ("es", ""), ("s", ""))
+# Words that part a colour from what stands after them: "a red hat on a cat" is no red cat.
+_DIVIDERS = frozenset("a an the this that of on in at by with from under".split())
+_SILENT = _DIVIDERS | frozenset("and is are it its some s".split())  # s: as in "a cat's"
+_PLURALS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
 
 
-class UnknownAnimalError(UserError):
-    """A prompt names nothing that lives in the zoo."""
+class UnknownAnimalError(UserError, ValueError):
+    """A prompt names nothing that lives in the zoo, or nothing at all."""
 
 
 @dataclass(frozen=True)
@@ -70,36 +73,41 @@ class ZooSubject:
 
 
 def parse_prompt(prompt: str) -> ZooSubject:
-    """Find the first animal and the first colour that a prompt names.
+    """Find the first animal that a prompt names, and its colour.
+
+    The colour stands before the animal, as in "a small blue cat".
 
     Raises:
-        UnknownAnimalError: the prompt names no animal of the zoo.
-        ValueError: the prompt holds no word at all.
+        UnknownAnimalError: the prompt is empty or names no animal of the zoo.
     """
+    if not prompt.strip():
+        raise UnknownAnimalError('the prompt is empty: say what to make, e.g. prompt="a corgi"')
     words = _words(prompt)
-    if not words:
-        raise ValueError(f'the prompt is empty: {prompt!r}; say what to make, e.g. "a corgi"')
-    animal: str | None = None
-    color_name: str | None = None
-    ignored = []
-    for word in words:
-        if animal is None and (found := _animal(word)) is not None:
-            animal = found
-        elif color_name is None and word in COLORS:
-            color_name = word
-        elif word not in _SILENT:
-            ignored.append(word)
+    animals = [_animal(word) for word in words]
+    animal = next((found for found in animals if found is not None), None)
     if animal is None:
         raise UnknownAnimalError(_unknown(prompt))
+    color_name = _color_name(words[: animals.index(animal)])
+    ignored = tuple(
+        word
+        for word, found in zip(words, animals, strict=True)
+        if found != animal and word != color_name and word not in _SILENT
+    )
     color = None if color_name is None else COLORS[color_name]
-    return ZooSubject(animal, color, color_name, tuple(ignored))
+    return ZooSubject(animal, color, color_name, ignored)
+
+
+def _color_name(words: list[str]) -> str | None:
+    """The first colour among the words that lead up to an animal."""
+    last = max((i for i, word in enumerate(words) if word in _DIVIDERS), default=-1)
+    return next((word for word in words[last + 1 :] if word in COLORS), None)
 
 
 def _words(prompt: str) -> list[str]:
     """Lower-case words without accents; whatever is no letter or digit parts them."""
     plain = unicodedata.normalize("NFKD", prompt.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.findall(r"[^\W_]+", plain)
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
 
 
 def _animal(word: str) -> str | None:
@@ -117,5 +125,7 @@ def _unknown(prompt: str) -> str:
     quoted = " ".join(prompt.split()).replace('"', "'")
     return (
         f'the toy zoo has no animal in "{quoted}"; it knows {known}. '
-        f'Other subjects need Stable Diffusion: python train.py prompt="{quoted}" prior=sd21'
+        f"To make it from pictures of your own: prior=images prior.path=FOLDER. "
+        "Any subject will do once Stable Diffusion is there, which is not yet in this version: "
+        f'python train.py prompt="{quoted}" prior=sd21'
     )

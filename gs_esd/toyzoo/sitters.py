@@ -29,8 +29,7 @@ def limbs(look: Look, color: Vec, pad: Vec) -> list[Ellipsoid]:
         Ellipsoid((0.3 + reach, wide - 0.05, -0.38), (0.11, 0.18, 0.22), color)
         .patch((1.0, 0, -0.2), (0.8, 0.5, 0.45), pad)
         .patch((1.0, 0, 0.6), (0.8, 0.18, 0.18), pad)
-        .patch((1.0, 0.5, 0.4), (0.8, 0.18, 0.18), pad)
-        .patch((1.0, -0.5, 0.4), (0.8, 0.18, 0.18), pad)
+        .patch_pair((1.0, 0.5, 0.4), (0.8, 0.18, 0.18), pad)
     )
     return pair(
         Ellipsoid((0.22, wide - 0.08, -0.4), (reach, 0.17, 0.17), color, (0, 0, 6)),
@@ -63,10 +62,8 @@ def panda(look: Look) -> list[Ellipsoid]:
     """White with black limbs, shoulders, ears and eye patches."""
     coat = look.coat(WHITE)
     black = (0.13, 0.12, 0.14)
-    skull = (
-        Ellipsoid((0, 0, 0), (0.95, 1.1, 0.95), coat)
-        .patch((0.85, 0.48, 0.1), (0.5, 0.27, 0.36), black)
-        .patch((0.85, -0.48, 0.1), (0.5, 0.27, 0.36), black)
+    skull = Ellipsoid((0, 0, 0), (0.95, 1.1, 0.95), coat).patch_pair(
+        (0.85, 0.48, 0.1), (0.5, 0.27, 0.36), black
     )
     head = [
         skull,
@@ -122,10 +119,8 @@ def cat(look: Look) -> list[Ellipsoid]:
     skull = (
         Ellipsoid((0, 0, 0), (0.92, 1.1, 0.92), coat)
         .patch((0.5, 0, 0.85), (0.6, 0.09, 0.5), stripe)
-        .patch((0.5, 0.32, 0.8), (0.5, 0.08, 0.4), stripe)
-        .patch((0.5, -0.32, 0.8), (0.5, 0.08, 0.4), stripe)
-        .patch((0.1, 1.0, -0.1), (0.5, 0.4, 0.08), stripe)
-        .patch((0.1, -1.0, -0.1), (0.5, 0.4, 0.08), stripe)
+        .patch_pair((0.5, 0.32, 0.8), (0.5, 0.08, 0.4), stripe)
+        .patch_pair((0.1, 1.0, -0.1), (0.5, 0.4, 0.08), stripe)
         .patch((0.8, 0, -0.75), (0.6, 0.6, 0.5), WHITE)
     )
     head = [
@@ -164,8 +159,7 @@ def frog(look: Look) -> list[Ellipsoid]:
         Ellipsoid((0, 0, 0), (0.9, 1.15, 0.72), coat)
         .patch((0.6, 0, -0.7), (0.9, 1.0, 0.72), INK)
         .patch((0.6, 0, -0.78), (0.95, 1.05, 0.72), pale)
-        .patch((0.9, 0.14, 0.2), (0.3, 0.05, 0.06), INK)
-        .patch((0.9, -0.14, 0.2), (0.3, 0.05, 0.06), INK)
+        .patch_pair((0.9, 0.14, 0.2), (0.3, 0.05, 0.06), INK)
     )
     head = [
         skull,

@@ -1,0 +1,190 @@
+"""Does every side of every animal come out in its place? Runs the zoo and makes the table.
+
+    python -m benchmarks.zoo                      12 animals, 3 seeds, λ = 0 and 1
+    python -m benchmarks.zoo --animals corgi --seeds 0 --lambdas 1
+
+A run is what `python train.py prompt="a corgi" seed=0` does, less the exported files. It is then matched
+with the zoo's true views, which training never sees:
+
+    coherence   |mean exp(i (matched azimuth - camera azimuth))| over 16 evenly spaced renderings, up to one
+                rotation or mirroring of the whole: 1 if every side is in its place, about 0 if all look alike
+    PSNR        the median over the 16 renderings, each against its matched true view, at 128² over white
+
+Finished runs are kept in a file of JSON lines and not made again; delete it after a change.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import product
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import ParameterDict
+
+from gs_esd.cameras import Orbit, orbit_cameras, turntable
+from gs_esd.config import Config, HardwareConfig
+from gs_esd.export.pictures import contact_sheet, save_png
+from gs_esd.render import render
+from gs_esd.toyzoo import build_animal, parse_prompt, trace
+from gs_esd.trainer import Trainer
+from gs_esd.views import composite
+
+ANIMALS = (
+    *("bear", "cat", "corgi", "elephant", "fox", "frog"),
+    *("lion", "owl", "panda", "penguin", "pig", "rabbit"),
+)
+RESULTS = Path(__file__).parent / "results"
+RESOLUTION = 128
+RENDERINGS = 16
+ELEVATIONS_DEG = (7.5, 10, 12.5, 15, 17.5, 20, 22.5)
+AZIMUTH_STEP_DEG = 2.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run."""
+
+    animal: str
+    seed: int
+    lambda_esd: float
+    coherence: float
+    psnr_db: float
+    gaussians: int
+    seconds: float
+
+
+def main() -> None:
+    """Run what is not yet there and print the table."""
+    options = _options()
+    kept = RESULTS / "zoo.jsonl"
+    outcomes = _load(kept)
+    done = {(o.animal, o.seed, o.lambda_esd) for o in outcomes}
+    asked = list(product(options.animals, options.seeds, options.lambdas))
+    with ProcessPoolExecutor(options.processes) as pool:
+        jobs = [pool.submit(run, *job) for job in asked if job not in done]
+        for job in as_completed(jobs):
+            outcomes.append(job.result())
+            print(json.dumps(asdict(outcomes[-1])), flush=True)
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(outcomes[-1])) + "\n")
+    table = to_table([o for o in outcomes if (o.animal, o.seed, o.lambda_esd) in set(asked)])
+    (RESULTS / "zoo.md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
+    """Make one splat on one thread, and judge it."""
+    hardware = HardwareConfig(threads=1)
+    config = Config(prompt=f"a {animal}", seed=seed, lambda_esd=lambda_esd, hardware=hardware)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer.from_config(config, Path(folder))
+        while trainer.step < config.steps:
+            trainer.train_step()
+    seconds = time.monotonic() - started
+    cloud, orbit = trainer.parts.cloud, trainer.parts.orbit
+    coherence, psnr, renderings = judge(cloud, orbit, animal)
+    pictures = RESULTS / "zoo"
+    pictures.mkdir(exist_ok=True)
+    sheet = contact_sheet(renderings[::2], columns=8)
+    save_png(pictures / f"{animal}-lam{lambda_esd:g}-seed{seed}.png", sheet)
+    return Outcome(
+        animal, seed, lambda_esd, round(coherence, 3), round(psnr, 2), len(cloud["means"]), round(seconds, 1)
+    )
+
+
+def judge(
+    cloud: ParameterDict, orbit: Orbit, animal: str
+) -> tuple[float, float, Float[Tensor, "B H W 3"]]:
+    """Coherence, median PSNR in dB, and the renderings that were judged."""
+    white = torch.ones(3)
+    cameras = turntable(RENDERINGS, math.radians(15), orbit, RESOLUTION)
+    with torch.no_grad():
+        renderings = render(cloud, cameras).over(white).clamp(0, 1)
+    views, azimuths = true_views(animal, orbit)
+    distances = torch.cdist(renderings.flatten(1), views.flatten(1)).square() / views[0].numel()
+    error, matched = distances.min(dim=1)
+    psnr = float((-10 * error.log10()).median())
+    return coherence(azimuths[matched], cameras.azimuth), psnr, renderings
+
+
+def coherence(matched: Float[Tensor, " B"], camera: Float[Tensor, " B"]) -> float:
+    """How evenly matched azimuths follow the cameras' (radians), forwards or mirrored, in [0, 1]."""
+    turns = (torch.exp(1j * (matched - sign * camera)).mean().abs() for sign in (1, -1))
+    return max(float(turn) for turn in turns)
+
+
+@cache
+def true_views(animal: str, orbit: Orbit) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
+    """The canonical animal over white from a grid of cameras, and their azimuths."""
+    azimuths = torch.arange(0, 360, AZIMUTH_STEP_DEG).deg2rad()
+    model = build_animal(parse_prompt(animal))
+    views = []
+    for elevation in ELEVATIONS_DEG:
+        cameras = orbit_cameras(
+            azimuths,
+            torch.full_like(azimuths, math.radians(elevation)),
+            distance=orbit.distance,
+            fov=orbit.fov,
+            resolution=RESOLUTION,
+        )
+        rgba = trace(model, cameras)
+        views.append(composite(rgba[..., :3], rgba[..., 3:], torch.ones(3)))
+    return torch.cat(views), azimuths.repeat(len(ELEVATIONS_DEG))
+
+
+def to_table(outcomes: list[Outcome]) -> str:
+    """A Markdown table with a row an animal and a summary below."""
+    lambdas = sorted({o.lambda_esd for o in outcomes})
+    head = [f"coherence, λ={lam:g} | PSNR dB, λ={lam:g}" for lam in lambdas]
+    lines = ["| animal | " + " | ".join(head) + " |", "|---" * (1 + 2 * len(lambdas)) + "|"]
+    for animal in sorted({o.animal for o in outcomes}):
+        cells = [_cells([o for o in outcomes if (o.animal, o.lambda_esd) == (animal, lam)]) for lam in lambdas]
+        lines.append(f"| {animal} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", *(_summary(outcomes, lam) for lam in lambdas)]) + "\n"
+
+
+def _cells(outcomes: list[Outcome]) -> str:
+    ordered = sorted(outcomes, key=lambda o: o.seed)
+    coherences = " / ".join(f"{o.coherence:.2f}" for o in ordered)
+    return f"{coherences} | " + " / ".join(f"{o.psnr_db:.1f}" for o in ordered)
+
+
+def _summary(outcomes: list[Outcome], lam: float) -> str:
+    these = [o for o in outcomes if o.lambda_esd == lam]
+    high = sum(o.coherence >= 0.95 for o in these)
+    low = sum(o.coherence <= 0.5 for o in these)
+    median = torch.tensor([o.psnr_db for o in these]).median()
+    seconds = torch.tensor([o.seconds for o in these]).median()
+    return (
+        f"- λ={lam:g}: coherence ≥ 0.95 in {high} and ≤ 0.5 in {low} of {len(these)} runs; "
+        f"median PSNR {median:.1f} dB; median {seconds:.0f} s a run on one thread"
+    )
+
+
+def _load(kept: Path) -> list[Outcome]:
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        return []
+    return [Outcome(**json.loads(line)) for line in kept.read_text("utf-8").splitlines()]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--animals", nargs="+", default=ANIMALS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--lambdas", nargs="+", type=float, default=[0.0, 1.0])
+    parser.add_argument("--processes", type=int, default=2)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
