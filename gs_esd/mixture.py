@@ -17,7 +17,7 @@ import math
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.noise import alpha_sigma
@@ -32,27 +32,32 @@ class PictureMixture:
     """M equally likely pictures with alpha, noised: a Gaussian mixture denoised exactly."""
 
     def __init__(
-        self, rgba: Float[Tensor, "M 4 h w"], moments: Float[Tensor, "M 9"] | None = None
+        self,
+        rgba: Float[Tensor, "M 4 h w"],
+        *,
+        moments: Float[Tensor, "M 9"] | None = None,
+        support: Int[Tensor, " S"] | None = None,
     ) -> None:
         """Take the pictures; they are kept as given, never composited.
 
         rgba: premultiplied, in [0, 1].
-        moments: of each picture, where they are known already (see `_moments`).
+        moments: of each picture, where they are known already (see `moments_of`).
+        support: the pixels (indices into h w) outside which all pictures are empty, all if None.
+            The others add a constant to every ⟨x_t, x_i⟩ and need not be looked at.
         """
         self.rgba = rgba
-        self._flat = rgba.flatten(1)  # [M, 4 h w]
-        self._moments = _moments(rgba) if moments is None else moments
+        self._support = support
+        self._flat = self._on_support(rgba)  # [M, 4 S]
+        self._moments = moments_of(rgba) if moments is None else moments
+
+    @classmethod
+    def of_bank(cls, rgba: Float[Tensor, "M 4 h w"]) -> "PictureMixture":
+        """The mixture of pictures that stay: their support is found, which halves each product."""
+        return cls(rgba, support=rgba[:, 3].amax(0).flatten().nonzero()[:, 0])
 
     def __len__(self) -> int:
         """Number of pictures M."""
         return len(self.rgba)
-
-    def renewed(self, rgba: Float[Tensor, "B 4 h w"], keep: int) -> "PictureMixture":
-        """The mixture of new pictures and the first `keep` of this one's, which stay measured."""
-        return PictureMixture(
-            torch.cat([rgba, self.rgba[:keep]]),
-            torch.cat([_moments(rgba), self._moments[:keep]]),
-        )
 
     def squared_norms(self, background: Float[Tensor, "3"]) -> Float[Tensor, " M"]:
         """‖x_i‖² of every picture over a background."""
@@ -91,8 +96,8 @@ class PictureMixture:
         """log p(i | x_t), normalised."""
         alpha, sigma = alpha_sigma(log_snr.double()[:, None])
         on_background = -torch.einsum("bchw,c->bhw", x_t, background.to(x_t))
-        features = torch.cat([x_t, on_background[:, None]], dim=1).flatten(1)  # [B, 4 h w]
-        products = 2 * (features @ self._flat.T).double()  # ⟨x_t, x_i⟩ up to a constant in i
+        features = torch.cat([x_t, on_background[:, None]], dim=1)  # [B, 4, h, w]
+        products = 2 * (self._on_support(features) @ self._flat.T).double()  # ⟨x_t, x_i⟩ up to a constant in i
         logits = (alpha * products - 0.5 * alpha**2 * self.squared_norms(background)) / sigma**2
         return logits.log_softmax(dim=1).to(x_t.dtype)
 
@@ -108,7 +113,7 @@ class PictureMixture:
             mean = weights.to_sparse() @ self._flat
         else:
             mean = weights @ self._flat
-        return _over(mean.unflatten(1, self.rgba.shape[1:]), background)
+        return _over(self._on_canvas(mean), background)
 
     def denoise(
         self,
@@ -119,6 +124,18 @@ class PictureMixture:
         """E[x_0 | x_t], in the denoiser's range [-1, 1]."""
         return self.posterior_mean(self.log_weights(x_t, log_snr, background), background)
 
+    def _on_support(self, pictures: Float[Tensor, "B 4 h w"]) -> Float[Tensor, "B D"]:
+        if self._support is None:
+            return pictures.flatten(1)
+        return pictures.flatten(2)[:, :, self._support].flatten(1)
+
+    def _on_canvas(self, values: Float[Tensor, "B D"]) -> Float[Tensor, "B 4 h w"]:
+        if self._support is None:
+            return values.unflatten(1, self.rgba.shape[1:])
+        canvas = values.new_zeros(len(values), *self.rgba.shape[1:])
+        canvas.flatten(2)[:, :, self._support] = values.unflatten(1, (4, -1))
+        return canvas
+
 
 def _over(
     rgba: Float[Tensor, "B 4 h w"], background: Float[Tensor, "3"]
@@ -127,8 +144,8 @@ def _over(
     return 2 * (rgba[:, :3] + clear * background.to(rgba)[:, None, None]) - 1
 
 
-def _moments(rgba: Float[Tensor, "M 4 h w"], chunk: int = 64) -> Float[Tensor, "M 9"]:
-    """Of each picture, colour c and clear = 1 - a: ‖c‖², ⟨c, clear⟩ (3), ‖clear‖², Σc (3), Σclear."""
+def moments_of(rgba: Float[Tensor, "M 4 h w"], chunk: int = 64) -> Float[Tensor, "M 9"]:
+    """Of each picture, with clear = 1 - a: ‖c‖², ⟨c, clear⟩ (3), ‖clear‖², Σc (3), Σclear."""
     return torch.cat([_chunk_moments(part.double()) for part in rgba.split(chunk)])
 
 

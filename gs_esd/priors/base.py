@@ -1,6 +1,6 @@
 """p: what every image prior offers. Nothing outside `priors/` knows how it works inside."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -8,6 +8,7 @@ from torch import Tensor
 from gs_esd.views import Views
 
 
+@runtime_checkable
 class DiffusionPrior(Protocol):
     """A distribution of pictures that can be denoised at any noise level."""
 

@@ -86,11 +86,18 @@ def read_picture(file: Path) -> Image.Image:
     try:
         with Image.open(file) as picture:
             picture.draft("RGB", (WORKING_SIZE, WORKING_SIZE))  # large JPEGs: read less of them
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+            upright = ImageOps.exif_transpose(eight_bit(picture)).convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{file} cannot be read ({error}). Mend it or take it away.") from error
     upright.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.LANCZOS)
     return upright
+
+
+def eight_bit(picture: Image.Image) -> Image.Image:
+    """A grey picture of 16 bits with 8, as all others have; Pillow would clip it."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def cut_out(picture: Image.Image) -> Matte:

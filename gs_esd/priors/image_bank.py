@@ -32,7 +32,7 @@ class ImageBankPrior:
         """
         size = rgba.shape[-1]
         self.mixtures = {
-            resolution: PictureMixture(avg_pool2d(rgba, size // resolution))
+            resolution: PictureMixture.of_bank(avg_pool2d(rgba, size // resolution))
             for resolution in resolutions
         }
         self.labels = labels

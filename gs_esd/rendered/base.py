@@ -1,6 +1,6 @@
 """q: what every model of the distribution of renderings offers."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -9,6 +9,7 @@ from gs_esd.render import Renderings
 from gs_esd.views import Views
 
 
+@runtime_checkable
 class RenderedScore(Protocol):
     """The score of noisy renderings, of one camera or marginal over cameras."""
 

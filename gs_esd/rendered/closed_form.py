@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.mixture import PictureMixture
+from gs_esd.mixture import PictureMixture, moments_of
 from gs_esd.noise import noise_from_denoised
 from gs_esd.render import Renderings
 from gs_esd.views import Views
@@ -21,23 +21,24 @@ class ClosedFormRenderedScore:
     def __init__(self, memory: int) -> None:
         """memory: renderings remembered besides the current batch."""
         self.memory = memory
-        self._mixture = PictureMixture(torch.zeros(0, 4, 0, 0))
-        self._viewmats = torch.zeros(0, 4, 4)
+        self._begin(torch.zeros(0, 4, 0, 0))
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B 3 H W"], views: Views
     ) -> dict[str, float]:
-        """Take a batch in, newest first, and forget the oldest; another picture size forgets all.
+        """Take a batch in over the oldest ones; a batch of another shape makes it forget all.
 
         The renderings themselves are kept, not x_0, so that they can stand on any background.
         """
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).detach().permute(0, 3, 1, 2)
-        same_size = self._mixture.rgba.shape[1:] == rgba.shape[1:]
-        keep = self.memory if same_size else 0
-        known = self._mixture if same_size else PictureMixture(rgba[:0])
-        self._mixture = known.renewed(rgba, keep)
-        self._viewmats = torch.cat([views.cameras.viewmats, self._viewmats[:keep]])
-        return {"memory": float(len(self._mixture))}
+        if len(self._rgba) != self.memory + len(rgba) or self._rgba.shape[1:] != rgba.shape[1:]:
+            self._begin(rgba)
+        places = (self._written + torch.arange(len(rgba))) % len(self._rgba)
+        self._rgba[places] = rgba
+        self._moments[places] = moments_of(rgba)
+        self._viewmats[places] = views.cameras.viewmats
+        self._written += len(rgba)
+        return {"memory": float(len(self._mixture()))}
 
     def predict_noise(
         self,
@@ -48,22 +49,42 @@ class ClosedFormRenderedScore:
         marginal: bool,
     ) -> Float[Tensor, "B 3 h w"]:
         """ε_ψ(∅) or ε_ψ(c), exactly. Raises ValueError for a camera with no rendering."""
-        log_weights = self._mixture.log_weights(x_t, log_snr, views.background)
+        mixture = self._mixture()
+        log_weights = mixture.log_weights(x_t, log_snr, views.background)
         if not marginal:
             log_weights = self._keep_camera(log_weights, views)
-        x_0 = self._mixture.posterior_mean(log_weights, views.background)
+        x_0 = mixture.posterior_mean(log_weights, views.background)
         return noise_from_denoised(x_t, x_0, log_snr)
 
     def _keep_camera(self, log_weights: Float[Tensor, "B M"], views: Views) -> Float[Tensor, "B M"]:
-        same = (views.cameras.viewmats[:, None] == self._viewmats[None]).all(-1).all(-1)  # [B, M]
+        same = (views.cameras.viewmats[:, None] == self._viewmats[None]).flatten(2).all(-1)  # [B, M]
+        same = same[:, : log_weights.shape[1]]
         if not bool(same.any(dim=1).all()):
             raise ValueError("no rendering from one of these cameras: call update() first")
         return log_weights.masked_fill(~same, -torch.inf).log_softmax(dim=1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The remembered renderings and their cameras."""
-        return {"rgba": self._mixture.rgba, "viewmats": self._viewmats}
+        """The remembered renderings, their cameras, and where the next ones go."""
+        return {
+            "rgba": self._rgba,
+            "moments": self._moments,
+            "viewmats": self._viewmats,
+            "written": torch.tensor(self._written),
+        }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` gave."""
-        self._mixture, self._viewmats = PictureMixture(state["rgba"]), state["viewmats"]
+        self._rgba, self._moments = state["rgba"].clone(), state["moments"].clone()
+        self._viewmats, self._written = state["viewmats"].clone(), int(state["written"])
+
+    def _begin(self, batch: Float[Tensor, "B 4 H W"]) -> None:
+        """An empty ring: writing over the oldest, in place, is far faster than moving the rest."""
+        room = self.memory + len(batch)
+        self._rgba = batch.new_zeros(room, *batch.shape[1:])
+        self._moments = batch.new_zeros(room, 9, dtype=torch.float64)
+        self._viewmats = batch.new_zeros(room, 4, 4)
+        self._written = 0
+
+    def _mixture(self) -> PictureMixture:
+        held = min(self._written, len(self._rgba))
+        return PictureMixture(self._rgba[:held], moments=self._moments[:held])
