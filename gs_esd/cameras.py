@@ -12,7 +12,8 @@ Angles are radians here; configuration and pictures say degrees and carry `_deg`
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -37,6 +38,23 @@ class Cameras:
     def __len__(self) -> int:
         """Number of cameras B."""
         return self.viewmats.shape[0]
+
+    def __getitem__(self, part: slice) -> "Cameras":
+        """Some of the cameras."""
+        return self._each(lambda tensor: tensor[part])
+
+    def to(self, device: torch.device | str) -> "Cameras":
+        """The same cameras on a device."""
+        return self._each(lambda tensor: tensor.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Cameras":
+        return replace(
+            self,
+            viewmats=change(self.viewmats),
+            Ks=change(self.Ks),
+            azimuth=change(self.azimuth),
+            elevation=change(self.elevation),
+        )
 
 
 @dataclass(frozen=True)

@@ -35,8 +35,9 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     """
     content = {"version": VERSION, "state": dict(state)}
     _check_plain(content["state"], "state")
-    with atomic_write(path) as partial:
-        torch.save(content, partial)
+    # Opened here: torch tells a full disk as a RuntimeError, an open file as an OSError.
+    with atomic_write(path) as partial, open(partial, "wb") as file:
+        torch.save(content, file)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
@@ -144,6 +145,11 @@ def known_keys() -> list[str]:
     keys: list[str] = ["experiment"]
     for entry in fields(Config):
         kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
-        nested = [f.name for kind in kinds if is_dataclass(kind) for f in fields(kind)]
-        keys += [entry.name, *(f"{entry.name}.{name}" for name in nested)]
+        keys += [key for kind in kinds for key in _keys_below(entry.name, kind)]
     return list(dict.fromkeys(keys))
+
+
+def _keys_below(key: str, kind: Any) -> list[str]:
+    """A key and, where it holds a dataclass, all keys in it."""
+    nested = fields(kind) if is_dataclass(kind) else ()
+    return [key, *(below for f in nested for below in _keys_below(f"{key}.{f.name}", f.type))]

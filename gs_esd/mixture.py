@@ -26,6 +26,8 @@ NEGLIGIBLE_WEIGHT = 1e-7
 """Pictures below this weight change a mean by less than float32 rounds it, and are left out."""
 SPARSE = 0.25
 """The filling of the weights below which a sparse product is the faster one (measured)."""
+LEAST_SPREAD = 1e-6
+"""D² of pictures that are all alike, of which rounding would make anything about zero."""
 
 
 class PictureMixture:
@@ -73,7 +75,7 @@ class PictureMixture:
     def spread(self, background: Float[Tensor, "3"]) -> float:
         """D², the mean of ‖x_i - x_j‖² over all ordered pairs, on a background."""
         mean_sq = self.mean(background).double().square().sum()
-        return float(2 * (self.squared_norms(background).mean() - mean_sq))
+        return max(float(2 * (self.squared_norms(background).mean() - mean_sq)), LEAST_SPREAD)
 
     def mean(self, background: Float[Tensor, "3"]) -> Float[Tensor, "3 h w"]:
         """The mean picture over a background."""
@@ -97,7 +99,8 @@ class PictureMixture:
         alpha, sigma = alpha_sigma(log_snr.double()[:, None])
         on_background = -torch.einsum("bchw,c->bhw", x_t, background.to(x_t))
         features = torch.cat([x_t, on_background[:, None]], dim=1)  # [B, 4, h, w]
-        products = 2 * (self._on_support(features) @ self._flat.T).double()  # ⟨x_t, x_i⟩ up to a constant in i
+        # ⟨x_t, x_i⟩ up to a constant in i, which the softmax does not see.
+        products = 2 * (self._on_support(features) @ self._flat.T).double()  # [B, M]
         logits = (alpha * products - 0.5 * alpha**2 * self.squared_norms(background)) / sigma**2
         return logits.log_softmax(dim=1).to(x_t.dtype)
 
@@ -175,9 +178,9 @@ def information(
     Estimated as log M less the posterior's mean entropy over `samples` noised pictures of the set.
     """
     picked = torch.randperm(len(mixture), generator=generator)[:samples]
-    x_0 = _over(mixture.rgba[picked], background)
-    eps = torch.randn(x_0.shape, generator=generator)
-    level = torch.full((len(x_0),), log_snr)
+    x_0 = _over(mixture.rgba[picked.to(mixture.rgba.device)], background)
+    eps = torch.randn(x_0.shape, generator=generator).to(x_0)
+    level = torch.full((len(x_0),), log_snr).to(x_0)
     alpha, sigma = alpha_sigma(level[:, None, None, None])
     log_weights = mixture.log_weights(alpha * x_0 + sigma * eps, level, background)
     entropy = -(log_weights.exp() * log_weights).sum(1).mean()

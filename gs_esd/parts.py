@@ -60,8 +60,12 @@ DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
 
 @dataclass(frozen=True)
 class Parts:
-    """The objects that a trainer puts to work; any other of the same protocol will do as well."""
+    """The objects that a trainer puts to work; any other of the same protocol will do as well.
 
+    Random numbers are drawn on the CPU, so that they do not depend on the device.
+    """
+
+    device: torch.device
     cloud: ParameterDict
     optimizers: dict[str, Optimizer]
     densifier: Densifier
@@ -82,10 +86,12 @@ def make_parts(config: Config) -> Parts:
     torch.set_num_threads(cpu_threads(config.hardware))
     orbit = make_orbit(config.cameras)
     prior = make_prior(config, orbit)
-    cloud = make_cloud(config.init, stream(config.seed, "init"))
+    device = torch.device(config.hardware.device.value)
+    cloud = make_cloud(config.init, stream(config.seed, "init")).to(device)
     rates = config.learning_rates
     optimizers = adam_per_parameter(cloud, {name: getattr(rates, name) for name in cloud})
     return Parts(
+        device=device,
         cloud=cloud,
         optimizers=optimizers,
         densifier=make_densifier(
@@ -132,7 +138,9 @@ def make_prior(config: Config, orbit: Orbit) -> ImageBankPrior:
             rgba, labels = load_pictures(images, max(resolutions))
         case other:
             raise TypeError(other)
-    return ImageBankPrior(rgba, resolutions, labels)
+    device = torch.device(config.hardware.device.value)
+    labels = None if labels is None else labels.to(device)
+    return ImageBankPrior(rgba.to(device), resolutions, labels)
 
 
 def make_rendered(config: RenderedConfig) -> RenderedScore:

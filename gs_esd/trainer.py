@@ -66,6 +66,7 @@ class Trainer:
         self.seconds = 0.0
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self._log = folder / "metrics.jsonl"
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self.load()
         self._forget_later_lines()
@@ -84,7 +85,6 @@ class Trainer:
         Raises Interrupted on SIGINT or SIGTERM, after a checkpoint; NonFiniteError and UserError
         where the run cannot go on.
         """
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
         with stop_request() as stop, Progress(self.config.steps, done=self.step) as progress:
@@ -114,16 +114,17 @@ class Trainer:
         parts, stage, progress = self.parts, self.stage(), self.step / self.config.steps
         cameras = sample_orbit(
             stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
-        )
-        views = Views(cameras, parts.draw_background(parts.generators["background"]))
+        ).to(parts.device)
+        background = parts.draw_background(parts.generators["background"]).to(parts.device)
+        views = Views(cameras, background)
 
         renderings = render(parts.cloud, cameras)
         parts.densifier.before_backward(renderings.info, self.step)
         x_0 = parts.prior.encode(renderings.over(views.background))
         scalars = parts.rendered.update(renderings, x_0.detach(), views)
 
-        log_snr = parts.levels(stage, views, parts.generators["levels"])
-        eps = torch.randn(x_0.shape, generator=parts.generators["noise"])
+        log_snr = parts.levels(stage, views, parts.generators["levels"]).to(parts.device)
+        eps = torch.randn(x_0.shape, generator=parts.generators["noise"]).to(parts.device)
         gradient = score_difference(
             parts.source, parts.prior, parts.rendered, x_0.detach(), views, log_snr, eps, progress
         )
@@ -170,7 +171,9 @@ class Trainer:
         self.step, self.seconds = state["step"], state["seconds"]
         restore_cloud(parts.cloud, parts.optimizers, state["cloud"])
         restore_generators(parts.generators, state["generators"])
-        parts.rendered.load_state_dict(state["rendered"])
+        parts.rendered.load_state_dict(
+            {name: value.to(parts.device) for name, value in state["rendered"].items()}
+        )
         parts.densifier.load_state_dict(state["densifier"])
         log.info("going on from step %d", self.step)
 

@@ -96,9 +96,10 @@ def validate(config: Config) -> list[str]:
     _check_text(config)
     _check_numbers(config)
     _check_stages(config)
-    _check_prior(config)
+    warnings = [*_lambda_warnings(config), *_text_warnings(config)]
     _check_init(config)
-    return [*_lambda_warnings(config), *_text_warnings(config)]
+    _check_prior(config)
+    return warnings
 
 
 def check_hardware(config: Config) -> None:

@@ -144,7 +144,7 @@ def composed(*overrides: str) -> DictConfig:
     ("override", "told"),
     [
         ("lamda_esd=1", "did you mean lambda_esd?"),
-        ("prior.resolutoin=1", "did you mean prior.resolution?"),
+        ("prior.pictuers=1", "did you mean prior.pictures?"),
         ("densfy=mcmc", "did you mean densify?"),
         ("steps=many", "steps=many is not allowed: Value 'many'"),
         ("hardware.device=tpu", "expected one of [cpu, cuda]"),

@@ -1,5 +1,6 @@
 import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from gs_esd.config import (
     ImagesPriorConfig,
     PlyInitConfig,
     SdsConfig,
+    StageConfig,
+    StagesConfig,
     ToyZooPriorConfig,
     VsdConfig,
 )
@@ -89,9 +92,64 @@ def test_cameras_that_cannot_be_are_refused(cameras: CamerasConfig) -> None:
         validate(replace(GOOD, cameras=cameras))
 
 
-def test_the_coarse_phase_is_not_finer_than_the_fine_one() -> None:
-    with pytest.raises(UserError, match="coarse_resolution=64 is above"):
-        validate(replace(GOOD, prior=ToyZooPriorConfig(resolution=32, coarse_resolution=64)))
+def stages(name: str, **changes: float) -> StagesConfig:
+    """The usual stages, with values of one changed."""
+    usual = StagesConfig()
+    return replace(usual, **{name: replace(getattr(usual, name), **changes)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (stages("coarse", resolution=128), "stages.coarse.resolution=128 is above"),
+        (stages("middle", resolution=256), "stages.middle.resolution=256 is above"),
+        (stages("coarse", until=0.7), "stages.coarse.until=0.7 is above"),
+        (stages("fine", certainty_min=0.95), "stages.fine.certainty_min=0.95 is above"),
+        (stages("middle", resolution=48), "stages.middle.resolution=48 does not divide"),
+        (stages("coarse", resolution=24), "stages.coarse.resolution=24 does not divide"),
+        (stages("fine", until=0.9), "stages.fine.until must be 1"),
+        (stages("middle", views=0), "stages.middle.views=0 is not allowed"),
+        (stages("fine", resolution=4), "stages.fine.resolution=4 is not allowed"),
+        (stages("coarse", certainty_max=1.5), "stages.coarse.certainty_max=1.5 is not allowed"),
+        (stages("coarse", certainty_min=math.nan), "stages.coarse.certainty_min=nan"),
+    ],
+)
+def test_stages_that_cannot_follow_each_other_are_refused(changed: StagesConfig, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        validate(replace(GOOD, stages=changed))
+
+
+def test_stages_may_be_equal() -> None:
+    same = StageConfig(1.0, 64, 8, 0.5, 0.5)
+    assert validate(replace(GOOD, stages=StagesConfig(same, same, same))) == []
+
+
+def test_a_subject_that_the_zoo_does_not_know_is_refused() -> None:
+    with pytest.raises(UserError, match=r"it knows bear, cat.*\n.*prior=images prior\.path=FOLDER"):
+        validate(replace(GOOD, prompt="a dragon"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)),
+        replace(GOOD, stages=stages("fine", resolution=1024)),
+    ],
+)
+def test_a_bank_of_the_zoo_that_would_not_fit_is_refused(changed: Config) -> None:
+    with pytest.raises(UserError, match=r"Lower prior\.pictures \(\d+ at most\)"):
+        validate(changed)
+
+
+def test_the_largest_bank_that_is_allowed_fits_exactly() -> None:
+    with pytest.raises(UserError) as caught:
+        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)))
+    found = re.search(r"\((\d+) at most\)", str(caught.value))
+    assert found
+    most = int(found[1])
+    assert validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most))) == []
+    with pytest.raises(UserError):
+        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most + 1)))
 
 
 @pytest.mark.parametrize("lam", [-0.1, 1.1])
@@ -123,7 +181,15 @@ def test_paths_must_exist(tmp_path: Path) -> None:
         validate(replace(GOOD, prior=ImagesPriorConfig(path=missing)))
     with pytest.raises(UserError, match=r"init\.path"):
         validate(replace(GOOD, init=PlyInitConfig(path=missing)))
-    assert validate(replace(GOOD, prior=ImagesPriorConfig(path=str(tmp_path)))) == []
+
+
+def test_a_folder_of_pictures_must_hold_some(tmp_path: Path) -> None:
+    pictures = replace(GOOD, prompt="my cup", prior=ImagesPriorConfig(path=str(tmp_path)))
+    with pytest.raises(UserError, match="at least 2 are needed"):
+        validate(pictures)
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).touch()
+    assert validate(pictures) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

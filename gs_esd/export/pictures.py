@@ -8,7 +8,6 @@ Notation
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.atomic import atomic_write
-from gs_esd.cameras import Cameras, Orbit, turntable
+from gs_esd.cameras import Orbit, turntable
 from gs_esd.render import render
 
 BACKGROUND = (0.9, 0.9, 0.9)
@@ -47,7 +46,7 @@ def orbit_pictures(
     cameras = turntable(views, elevation, orbit, resolution)
     background = torch.tensor(BACKGROUND).to(cloud["means"])
     for start in range(0, views, CHUNK):
-        some = _cameras_on(background.device, cameras, slice(start, start + CHUNK))
+        some = cameras[start : start + CHUNK].to(background.device)
         with torch.no_grad():
             rgb = render(cloud, some).over(background)
         yield rgb
@@ -71,13 +70,3 @@ def save_png(path: str | os.PathLike[str], rgb: Float[Tensor, "H W 3"]) -> None:
 def to_bytes(rgb: Float[Tensor, "*B H W 3"]) -> NDArray[np.uint8]:
     """Colours in [0, 1] as display bytes, clipped and rounded; no gamma is applied."""
     return (255 * rgb.detach().clamp(0, 1)).round().to(torch.uint8).cpu().numpy()
-
-
-def _cameras_on(device: torch.device, cameras: Cameras, part: slice) -> Cameras:
-    return replace(
-        cameras,
-        viewmats=cameras.viewmats[part].to(device),
-        Ks=cameras.Ks[part].to(device),
-        azimuth=cameras.azimuth[part].to(device),
-        elevation=cameras.elevation[part].to(device),
-    )

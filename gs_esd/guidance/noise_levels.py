@@ -51,7 +51,7 @@ class CertaintyLevels:
         self._certainty = rising / rising[-1]
 
     def log_snr(self, certainty: Float[Tensor, " B"], spread: float) -> Float[Tensor, " B"]:
-        """The noise level at which pictures with D² = `spread` are told apart with a `certainty`."""
+        """The noise levels that give a `certainty` where pictures have D² = `spread`."""
         after = torch.searchsorted(self._certainty, certainty).clamp(1, len(self._certainty) - 1)
         low, high = self._certainty[after - 1], self._certainty[after]
         part = ((certainty - low) / (high - low)).clamp(0, 1)

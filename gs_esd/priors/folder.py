@@ -22,7 +22,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from PIL import Image, ImageOps
 from torch import Tensor
-from torch.nn.functional import max_pool2d
 
 from gs_esd.config import ImagesPriorConfig, Normalize
 from gs_esd.errors import UserError
@@ -117,14 +116,24 @@ def cut_out(picture: Image.Image) -> Matte:
 
 
 def connected_to_border(mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """The part of a mask from which the border can be reached within it."""
+    """The part of a mask from which the border can be reached within it, not across corners."""
     reached = torch.zeros_like(mask)
     reached[[0, -1]], reached[:, [0, -1]] = mask[[0, -1]], mask[:, [0, -1]]
     while True:
-        grown = max_pool2d(reached[None].float(), 3, stride=1, padding=1)[0].bool() & mask
-        if bool((grown == reached).all()):
+        grown = filled_runs(filled_runs(reached, mask).T, mask.T).T
+        if torch.equal(grown, reached):
             return reached
         reached = grown
+
+
+def filled_runs(reached: Bool[Tensor, "H W"], mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """Every run of a mask along a row of which some pixel is reached."""
+    height, width = mask.shape
+    # A number for each run: how many pixels off the mask come before it, and which row it is in.
+    runs = (~mask).long().cumsum(dim=1) + (width + 1) * torch.arange(height)[:, None]
+    hit = torch.zeros(height * (width + 1), dtype=torch.bool)
+    hit[runs[reached]] = True
+    return mask & hit[runs]
 
 
 def silhouette_box(picture: Image.Image, file: Path) -> tuple[int, int, int, int]:

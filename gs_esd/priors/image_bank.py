@@ -5,9 +5,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from gs_esd.errors import UserError
 from gs_esd.mixture import PictureMixture
 from gs_esd.noise import noise_from_denoised
-from gs_esd.view_names import view_index
+from gs_esd.view_names import VIEW_NAMES, view_index
 from gs_esd.views import Views
 
 
@@ -29,13 +30,19 @@ class ImageBankPrior:
         rgba: premultiplied, in [0, 1], square; each of `resolutions` divides its size.
         labels: which of VIEW_NAMES each picture is of; a rendering is then compared with those of
             its own view only, as a view-dependent prompt would have it.
+
+        Raises UserError for labels that leave a view without a picture.
         """
         size = rgba.shape[-1]
         self.mixtures = {
-            resolution: PictureMixture.of_bank(avg_pool2d(rgba, size // resolution))
+            resolution: PictureMixture.of_bank(
+                rgba if resolution == size else avg_pool2d(rgba, size // resolution)
+            )
             for resolution in resolutions
         }
         self.labels = labels
+        if labels is not None:
+            _require_every_view(labels)
         self._main_share: float | None = None
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
@@ -59,15 +66,28 @@ class ImageBankPrior:
         return (-0.5 * log_snr).exp()
 
     def main_variance(self, views: Views, resolution: int) -> float:
-        """The largest eigenvalue of the bank's covariance over the background of `views`."""
+        """The largest eigenvalue of the bank's covariance over the background of `views`.
+
+        Its share of the total variance is measured once, over grey at the smallest resolution.
+        """
         if self._main_share is None:
             self._main_share = main_share(self.mixtures[min(self.mixtures)])
         return self._main_share * 0.5 * self.mixtures[resolution].spread(views.background)
 
 
+def _require_every_view(labels: Int[Tensor, " M"]) -> None:
+    shown = set(labels.tolist())
+    missing = [name for index, name in enumerate(VIEW_NAMES) if index not in shown]
+    if missing:
+        raise UserError(
+            f"none of the {len(labels)} pictures shows the object's {' or '.join(missing)}, which "
+            "prior.view_prompts=true would ask for. Raise prior.pictures, or leave it false."
+        )
+
+
 def main_share(mixture: PictureMixture) -> float:
     """The share of the bank's total variance that lies along its main direction, over grey."""
-    pictures = mixture.over(torch.full((3,), 0.5)).flatten(1)
+    pictures = mixture.over(mixture.rgba.new_full((3,), 0.5)).flatten(1)
     centred = pictures - pictures.mean(0)
     eigenvalues = torch.linalg.eigvalsh((centred @ centred.T).double())
     return float(eigenvalues[-1] / eigenvalues.sum())

@@ -33,7 +33,7 @@ class ClosedFormRenderedScore:
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).detach().permute(0, 3, 1, 2)
         if len(self._rgba) != self.memory + len(rgba) or self._rgba.shape[1:] != rgba.shape[1:]:
             self._begin(rgba)
-        places = (self._written + torch.arange(len(rgba))) % len(self._rgba)
+        places = (self._written + torch.arange(len(rgba), device=rgba.device)) % len(self._rgba)
         self._rgba[places] = rgba
         self._moments[places] = moments_of(rgba)
         self._viewmats[places] = views.cameras.viewmats
@@ -57,8 +57,8 @@ class ClosedFormRenderedScore:
         return noise_from_denoised(x_t, x_0, log_snr)
 
     def _keep_camera(self, log_weights: Float[Tensor, "B M"], views: Views) -> Float[Tensor, "B M"]:
-        same = (views.cameras.viewmats[:, None] == self._viewmats[None]).flatten(2).all(-1)  # [B, M]
-        same = same[:, : log_weights.shape[1]]
+        held = self._viewmats[: log_weights.shape[1]]
+        same = (views.cameras.viewmats[:, None] == held).flatten(2).all(-1)  # [B, M]
         if not bool(same.any(dim=1).all()):
             raise ValueError("no rendering from one of these cameras: call update() first")
         return log_weights.masked_fill(~same, -torch.inf).log_softmax(dim=1)

@@ -124,8 +124,8 @@ def _unknown(prompt: str) -> str:
     known = ", ".join(sorted(ANIMALS))
     quoted = " ".join(prompt.split()).replace('"', "'")
     return (
-        f'the toy zoo has no animal in "{quoted}"; it knows {known}. '
-        f"To make it from pictures of your own: prior=images prior.path=FOLDER. "
-        "Any subject will do once Stable Diffusion is there, which is not yet in this version: "
+        f'the toy zoo has no animal in "{quoted}"; it knows {known}.\n'
+        "From pictures of your own: add prior=images prior.path=FOLDER.\n"
+        "Other subjects need Stable Diffusion, which this version does not have yet; it will be "
         f'python train.py prompt="{quoted}" prior=sd21'
     )
