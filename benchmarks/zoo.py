@@ -3,12 +3,14 @@
     python -m benchmarks.zoo                      12 animals, 3 seeds, λ = 0 and 1
     python -m benchmarks.zoo --animals corgi --seeds 0 --lambdas 1
 
-A run is what `python train.py prompt="a corgi" seed=0` does, less the exported files. It is then matched
-with the zoo's true views, which training never sees:
+A run is what `python train.py prompt="a corgi" seed=0` does, less the exported files. It is then
+matched with the zoo's true views, which training never sees:
 
-    coherence   |mean exp(i (matched azimuth - camera azimuth))| over 16 evenly spaced renderings, up to one
-                rotation or mirroring of the whole: 1 if every side is in its place, about 0 if all look alike
-    PSNR        the median over the 16 renderings, each against its matched true view, at 128² over white
+    coherence   |mean exp(i (matched azimuth - camera azimuth))| over 16 evenly spaced renderings,
+                up to one rotation or mirroring of the whole: 1 if every side is in its place,
+                about 0 if all look alike
+    PSNR        the median over the 16 renderings, each against its matched true view, at 128²
+                over white
 
 Finished runs are kept in a file of JSON lines and not made again; delete it after a change.
 """
@@ -20,7 +22,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
@@ -97,7 +99,13 @@ def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
     sheet = contact_sheet(renderings[::2], columns=8)
     save_png(pictures / f"{animal}-lam{lambda_esd:g}-seed{seed}.png", sheet)
     return Outcome(
-        animal, seed, lambda_esd, round(coherence, 3), round(psnr, 2), len(cloud["means"]), round(seconds, 1)
+        animal,
+        seed,
+        lambda_esd,
+        round(coherence, 3),
+        round(psnr, 2),
+        len(cloud["means"]),
+        round(seconds, 1),
     )
 
 
@@ -117,12 +125,12 @@ def judge(
 
 
 def coherence(matched: Float[Tensor, " B"], camera: Float[Tensor, " B"]) -> float:
-    """How evenly matched azimuths follow the cameras' (radians), forwards or mirrored, in [0, 1]."""
+    """How evenly matched azimuths follow the cameras' (radians) or their mirror, in [0, 1]."""
     turns = (torch.exp(1j * (matched - sign * camera)).mean().abs() for sign in (1, -1))
     return max(float(turn) for turn in turns)
 
 
-@cache
+@lru_cache(maxsize=1)
 def true_views(animal: str, orbit: Orbit) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
     """The canonical animal over white from a grid of cameras, and their azimuths."""
     azimuths = torch.arange(0, 360, AZIMUTH_STEP_DEG).deg2rad()
@@ -147,7 +155,10 @@ def to_table(outcomes: list[Outcome]) -> str:
     head = [f"coherence, λ={lam:g} | PSNR dB, λ={lam:g}" for lam in lambdas]
     lines = ["| animal | " + " | ".join(head) + " |", "|---" * (1 + 2 * len(lambdas)) + "|"]
     for animal in sorted({o.animal for o in outcomes}):
-        cells = [_cells([o for o in outcomes if (o.animal, o.lambda_esd) == (animal, lam)]) for lam in lambdas]
+        cells = [
+            _cells([o for o in outcomes if (o.animal, o.lambda_esd) == (animal, lam)])
+            for lam in lambdas
+        ]
         lines.append(f"| {animal} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(_summary(outcomes, lam) for lam in lambdas)]) + "\n"
 

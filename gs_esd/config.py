@@ -101,7 +101,7 @@ class SdsConfig(GuidanceConfig):
 
 @dataclass
 class VsdConfig(GuidanceConfig):
-    """Variational score distillation: the source is the score of the camera's renderings (λ = 0)."""
+    """Variational score distillation: the source is the score of each camera, as at λ = 0."""
 
 
 class LambdaSchedule(Enum):

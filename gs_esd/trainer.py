@@ -29,7 +29,8 @@ from gs_esd.config import Config, StageConfig
 from gs_esd.console import Progress
 from gs_esd.errors import NonFiniteError, UserError
 from gs_esd.export.pictures import preview, save_png
-from gs_esd.guidance.score_difference import score_difference
+from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
 from gs_esd.interrupt import Interrupted, stop_request
 from gs_esd.parts import Parts, make_parts
 from gs_esd.render import Renderings, render
@@ -125,11 +126,10 @@ class Trainer:
 
         log_snr = parts.levels(stage, views, parts.generators["levels"]).to(parts.device)
         eps = torch.randn(x_0.shape, generator=parts.generators["noise"]).to(parts.device)
-        gradient = score_difference(
-            parts.source, parts.prior, parts.rendered, x_0.detach(), views, log_snr, eps, progress
-        )
+        noisy = noised(x_0.detach(), views, log_snr, eps, progress)
+        gradient = score_difference(parts.source, parts.prior, parts.rendered, noisy)
         x_0.backward(gradient / len(cameras))
-        scalars |= self._describe(gradient, log_snr, renderings)
+        scalars |= self._describe(gradient, noisy, renderings)
         self._check(scalars, renderings)
 
         self._follow_rates()
@@ -189,15 +189,17 @@ class Trainer:
             optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
 
     def _describe(
-        self, gradient: Tensor, log_snr: Tensor, renderings: Renderings
+        self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings
     ) -> dict[str, float]:
-        return {
+        scalars = {
             "loss": float(0.5 * gradient.square().sum() / len(gradient)),
-            "lambda_esd": self.config.lambda_esd,
-            "log_snr": float(log_snr.mean()),
+            "log_snr": float(noisy.log_snr.mean()),
             "alpha": float(renderings.alpha.detach().mean()),
             "gaussians": float(len(self.parts.cloud["means"])),
         }
+        if isinstance(self.parts.source, EsdSource):
+            scalars["lambda_esd"] = float(self.parts.source.lam(noisy).mean())
+        return scalars
 
     def _check(self, scalars: dict[str, float], renderings: Renderings) -> None:
         gradients = (parameter.grad for parameter in self.parts.cloud.values())

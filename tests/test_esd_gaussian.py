@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import LambdaAt, constant, noise_consistent
-from gs_esd.guidance.score_difference import Source, score_difference
+from gs_esd.guidance.score_difference import Source, noised, score_difference
 from gs_esd.guidance.sds import sds_source
 from gs_esd.guidance.vsd import vsd_source
 from gs_esd.noise import alpha_sigma
@@ -102,7 +102,9 @@ def _rest(source: Source, log_snr: list[float], steps: int = 400) -> tuple[Tenso
     for _ in range(steps):
         rendered = GaussianRendered(mean, factor, z)
         x_0 = rendered.x_0
-        gradient = score_difference(source, GaussianPrior(), rendered, x_0, views, level, eps, 0.0)
+        gradient = score_difference(
+            source, GaussianPrior(), rendered, noised(x_0, views, level, eps, 0.0)
+        )
         gradient = gradient.flatten(1)
         mean = mean - 1.0 * gradient.mean(0)
         factor = factor - 1.0 * gradient.T @ z / len(z)
@@ -202,11 +204,7 @@ def _particles(source: Source, steps: int = 300, rate: float = 0.1, draws: int =
             source,
             TwoModes(),
             rendered,
-            x_0.repeat(draws, 1, 1, 1),
-            repeated,
-            (1 - sigma**2).logit(),
-            eps,
-            0.0,
+            noised(x_0.repeat(draws, 1, 1, 1), repeated, (1 - sigma**2).logit(), eps, 0.0),
         )
         x_0 = x_0 - rate * gradient.unflatten(0, (draws, 32)).mean(0)
     return x_0[:, 0, 0, 0]

@@ -16,7 +16,7 @@ from torch import Tensor
 from gs_esd.cameras import Cameras
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.score_difference import NoisyViews, Source, score_difference
+from gs_esd.guidance.score_difference import NoisyViews, Source, noised, score_difference
 from gs_esd.guidance.sds import sds_source
 from gs_esd.guidance.vsd import vsd_source
 from gs_esd.noise import add_noise
@@ -50,7 +50,10 @@ class Scene:
     def gradient(self, source: Source) -> Tensor:
         """What the project says."""
         return score_difference(
-            source, self.prior, self.rendered, self.x_0, self.views, LOG_SNR, self.eps, 0.0
+            source,
+            self.prior,
+            self.rendered,
+            noised(self.x_0, self.views, LOG_SNR, self.eps, 0.0),
         )
 
     def by_hand(self, lam: float) -> Tensor:
@@ -109,7 +112,8 @@ def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
 def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
     rendered = ClosedFormRenderedScore(memory=0)
     rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
-    args = (scene.prior, rendered, scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    args = (scene.prior, rendered, noisy)
     vsd, sds = score_difference(vsd_source, *args), score_difference(sds_source, *args)
     torch.testing.assert_close(vsd, sds, atol=2e-5, rtol=1e-5)
 
@@ -162,7 +166,8 @@ def test_a_branch_of_weight_zero_is_not_evaluated(
     scene: Scene, source: Source, branches: list[bool]
 ) -> None:
     spy = Spy(scene.rendered)
-    score_difference(source, scene.prior, spy, scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    score_difference(source, scene.prior, spy, noisy)
     assert sorted(spy.marginal) == branches
 
 
@@ -199,6 +204,9 @@ def _repeat(cameras: Cameras, which: int) -> Cameras:
 def test_no_graph_is_built_through_p_or_q(scene: Scene) -> None:
     x_0 = scene.x_0.clone().requires_grad_()
     gradient = score_difference(
-        _esd(0.5), scene.prior, scene.rendered, x_0, scene.views, LOG_SNR, scene.eps, 0.0
+        _esd(0.5),
+        scene.prior,
+        scene.rendered,
+        noised(x_0, scene.views, LOG_SNR, scene.eps, 0.0),
     )
     assert not gradient.requires_grad

@@ -43,24 +43,26 @@ class NoisyViews:
     progress: float
 
 
+def noised(
+    x_0: Float[Tensor, "B C h w"],
+    views: Views,
+    log_snr: Float[Tensor, " B"],
+    eps: Float[Tensor, "B C h w"],
+    progress: float,
+) -> NoisyViews:
+    """x_t = alpha x_0 + sigma eps, a picture at its own noise level each."""
+    return NoisyViews(add_noise(x_0, eps, log_snr), eps, log_snr, views, progress)
+
+
 Source = Callable[[RenderedScore, NoisyViews], Float[Tensor, "B C h w"]]
 """What is subtracted from the prior's ε_φ; this alone tells the objectives apart."""
 
 
 @torch.no_grad()
 def score_difference(
-    source: Source,
-    prior: DiffusionPrior,
-    rendered: RenderedScore,
-    x_0: Float[Tensor, "B C h w"],
-    views: Views,
-    log_snr: Float[Tensor, " B"],
-    eps: Float[Tensor, "B C h w"],
-    progress: float,
+    source: Source, prior: DiffusionPrior, rendered: RenderedScore, noisy: NoisyViews
 ) -> Float[Tensor, "B C h w"]:
-    """The gradient on x_0, ω(t) (ε_φ - source), a picture at its own noise level each."""
-    x_t = add_noise(x_0, eps, log_snr)
-    eps_phi = prior.predict_noise(x_t, log_snr, views)
-    eps_source = source(rendered, NoisyViews(x_t, eps, log_snr, views, progress))
-    omega = prior.omega(log_snr)[:, None, None, None]
-    return omega * (eps_phi - eps_source)
+    """The gradient on x_0, ω(t) (ε_φ - source)."""
+    eps_phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
+    omega = prior.omega(noisy.log_snr)[:, None, None, None]
+    return omega * (eps_phi - source(rendered, noisy))
