@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
@@ -105,8 +105,8 @@ def test_a_failing_save_leaves_the_old_checkpoint(
     path = tmp_path / "last.pt"
     save_checkpoint(path, STATE)
 
-    def fail_half_way(_: Any, file: Path) -> None:
-        Path(file).write_bytes(b"half")
+    def fail_half_way(_: Any, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fail_half_way)
