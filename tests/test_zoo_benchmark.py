@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from benchmarks.zoo import RENDERINGS, Outcome, coherence, to_table
 
 CAMERAS = 2 * math.pi * torch.arange(RENDERINGS) / RENDERINGS
