@@ -17,15 +17,15 @@ import math
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gs_esd.noise import alpha_sigma
 
 NEGLIGIBLE_WEIGHT = 1e-7
-"""Pictures below this weight change a mean by less than float32 rounds it, and are left out."""
+"""Pictures below this weight are left out of a mean: together at most M times as much of it."""
 SPARSE = 0.25
-"""The filling of the weights below which a sparse product is the faster one (measured)."""
+"""The filling of the weights below which a sparse product is taken: at 0.2 it took 40 % as long."""
 LEAST_SPREAD = 1e-6
 """D² of pictures that are all alike, of which rounding would make anything about zero."""
 
@@ -40,14 +40,14 @@ class PictureMixture:
         moments: Float[Tensor, "M 9"] | None = None,
         support: Int[Tensor, " S"] | None = None,
     ) -> None:
-        """Take the pictures; they are kept as given, never composited.
+        """Take the pictures; they are never composited.
 
         rgba: premultiplied, in [0, 1].
         moments: of each picture, where they are known already (see `moments_of`).
         support: the pixels (indices into h w) outside which all pictures are empty, all if None.
             The others add a constant to every ⟨x_t, x_i⟩ and need not be looked at.
         """
-        self.rgba = rgba
+        self._shape = rgba.shape[1:]
         self._support = support
         self._flat = self._on_support(rgba)  # [M, 4 S]
         self._moments = moments_of(rgba) if moments is None else moments
@@ -59,7 +59,7 @@ class PictureMixture:
 
     def __len__(self) -> int:
         """Number of pictures M."""
-        return len(self.rgba)
+        return len(self._flat)
 
     def squared_norms(self, background: Float[Tensor, "3"]) -> Float[Tensor, " M"]:
         """‖x_i‖² of every picture over a background."""
@@ -69,7 +69,7 @@ class PictureMixture:
         )
         over_sq = color_sq[:, 0] + 2 * color_clear @ b + clear_sq[:, 0] * (b @ b)
         over_sum = color_sum.sum(1) + clear_sum[:, 0] * b.sum()
-        values = 3 * self.rgba.shape[2] * self.rgba.shape[3]
+        values = 3 * self._shape[1] * self._shape[2]
         return 4 * over_sq - 4 * over_sum + values
 
     def spread(self, background: Float[Tensor, "3"]) -> float:
@@ -83,11 +83,17 @@ class PictureMixture:
 
     @cached_property
     def _mean(self) -> Float[Tensor, "1 4 h w"]:
-        return self.rgba.mean(0, keepdim=True)
+        return self._on_canvas(self._flat.mean(0, keepdim=True))
 
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "M 3 h w"]:
         """Every x_i; for a whole bank, mind the memory."""
-        return _over(self.rgba, background)
+        return _over(self._on_canvas(self._flat), background)
+
+    def some(
+        self, which: Int[Tensor, " B"], background: Float[Tensor, "3"]
+    ) -> Float[Tensor, "B 3 h w"]:
+        """x_i of the pictures with the given indices."""
+        return _over(self._on_canvas(self._flat[which.to(self._flat.device)]), background)
 
     def log_weights(
         self,
@@ -123,9 +129,16 @@ class PictureMixture:
         x_t: Float[Tensor, "B 3 h w"],
         log_snr: Float[Tensor, " B"],
         background: Float[Tensor, "3"],
+        allowed: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B 3 h w"]:
-        """E[x_0 | x_t], in the denoiser's range [-1, 1]."""
-        return self.posterior_mean(self.log_weights(x_t, log_snr, background), background)
+        """E[x_0 | x_t], in the denoiser's range [-1, 1].
+
+        allowed: which pictures each x_t can be of, at least one in every row; all if None.
+        """
+        log_weights = self.log_weights(x_t, log_snr, background)
+        if allowed is not None:
+            log_weights = log_weights.masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
+        return self.posterior_mean(log_weights, background)
 
     def _on_support(self, pictures: Float[Tensor, "B 4 h w"]) -> Float[Tensor, "B D"]:
         if self._support is None:
@@ -134,8 +147,8 @@ class PictureMixture:
 
     def _on_canvas(self, values: Float[Tensor, "B D"]) -> Float[Tensor, "B 4 h w"]:
         if self._support is None:
-            return values.unflatten(1, self.rgba.shape[1:])
-        canvas = values.new_zeros(len(values), *self.rgba.shape[1:])
+            return values.unflatten(1, self._shape)
+        canvas = values.new_zeros(len(values), *self._shape)
         canvas.flatten(2)[:, :, self._support] = values.unflatten(1, (4, -1))
         return canvas
 
@@ -178,7 +191,7 @@ def information(
     Estimated as log M less the posterior's mean entropy over `samples` noised pictures of the set.
     """
     picked = torch.randperm(len(mixture), generator=generator)[:samples]
-    x_0 = _over(mixture.rgba[picked.to(mixture.rgba.device)], background)
+    x_0 = mixture.some(picked, background)
     eps = torch.randn(x_0.shape, generator=generator).to(x_0)
     level = torch.full((len(x_0),), log_snr).to(x_0)
     alpha, sigma = alpha_sigma(level[:, None, None, None])

@@ -78,7 +78,10 @@ def test_any_soft_picture_becomes_premultiplied(
         alpha = noise(size, seed=10 + i)[..., :1]
         rgba = np.concatenate([noise(size, seed=i), alpha], axis=-1)
         Image.fromarray(rgba).save(tmp_path / f"{i}.png")
-    load(tmp_path, resolution, normalize=normalize)
+    rgba, _ = load_pictures(ImagesPriorConfig(str(tmp_path), normalize), resolution)
+    assert rgba.shape == (2, 4, resolution, resolution)
+    assert (rgba[:, :3] <= rgba[:, 3:] + 1e-6).all()
+    assert (rgba[:, 3].amax(dim=(1, 2)) > 0).all()
 
 
 def test_files_are_found_below_the_folder_in_order_and_others_are_not(tmp_path: Path) -> None:

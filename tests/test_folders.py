@@ -122,6 +122,9 @@ def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
     same = settings(prompt=prompt.replace("${", "\\${"))
     with tempfile.TemporaryDirectory() as folder:
         claim(Path(folder), same, [])
+        record = Path(folder) / ".hydra/config.yaml"
+        begun = record.read_bytes()
         (Path(folder) / "metrics.json").touch()
         claim(Path(folder), same, [])
         claim(Path(folder), OmegaConf.merge(same, {"view": True}), [])
+        assert record.read_bytes() == begun

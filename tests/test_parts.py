@@ -21,7 +21,9 @@ from gs_esd.config import (
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_ply
 from gs_esd.gaussians import ball_cloud
+from gs_esd.guidance.esd import EsdSource
 from gs_esd.parts import make_background, make_cloud, make_orbit, make_parts
+from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.seeds import stream
 from gs_esd.toyzoo import ANIMALS
 from gs_esd.trainer import Trainer
@@ -92,16 +94,22 @@ def test_every_schedule_of_lambda_takes_two_steps(
     schedule: LambdaSchedule, lambda_esd: float, tmp_path: Path
 ) -> None:
     config = tiny(guidance=EsdConfig(schedule), lambda_esd=lambda_esd)
-    takes_two_steps(config, tmp_path)
+    assert isinstance(takes_two_steps(config, tmp_path).parts.source, EsdSource)
 
 
 def test_view_prompts_take_two_steps_with_the_zoo_and_with_pictures(tmp_path: Path) -> None:
     for name in VIEW_NAMES:
         save_corgis(tmp_path / "pictures" / name, 3)
     zoo = ToyZooPriorConfig(pictures=32, view_prompts=True)
-    takes_two_steps(tiny(prior=zoo), tmp_path / "zoo")
+    drawn = takes_two_steps(tiny(prior=zoo), tmp_path / "zoo").parts.prior
+    assert isinstance(drawn, ImageBankPrior)
+    assert drawn.labels is not None
+    assert set(drawn.labels.tolist()) == {0, 1, 2}
     images = ImagesPriorConfig(str(tmp_path / "pictures"), view_prompts=True)
-    takes_two_steps(tiny(prior=images, prompt="my cup"), tmp_path / "images")
+    own = takes_two_steps(tiny(prior=images, prompt="my cup"), tmp_path / "images").parts.prior
+    assert isinstance(own, ImageBankPrior)
+    assert own.labels is not None
+    assert own.labels.bincount().tolist() == [3, 3, 3]
 
 
 def test_spherical_harmonics_are_learnt_where_asked_for(tmp_path: Path) -> None:

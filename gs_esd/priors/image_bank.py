@@ -53,12 +53,11 @@ class ImageBankPrior:
         self, x_t: Float[Tensor, "B 3 h w"], log_snr: Float[Tensor, " B"], views: Views
     ) -> Float[Tensor, "B 3 h w"]:
         """ε_φ of the noised bank, exactly."""
-        mixture = self.mixtures[x_t.shape[-1]]
-        log_weights = mixture.log_weights(x_t, log_snr, views.background)
+        own_view = None
         if self.labels is not None:
-            other = view_index(views.cameras.azimuth)[:, None] != self.labels  # [B, M]
-            log_weights = log_weights.masked_fill(other, -torch.inf).log_softmax(dim=1)
-        x_0 = mixture.posterior_mean(log_weights, views.background)
+            own_view = view_index(views.cameras.azimuth)[:, None] == self.labels  # [B, M]
+        mixture = self.mixtures[x_t.shape[-1]]
+        x_0 = mixture.denoise(x_t, log_snr, views.background, own_view)
         return noise_from_denoised(x_t, x_0, log_snr)
 
     def omega(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
@@ -87,7 +86,7 @@ def _require_every_view(labels: Int[Tensor, " M"]) -> None:
 
 def main_share(mixture: PictureMixture) -> float:
     """The share of the bank's total variance that lies along its main direction, over grey."""
-    pictures = mixture.over(mixture.rgba.new_full((3,), 0.5)).flatten(1)
+    pictures = mixture.over(torch.full((3,), 0.5)).flatten(1)
     centred = pictures - pictures.mean(0)
     eigenvalues = torch.linalg.eigvalsh((centred @ centred.T).double())
     return float(eigenvalues[-1] / eigenvalues.sum())

@@ -6,7 +6,7 @@ from c.
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gs_esd.mixture import PictureMixture, moments_of
@@ -50,18 +50,17 @@ class ClosedFormRenderedScore:
     ) -> Float[Tensor, "B 3 h w"]:
         """ε_ψ(∅) or ε_ψ(c), exactly. Raises ValueError for a camera with no rendering."""
         mixture = self._mixture()
-        log_weights = mixture.log_weights(x_t, log_snr, views.background)
-        if not marginal:
-            log_weights = self._keep_camera(log_weights, views)
-        x_0 = mixture.posterior_mean(log_weights, views.background)
+        from_camera = None if marginal else self._from_camera(views, len(mixture))
+        x_0 = mixture.denoise(x_t, log_snr, views.background, from_camera)
         return noise_from_denoised(x_t, x_0, log_snr)
 
-    def _keep_camera(self, log_weights: Float[Tensor, "B M"], views: Views) -> Float[Tensor, "B M"]:
-        held = self._viewmats[: log_weights.shape[1]]
-        same = (views.cameras.viewmats[:, None] == held).flatten(2).all(-1)  # [B, M]
-        if not bool(same.any(dim=1).all()):
+    def _from_camera(self, views: Views, held: int) -> Bool[Tensor, "B M"]:
+        """Which of the renderings held were taken from each of the cameras."""
+        same = views.cameras.viewmats[:, None] == self._viewmats[:held]  # [B, M, 4, 4]
+        from_camera = same.flatten(2).all(-1)
+        if not bool(from_camera.any(dim=1).all()):
             raise ValueError("no rendering from one of these cameras: call update() first")
-        return log_weights.masked_fill(~same, -torch.inf).log_softmax(dim=1)
+        return from_camera
 
     def state_dict(self) -> dict[str, Tensor]:
         """The remembered renderings, their cameras, and where the next ones go."""
