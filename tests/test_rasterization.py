@@ -1,10 +1,8 @@
-"""The kernels against the float64 reference, and what must not change from run to run."""
+"""The kernels against the float64 reference."""
 
-import multiprocessing
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,10 +18,8 @@ from rasterization_scenes import (
 )
 from torch import Tensor
 
-from gs_esd.render import kernel_cache
 from gs_esd.render.rasterization import rasterization
 from gs_esd.render.reference import rasterization_reference
-from gs_esd.render.threads import get_num_threads, set_num_threads
 
 IMAGE_TOLERANCE = 1e-5
 GRADIENT_TOLERANCE = 1e-4
@@ -96,15 +92,6 @@ def test_colors_per_camera() -> None:
     assert_agrees(scene)
 
 
-@pytest.mark.parametrize("tile_size", [8, 32, 64])
-def test_tile_size_does_not_change_the_image(tile_size: int) -> None:
-    scene = make_scene(200, 2, 50, 41)
-    usual = evaluate(rasterization, scene, torch.float32)
-    other = evaluate(rasterization, scene, torch.float32, tile_size=tile_size)
-    assert relative_error(other.image, usual.image) < 1e-6
-    assert relative_error(other.gradients["means"], usual.gradients["means"]) < 1e-5
-
-
 def test_saturated_opacities() -> None:
     scene = make_scene(500, 1, 48, 48)
     scene.splats["opacities"] = (scene.splats["opacities"] > 0.5).double()
@@ -160,58 +147,6 @@ def test_ties_in_depth_are_drawn_in_order() -> None:
     assert_agrees(scene)
 
 
-def identical(a: Result, b: Result) -> bool:
-    """Whether image and gradients are the same bits."""
-    same = [torch.equal(a.gradients[name], b.gradients[name]) for name in a.gradients]
-    return torch.equal(a.image, b.image) and all(same)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 3, 7])
-def test_same_bits_on_any_number_of_threads(threads: int) -> None:
-    scene = with_harmonics(make_scene(1500, 2, 70, 50))
-    before = get_num_threads()
-    try:
-        set_num_threads(1)
-        expected = evaluate(rasterization, scene, torch.float32, sh_degree=2)
-        set_num_threads(threads)
-        for _ in range(2):
-            actual = evaluate(rasterization, scene, torch.float32, sh_degree=2)
-            assert identical(actual, expected)
-    finally:
-        set_num_threads(None)
-    assert get_num_threads() == before
-
-
-def test_number_of_threads_is_checked() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        set_num_threads(0)
-
-
-def render_in_child(connection: Any, scene: Scene) -> None:
-    """Body of a forked process."""
-    torch.set_num_threads(1)
-    set_num_threads(2)
-    connection.send(float(evaluate(rasterization, scene, torch.float32).image.sum()))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_works_in_a_forked_child() -> None:
-    scene = make_scene(50)
-    try:
-        set_num_threads(2)
-        expected = float(evaluate(rasterization, scene, torch.float32).image.sum())
-        context = multiprocessing.get_context("fork")
-        ours, theirs = context.Pipe()
-        child = context.Process(target=render_in_child, args=(theirs, scene))
-        child.start()
-        assert ours.poll(60), "the child did not answer"
-        assert ours.recv() == expected
-        child.join()
-    finally:
-        set_num_threads(None)
-
-
 ONE_GAUSSIAN = """
 from torch import eye, ones, tensor
 from gs_esd.render.rasterization import rasterization
@@ -233,19 +168,3 @@ def test_reference_takes_over_without_jit() -> None:
         check=True,
     )
     assert float(result.stdout) == pytest.approx(names["total"], rel=1e-5)
-
-
-def test_kernels_older_than_a_source_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kernel_cache, "__file__", str(tmp_path / "kernel_cache.py"))
-    (tmp_path / "__pycache__").mkdir()
-    source, old, new = (
-        tmp_path / name for name in ("a.py", "__pycache__/a.nbi", "__pycache__/b.nbi")
-    )
-    for path, time in ((old, 100), (source, 200), (new, 300)):
-        path.touch()
-        os.utime(path, (time, time))
-    kernel_cache.forget_stale_kernels()
-    assert not old.exists()
-    assert new.exists()

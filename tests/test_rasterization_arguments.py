@@ -22,7 +22,7 @@ SETTINGS = Settings(8, 8, 0.01, 1e10, 0.0, 0.3, False, 16, "RGB", "classic", Fal
         ({"far_plane": 0.001}, "0 < near_plane < far_plane"),
         ({"eps2d": -0.1}, "must not be negative"),
         ({"radius_clip": -1.0}, "must not be negative"),
-        ({"tile_size": 12}, "tile_size must be one of 8, 16, 32, 64, got 12"),
+        ({"tile_size": 8}, "tile_size must be 16, got 8"),
     ],
     ids=str,
 )

@@ -15,7 +15,7 @@ RasterizeMode = Literal["classic", "antialiased"]
 
 MAX_CHANNELS = 32
 MAX_SH_DEGREE = 3
-TILE_SIZES = (8, 16, 32, 64)  # powers of two that hold whole vectors of eight pixels
+TILE_SIZE = 16  # gsplat's default; the blending kernels are laid out for it
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Settings:
         if self.radius_clip < 0 or self.eps2d < 0:
             given = f"{self.radius_clip}, {self.eps2d}"
             raise ValueError(f"radius_clip and eps2d must not be negative, got {given}")
-        check_choice("tile_size", self.tile_size, TILE_SIZES)
+        check_choice("tile_size", self.tile_size, [TILE_SIZE])
         check_choice("render_mode", self.render_mode, get_args(RenderMode))
         check_choice("rasterize_mode", self.rasterize_mode, get_args(RasterizeMode))
 
@@ -57,7 +57,8 @@ class Settings:
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
     """Raise ValueError unless value is one of the allowed ones."""
     if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
+        choices = ("one of " if len(allowed) > 1 else "") + ", ".join(map(repr, allowed))
+        raise ValueError(f"{name} must be {choices}, got {value!r}")
 
 
 def check_tensors(

@@ -9,8 +9,11 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gs_esd.render.arguments import Settings
-from gs_esd.render.blending_backward import COLOR_SUMS, SUM_CHUNK, blend_backward, sum_pairs
-from gs_esd.render.blending_forward import blend_forward
+from gs_esd.render.arrays import as_array
+from gs_esd.render.blending_backward import blend_backward, make_scratch
+from gs_esd.render.blending_forward import blend_forward, make_canvas
+from gs_esd.render.blending_maths import TABLES, Flag
+from gs_esd.render.gradient_sums import row_length, sum_visits
 from gs_esd.render.pipeline import Projection
 from gs_esd.render.threads import run_parts
 from gs_esd.render.tiles import Splats, make_grid, sort_into_tiles
@@ -51,53 +54,60 @@ class _Blend(torch.autograd.Function):
         radii: Tensor,
         settings: Settings,
     ) -> tuple[Tensor, Tensor]:
-        splats = Splats(*(_array(t) for t in (means2d, conics, colors, opacities)))
-        grid = make_grid(settings.width, settings.height, settings.tile_size)
-        lists = sort_into_tiles(splats, _array(depths), _array(radii), grid)
+        splats = Splats(*(as_array(t) for t in (means2d, conics, colors, opacities)))
+        grid = make_grid(settings.width, settings.height)
+        lists = sort_into_tiles(splats, as_array(depths), as_array(radii), grid)
         C, _, D = colors.shape
+        more: Flag = True if D > 3 else None
         image = torch.empty(C, grid.height, grid.width, D)
         alphas = torch.empty(C, grid.height, grid.width, 1)
-        outputs = (_array(backgrounds), image.numpy(), alphas.numpy())
+        visited = np.empty(len(lists.members), np.uint32)
+        outputs = (image.numpy(), alphas.numpy(), visited)
         run_parts(
-            lambda part, parts: blend_forward(part, parts, grid, lists, splats, *outputs),
+            lambda part, parts: blend_forward(
+                part, parts, grid, lists, TABLES, make_canvas(D), splats.colors,
+                as_array(backgrounds), more, *outputs,
+            ),
             len(lists.work_order),
-        )
+        )  # fmt: skip
         ctx.save_for_backward(means2d, conics, colors, opacities, image, alphas)
-        ctx.grid, ctx.lists, ctx.absgrad = grid, lists, settings.absgrad
+        ctx.grid, ctx.lists, ctx.visited, ctx.more = grid, lists, visited, more
+        ctx.absgrad = True if settings.absgrad else None
         return image, alphas
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, v_image: Tensor, v_alphas: Tensor) -> tuple[Tensor | None, ...]:
         means2d, conics, colors, opacities, image, alphas = ctx.saved_tensors
-        grid, lists = ctx.grid, ctx.lists
-        splats = Splats(*(_array(t) for t in (means2d, conics, colors, opacities)))
-        arrays = [_array(t) for t in (image, alphas, v_image, v_alphas)]
+        lists, visited, absgrad = ctx.lists, ctx.visited, ctx.absgrad
+        splats = Splats(*(as_array(t) for t in (means2d, conics, colors, opacities)))
+        arrays = [as_array(t) for t in (image, alphas, v_image, v_alphas)]
         C, N, D = colors.shape
-        columns = COLOR_SUMS + D + (2 if ctx.absgrad else 0)
-        pair_sums = np.empty((len(lists.members), columns), np.float32)
+        length = row_length(D, absgrad)
+        rows_of_sums = np.empty((len(lists.members), length), np.float32)
         run_parts(
             lambda part, parts: blend_backward(
-                part, parts, grid, lists, splats, *arrays, ctx.absgrad, pair_sums
+                part, parts, ctx.grid, lists, TABLES, make_scratch(D), splats.colors, *arrays,
+                visited, ctx.more, absgrad, rows_of_sums,
             ),
             len(lists.work_order),
+        )  # fmt: skip
+        gradients = [torch.empty(t.shape) for t in (means2d, conics, colors, opacities)]
+        v_splats, v_absolute = (
+            Splats(*map(as_array, gradients)),
+            torch.empty(C, N if absgrad else 0, 2),
         )
-        sums = torch.empty(C * N, columns)
+        totals = np.empty((N, length), np.float32)
         run_parts(
-            lambda part, parts: sum_pairs(part, parts, lists.pair_starts, pair_sums, sums.numpy()),
-            -(-C * N // SUM_CHUNK),
-        )
-        v_means2d, v_conics, v_opacities, v_colors, absgrad = sums.reshape(C, N, columns).split(
-            [2, 3, 1, D, columns - COLOR_SUMS - D], dim=-1
-        )
-        if ctx.absgrad:
-            means2d.absgrad = absgrad
+            lambda part, parts: sum_visits(
+                part, parts, lists, visited, rows_of_sums, splats, absgrad, totals, v_splats,
+                v_absolute.numpy(),
+            ),
+            N,
+        )  # fmt: skip
+        if absgrad:
+            means2d.absgrad = v_absolute
         v_backgrounds = None
         if ctx.needs_input_grad[4]:
             v_backgrounds = ((1 - alphas) * v_image).sum(dim=(1, 2))
-        return v_means2d, v_conics, v_colors, v_opacities[..., 0], v_backgrounds, None, None, None
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    """A contiguous array with the tensor's values, without a copy where possible."""
-    return tensor.detach().contiguous().numpy()
+        return *gradients, v_backgrounds, None, None, None

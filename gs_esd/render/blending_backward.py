@@ -2,58 +2,52 @@
 
 The backward pass walks front to back, repeating the forward pass bit for bit. With V = dL/d(image),
 colours c_i and weights w_i = T_i alpha_i,
-    behind_i      = Σ_{j > i} w_j c_j·V + T_final (background·V - dL/d(image's alpha))
-    dL/d(alpha_i) = T_i c_i·V - behind_i / (1 - alpha_i).
+    behind_i  = Σ_{j > i} w_j c_j·V + T_final (background·V - dL/d(image's alpha))
+    dL/d(s_i) = -alpha_i dL/d(alpha_i) = -alpha_i (T_i c_i·V - behind_i / (1 - alpha_i))
+              = (alpha_i behind_{i-1} - w_i c_i·V) / (1 - alpha_i).
 What is behind nothing is known from the finished image, so each Gaussian only has to take its own
 part off: no list of the last Gaussians, no division to recover T.
 
-Every pair of a Gaussian and a tile writes a row of sums of its own, and those are added up in a
-fixed order: no atomics, and the same bits whatever the number of threads. A row holds the gradients
-of mean (2), conic (3), opacity (1), the D channels, and with absgrad Σ |dL/d(mean)| (2).
+Every visit of a Gaussian to a tile writes a row of sums of its own, which `gradient_sums.py` adds
+up.
 """
 
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from gs_esd.render.arrays import BitArray, FloatArray
 from gs_esd.render.blending_maths import (
-    CHECK_EVERY,
-    HALF,
-    ONE,
+    AHEAD,
+    BLOCKS,
     ZERO,
+    Flag,
+    P,
+    Tables,
+    block_place,
     cover,
-    extent_in_tile,
     fill,
-    finished,
-    first_channels,
-    inlined,
+    fused,
     open_tile,
     shape_in_tile,
-    three_of,
     tile_place,
 )
-from gs_esd.render.reference import ALPHA_MAX
+from gs_esd.render.gradient_sums import MOMENTS
+from gs_esd.render.kernel_cache import inner, kernel
+from gs_esd.render.pixels import load_pixels
 from gs_esd.render.simd import (
     LANES,
-    Mask,
-    Vector,
-    absolute,
-    fma,
-    lane_numbers,
+    eight_sums,
     lane_sum,
     load,
-    select,
+    load_filled,
+    prefetch,
     splat,
     store,
+    trailing_zeros,
 )
-from gs_esd.render.tiles import FloatArray, Grid, LongArray, Splats, TileLists
-
-Moments = tuple[Vector, Vector, Vector, Vector, Vector, Vector]
-"""Sums of -dL/d(sigma) times 1, dx, dy, dx², dx dy, dy²."""
-
-COLOR_SUMS = 6  # where the channels begin in a row of sums
-SUM_CHUNK = 256  # Gaussians whose rows a thread adds up at a time
+from gs_esd.render.tiles import ROW, Grid, TileLists
+from gs_esd.render.tracing import Value, Values, absolute, fma, select, traced
 
 
 class Scratch(NamedTuple):
@@ -65,195 +59,196 @@ class Scratch(NamedTuple):
     v_color: FloatArray  # [max(3, D) · 8] gradients of the channels, lane by lane
 
 
-@njit(nogil=True, cache=True)
+def make_scratch(channels: int) -> Scratch:
+    """Memory for one thread. What no pixel of the image fills is zero, and stays it."""
+    channels = max(3, channels)
+    return Scratch(*(np.zeros(size, np.float32) for size in (P, P, channels * P, channels * LANES)))
+
+
+@kernel()
 def blend_backward(
     part: int,
     parts: int,
     grid: Grid,
     lists: TileLists,
-    splats: Splats,
+    tables: Tables,
+    scratch: Scratch,
+    colors: FloatArray,
     image: FloatArray,
     alphas: FloatArray,
     v_image: FloatArray,
     v_alphas: FloatArray,
-    absgrad: bool,
-    pair_sums: FloatArray,
+    visited: BitArray,
+    more: Flag,
+    absgrad: Flag,
+    rows_of_sums: FloatArray,
 ) -> None:
-    """Write the row of gradient sums of every pair of a Gaussian and a tile."""
-    channels, size = image.shape[3], 1 << grid.shift
-    P = size * size
-    T, behind = np.empty(P, np.float32), np.zeros(P, np.float32)
-    V = np.zeros(max(3, channels) * P, np.float32)
-    scratch = Scratch(T, behind, V, np.empty(max(3, channels) * LANES, np.float32))
+    """Write the row of sums of every visit."""
     for item in range(part, len(lists.work_order), parts):
         tile = lists.work_order[item]
         camera, left, top, columns, rows = tile_place(grid, tile)
-        open_tile(T, size, columns, rows)
-        for y in range(rows):
-            for x in range(columns):
-                i, image_y, image_x = y * size + x, top + y, left + x
-                transmitted = ONE - alphas[camera, image_y, image_x, 0]
-                total = -transmitted * v_alphas[camera, image_y, image_x, 0]
-                for k in range(channels):
-                    V[k * P + i] = v_image[camera, image_y, image_x, k]
-                    total += V[k * P + i] * image[camera, image_y, image_x, k]
-                behind[i] = total
-        end = _gradients_of_tile(
-            tile, camera, left, top, grid.shift, lists, splats, absgrad, scratch, pair_sums
-        )
-        for m in range(end, lists.tile_starts[tile + 1]):
-            pair = _pair_number(lists, camera, lists.members[m], left, top, grid.shift)
-            for k in range(pair_sums.shape[1]):
-                pair_sums[pair, k] = ZERO
+        open_tile(scratch.T, tables, columns, rows)
+        _read_tile(camera, left, top, columns, rows, image, alphas, v_image, v_alphas, scratch)
+        _gradients_of_tile(
+            tile, camera, left, top, lists, tables, scratch, colors, visited, more, absgrad,
+            rows_of_sums,
+        )  # fmt: skip
 
 
-@inlined
-def _pair_number(lists: TileLists, camera: int, g: int, left: int, top: int, shift: int) -> int:
-    """Number of the pair of a Gaussian and the tile at (left, top)."""
-    boxes = lists.boxes
-    column, row = boxes[camera, g, 0] >> shift, boxes[camera, g, 1] >> shift
-    across = (boxes[camera, g, 2] >> shift) - column + 1
-    start = lists.pair_starts[camera * boxes.shape[1] + g]
-    return start + ((top >> shift) - row) * across + (left >> shift) - column
+@inner
+def _read_tile(
+    camera: int,
+    left: int,
+    top: int,
+    columns: int,
+    rows: int,
+    image: FloatArray,
+    alphas: FloatArray,
+    v_image: FloatArray,
+    v_alphas: FloatArray,
+    scratch: Scratch,
+) -> None:
+    """Fetch V, and what is behind nothing. Pixels outside the image get what is never used."""
+    _, height, width, D = image.shape
+    for block in range(BLOCKS):
+        x, y = block_place(block)
+        if x < columns and y < rows:
+            i, first = block * LANES, (camera * height + top + y) * width + left + x
+            inside = columns - x, rows - y
+            alpha = load_pixels(alphas, first, width, 1, inside[0], inside[1])
+            v_alpha = load_pixels(v_alphas, first, width, 1, inside[0], inside[1])
+            behind = behind_nothing(alpha, v_alpha)
+            for k in range(D):
+                place, steps = first * D + k, (width * D, D)
+                V = load_pixels(v_image, place, steps[0], steps[1], inside[0], inside[1])
+                color = load_pixels(image, place, steps[0], steps[1], inside[0], inside[1])
+                behind = fused(V, color, behind)
+                store(scratch.V, k * P + i, V)
+            store(scratch.behind, i, behind)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@traced
+def behind_nothing(alpha: Value, v_alpha: Value) -> Value:
+    """What v_alpha is in front of: T_final dL/d(T_final)."""
+    return (alpha - 1.0) * v_alpha
+
+
+@inner
 def _gradients_of_tile(
     tile: int,
     camera: int,
     left: int,
     top: int,
-    shift: int,
     lists: TileLists,
-    splats: Splats,
-    absgrad: bool,
+    tables: Tables,
     scratch: Scratch,
-    pair_sums: FloatArray,
-) -> int:
-    """Write the rows of a tile's pairs; returns where in its list drawing came to an end."""
+    colors: FloatArray,
+    visited: BitArray,
+    more: Flag,
+    absgrad: Flag,
+    rows_of_sums: FloatArray,
+) -> None:
+    """Write the rows of a tile's visits."""
     T, behind, V, v_color = scratch
-    P, size, channels, none = len(T), 1 << shift, splats.colors.shape[2], splat(ZERO)
-    for m in range(lists.tile_starts[tile], lists.tile_starts[tile + 1]):
-        if m % CHECK_EVERY == 0 and finished(T):
-            return m
-        g = lists.members[m]
-        u, v, w, s_max, opacity, x, y = shape_in_tile(lists, splats, camera, g, left, top)
-        a, b, c = three_of(splats.conics, camera, g)
-        red, green, blue = first_channels(splats.colors, camera, g)
-        moments = (none, none, none, none, none, none)
-        v_red, v_green, v_blue, abs_x, abs_y = none, none, none, none, none
-        fill(v_color, ZERO)
-        x0, x1, y0, y1 = extent_in_tile(lists, camera, g, left, top, size)
-        for column in range(x0 // LANES * LANES, x1 + 1, LANES):
-            dx = splat(x - np.float32(column)) - lane_numbers()
-            u_dx, dy = dx * u, y - np.float32(y0)
-            sum_0, sum_y, sum_yy = none, none, none
-            for i in range(y0 * size + column, y1 * size + column + 1, size):
-                before = load(T, i)
-                uncapped, alpha, weight, after, drawn = cover(
-                    u_dx, v * dy, w * dy * dy, s_max, opacity, before
-                )
-                store(T, i, after)
-                V_red, V_green, V_blue = load(V, i), load(V, P + i), load(V, 2 * P + i)
-                v_red, v_green = fma(weight, V_red, v_red), fma(weight, V_green, v_green)
-                v_blue = fma(weight, V_blue, v_blue)
-                color_V = fma(V_blue, blue, fma(V_green, green, V_red * red))
+    none, N, channels = splat(ZERO), colors.shape[1], colors.shape[2]
+    shapes, members = lists.shapes, lists.members
+    constants = load_filled(tables.constants, 0, 10)
+    start, end = lists.tile_starts[tile], lists.tile_starts[tile + 1]
+    for m in range(start, end):
+        blocks = np.int64(visited[m])
+        if blocks == 0:
+            continue
+        soon = m + AHEAD if m + AHEAD < end else m
+        prefetch(shapes, (camera * N + members[soon]) * ROW)
+        row = load_filled(shapes, (camera * N + members[m]) * ROW, 9)
+        shape = shape_in_tile(row, np.float32(left), np.float32(top))
+        moments: Values = (none, none, none, none, none, none)
+        v_rgb: Values = (none, none, none)
+        absolutes: Values = (none, none)
+        if more is not None:
+            fill(v_color, ZERO)
+        while blocks != 0:
+            i = trailing_zeros(blocks) * LANES
+            blocks &= blocks - 1
+            offset = offset_to(shape, load(tables.pixel_x, i), load(tables.pixel_y, i))
+            covered = cover(offset[0], offset[1], shape, load(T, i), constants)
+            weight = covered[3]
+            store(T, i, covered[4])
+            V_rgb = load(V, i), load(V, P + i), load(V, 2 * P + i)
+            color_V, v_rgb = add_color_gradient(weight, row, V_rgb, v_rgb)
+            if more is not None:
                 for k in range(3, channels):
                     V_k = load(V, k * P + i)
-                    color_V = fma(V_k, splats.colors[camera, g, k], color_V)
-                    store(v_color, k * LANES, fma(weight, V_k, load(v_color, k * LANES)))
-                rest = load(behind, i) - weight * color_V
-                store(behind, i, rest)
-                fall = _fall(uncapped, alpha, drawn, before * color_V, rest)
-                fall_y = fall * dy
-                sum_0, sum_y, sum_yy = sum_0 + fall, sum_y + fall_y, fma(fall_y, dy, sum_yy)
-                if absgrad:
-                    abs_x = abs_x + absolute(fall * fma(dx, a, b * dy))
-                    abs_y = abs_y + absolute(fall * fma(dx, b, c * dy))
-                dy -= ONE
-            moments = _add_column(moments, dx, sum_0, sum_y, sum_yy)
-        pair = _pair_number(lists, camera, g, left, top, shift)
-        _write_geometry(pair_sums, pair, a, b, c, opacity, moments)
-        _write_color(pair_sums, pair, channels, v_red, v_green, v_blue, v_color)
-        if absgrad:
-            pair_sums[pair, COLOR_SUMS + channels] = lane_sum(abs_x)
-            pair_sums[pair, COLOR_SUMS + channels + 1] = lane_sum(abs_y)
-    return lists.tile_starts[tile + 1]
+                    color_k = load_filled(colors, (camera * N + members[m]) * channels + k, 1)[0]
+                    color_V, v_k = add_channel_gradient(
+                        weight, color_k, V_k, color_V, load(v_color, k * LANES)
+                    )
+                    store(v_color, k * LANES, v_k)
+            rest, v_s = gradient_of_s(covered, color_V, load(behind, i), constants)
+            store(behind, i, rest)
+            moments = add_moments(moments, v_s, offset)
+            if absgrad is not None:
+                absolutes = add_absolutes(absolutes, v_s, covered[0], offset[1], shape)
+        store(rows_of_sums, m * rows_of_sums.shape[1], eight_sums(*moments, v_rgb[0], v_rgb[1]))
+        if channels > 2:
+            rows_of_sums[m, MOMENTS + 2] = lane_sum(v_rgb[2])
+        if more is not None:
+            for k in range(3, channels):
+                rows_of_sums[m, MOMENTS + k] = lane_sum(load(v_color, k * LANES))
+        if absgrad is not None:
+            rows_of_sums[m, MOMENTS + channels] = lane_sum(absolutes[0])
+            rows_of_sums[m, MOMENTS + channels + 1] = lane_sum(absolutes[1])
 
 
-@inlined
-def _fall(uncapped: Vector, alpha: Vector, drawn: Mask, own: Vector, behind: Vector) -> Vector:
-    """-dL/d(sigma) = alpha dL/d(alpha), or zero where alpha is at its cap and so constant."""
-    v_alpha = own - behind / (ONE - alpha)
-    return select(drawn & (uncapped <= ALPHA_MAX), alpha * v_alpha, splat(ZERO))
+@traced
+def offset_to(shape: Values, x: Value, y: Value) -> tuple[Value, Value]:
+    """(dx, dy) from pixels to the mean."""
+    return shape[0] - x, shape[1] - y
 
 
-@inlined
-def _add_column(
-    moments: Moments, dx: Vector, sum_0: Vector, sum_y: Vector, sum_yy: Vector
-) -> Moments:
-    """Moments with those of a column of vectors, which share dx, added."""
-    m, m_x, m_y, m_xx, m_xy, m_yy = moments
-    sum_x = sum_0 * dx
-    return (
-        m + sum_0,
-        m_x + sum_x,
-        m_y + sum_y,
-        fma(sum_x, dx, m_xx),
-        fma(sum_y, dx, m_xy),
-        m_yy + sum_yy,
-    )
+@traced
+def add_color_gradient(
+    weight: Value, row: Values, V: Values, v_rgb: Values
+) -> tuple[Value, Values]:
+    """c·V of the first three channels, and their gradients with those of a block added."""
+    color_V = fma(V[2], row[8], fma(V[1], row[7], V[0] * row[6]))
+    return color_V, tuple(fma(weight, V_k, v_k) for V_k, v_k in zip(V, v_rgb, strict=True))
 
 
-@inlined
-def _write_geometry(
-    pair_sums: FloatArray,
-    pair: int,
-    a: float,
-    b: float,
-    c: float,
-    opacity: float,
-    moments: Moments,
-) -> None:
-    """Write gradients of mean, conic and opacity from the moments of -dL/d(sigma)."""
-    m, m_x, m_y, m_xx, m_xy, m_yy = moments
-    sum_x, sum_y = lane_sum(m_x), lane_sum(m_y)
-    pair_sums[pair, 0] = -(a * sum_x + b * sum_y)
-    pair_sums[pair, 1] = -(b * sum_x + c * sum_y)
-    pair_sums[pair, 2] = -HALF * lane_sum(m_xx)
-    pair_sums[pair, 3] = -lane_sum(m_xy)
-    pair_sums[pair, 4] = -HALF * lane_sum(m_yy)
-    pair_sums[pair, 5] = lane_sum(m) / opacity
+@traced
+def add_channel_gradient(
+    weight: Value, color: Value, V: Value, color_V: Value, v_color: Value
+) -> tuple[Value, Value]:
+    """c·V with one more channel, and the gradient of that with those of a block added."""
+    return fma(V, color, color_V), fma(weight, V, v_color)
 
 
-@inlined
-def _write_color(
-    pair_sums: FloatArray,
-    pair: int,
-    channels: int,
-    v_red: Vector,
-    v_green: Vector,
-    v_blue: Vector,
-    v_color: FloatArray,
-) -> None:
-    """Write gradients of the channels: three from registers, the others from v_color."""
-    store(v_color, 0, v_red)
-    store(v_color, LANES, v_green)
-    store(v_color, 2 * LANES, v_blue)
-    for k in range(channels):
-        pair_sums[pair, COLOR_SUMS + k] = lane_sum(load(v_color, k * LANES))
+@traced
+def gradient_of_s(
+    covered: Values, color_V: Value, behind: Value, constants: Values
+) -> tuple[Value, Value]:
+    """What is behind the Gaussian, and v_s: zero where alpha is at its cap and so constant."""
+    _, uncapped, alpha, weight, _, drawn = covered
+    _, _, _, _, _, _, one, alpha_max, _, _ = constants
+    own = weight * color_V
+    v_s = (alpha * behind - own) * (one / (one - alpha))
+    return behind - own, select(drawn & (uncapped <= alpha_max), v_s, 0.0)
 
 
-@njit(nogil=True, cache=True)
-def sum_pairs(
-    part: int, parts: int, pair_starts: LongArray, pair_sums: FloatArray, sums: FloatArray
-) -> None:
-    """Add up the rows of each Gaussian, in the order of its tiles; sums [C·N, columns]."""
-    gaussians, columns = sums.shape
-    for chunk in range(part * SUM_CHUNK, gaussians, parts * SUM_CHUNK):
-        for g in range(chunk, min(chunk + SUM_CHUNK, gaussians)):
-            for k in range(columns):
-                sums[g, k] = ZERO
-            for pair in range(pair_starts[g], pair_starts[g + 1]):
-                for k in range(columns):
-                    sums[g, k] += pair_sums[pair, k]
+@traced
+def add_moments(moments: Values, v_s: Value, offset: tuple[Value, Value]) -> Values:
+    """Sums of v_s times dx, dy, dx², dx dy, dy², 1 with those of a block added."""
+    x, y, xx, xy, yy, one = moments
+    dx, dy = offset
+    v_x, v_y = v_s * dx, v_s * dy
+    return x + v_x, y + v_y, fma(v_x, dx, xx), fma(v_x, dy, xy), fma(v_y, dy, yy), one + v_s
+
+
+@traced
+def add_absolutes(
+    absolutes: tuple[Value, Value], v_s: Value, root: Value, dy: Value, shape: Values
+) -> tuple[Value, Value]:
+    """Half the sums of |dL/d(mean)|, u left out of the first, with those of a block added."""
+    _, _, _, v, w, _ = shape
+    along_x, along_y = absolutes
+    return along_x + absolute(v_s * root), along_y + absolute(v_s * fma(root, v, w * dy))

@@ -1,89 +1,189 @@
 """The forward blending kernel. Notation in `blending_maths.py`."""
 
-import numpy as np
-from numba import njit
+from typing import NamedTuple
 
+import numpy as np
+
+from gs_esd.render.arrays import BitArray, FloatArray
 from gs_esd.render.blending_maths import (
+    AHEAD,
+    BLOCK_ROWS,
+    BLOCKS,
     CHECK_EVERY,
-    ONE,
     ZERO,
+    Flag,
+    P,
+    Tables,
+    block_place,
     cover,
-    extent_in_tile,
     fill,
-    finished,
-    first_channels,
+    fused,
+    open_blocks,
     open_tile,
+    rows_reached,
     shape_in_tile,
     tile_place,
 )
-from gs_esd.render.simd import LANES, fma, lane_numbers, load, splat, store
-from gs_esd.render.tiles import FloatArray, Grid, Splats, TileLists
+from gs_esd.render.kernel_cache import inner, kernel
+from gs_esd.render.pixels import store_pixels
+from gs_esd.render.simd import (
+    LANES,
+    lane_bits,
+    lane_numbers,
+    load,
+    load_filled,
+    prefetch,
+    store,
+    trailing_zeros,
+)
+from gs_esd.render.tiles import ROW, Grid, TileLists
+from gs_esd.render.tracing import Value, Values, absolute, fma, traced
 
 
-@njit(nogil=True, cache=True)
+class Canvas(NamedTuple):
+    """What a thread keeps of the tile at hand."""
+
+    T: FloatArray
+    sums: FloatArray
+
+
+def make_canvas(channels: int) -> Canvas:
+    """Memory for one thread."""
+    return Canvas(np.empty(P, np.float32), np.empty(max(3, channels) * P, np.float32))
+
+
+@kernel()
 def blend_forward(
     part: int,
     parts: int,
     grid: Grid,
     lists: TileLists,
-    splats: Splats,
+    tables: Tables,
+    canvas: Canvas,
+    colors: FloatArray,
+    backgrounds: FloatArray,
+    more: Flag,
+    image: FloatArray,
+    alphas: FloatArray,
+    visited: BitArray,
+) -> None:
+    """Write image [C, H, W, D], alphas [C, H, W, 1] and, for the backward pass, visited [M].
+
+    colors are [C, N, D], backgrounds [C, D], `more` says that D > 3. visited[m] are the blocks at
+    which members[m] may have been drawn.
+    """
+    T, sums = canvas
+    for item in range(part, len(lists.work_order), parts):
+        tile = lists.work_order[item]
+        camera, left, top, columns, rows = tile_place(grid, tile)
+        open_tile(T, tables, columns, rows)
+        fill(sums, ZERO)
+        _blend_tile(tile, camera, left, top, lists, tables, canvas, colors, more, visited)
+        _write_tile(camera, left, top, columns, rows, T, sums, backgrounds, image, alphas)
+
+
+@inner
+def _write_tile(
+    camera: int,
+    left: int,
+    top: int,
+    columns: int,
+    rows: int,
+    T: FloatArray,
+    sums: FloatArray,
     backgrounds: FloatArray,
     image: FloatArray,
     alphas: FloatArray,
 ) -> None:
-    """Write image [C, H, W, D] and alphas [C, H, W, 1]; backgrounds [C, D]."""
-    channels, size = image.shape[3], 1 << grid.shift
-    P = size * size
-    T, sums = np.empty(P, np.float32), np.empty(max(3, channels) * P, np.float32)
-    for item in range(part, len(lists.work_order), parts):
-        tile = lists.work_order[item]
-        camera, left, top, columns, rows = tile_place(grid, tile)
-        open_tile(T, size, columns, rows)
-        fill(sums, ZERO)
-        _blend_tile(tile, camera, left, top, size, lists, splats, T, sums)
-        for y in range(rows):
-            for x in range(columns):
-                i = y * size + x
-                transmitted = abs(T[i])
-                alphas[camera, top + y, left + x, 0] = ONE - transmitted
-                for k in range(channels):
-                    color = sums[k * P + i] + transmitted * backgrounds[camera, k]
-                    image[camera, top + y, left + x, k] = color
+    """Put a finished tile into the image."""
+    _, height, width, D = image.shape
+    for block in range(BLOCKS):
+        x, y = block_place(block)
+        if x < columns and y < rows:
+            first = (camera * height + top + y) * width + left + x
+            inside = columns - x, rows - y
+            alpha = opacity_of(load(T, block * LANES))
+            store_pixels(alphas, first, width, 1, inside[0], inside[1], alpha)
+            for k in range(D):
+                background = load_filled(backgrounds, camera * D + k, 1)[0]
+                color = over(load(sums, k * P + block * LANES), alpha, background)
+                store_pixels(image, first * D + k, width * D, D, inside[0], inside[1], color)
 
 
-@njit(nogil=True, cache=True)
+@traced
+def opacity_of(T: Value) -> Value:
+    """1 - |T|."""
+    return 1.0 - absolute(T)
+
+
+@traced
+def over(color: Value, alpha: Value, background: Value) -> Value:
+    """Premultiplied colour over a background."""
+    return color + (1.0 - alpha) * background
+
+
+@inner
 def _blend_tile(
     tile: int,
     camera: int,
     left: int,
     top: int,
-    size: int,
     lists: TileLists,
-    splats: Splats,
-    T: FloatArray,
-    sums: FloatArray,
+    tables: Tables,
+    canvas: Canvas,
+    colors: FloatArray,
+    more: Flag,
+    visited: BitArray,
 ) -> None:
     """Add the colours of a tile's Gaussians to sums and take what they cover off T."""
-    P, channels = len(T), splats.colors.shape[2]
-    for m in range(lists.tile_starts[tile], lists.tile_starts[tile + 1]):
-        if m % CHECK_EVERY == 0 and finished(T):
-            return
-        g = lists.members[m]
-        u, v, w, s_max, opacity, x, y = shape_in_tile(lists, splats, camera, g, left, top)
-        red, green, blue = first_channels(splats.colors, camera, g)
-        x0, x1, y0, y1 = extent_in_tile(lists, camera, g, left, top, size)
-        for column in range(x0 // LANES * LANES, x1 + 1, LANES):
-            u_dx = (splat(x - np.float32(column)) - lane_numbers()) * u
-            dy = y - np.float32(y0)
-            for i in range(y0 * size + column, y1 * size + column + 1, size):
-                _, _, weight, after, _ = cover(
-                    u_dx, v * dy, w * dy * dy, s_max, opacity, load(T, i)
-                )
-                dy -= ONE
-                store(T, i, after)
-                store(sums, i, fma(weight, red, load(sums, i)))
-                store(sums, P + i, fma(weight, green, load(sums, P + i)))
-                store(sums, 2 * P + i, fma(weight, blue, load(sums, 2 * P + i)))
+    T, sums = canvas
+    N, channels = colors.shape[1], colors.shape[2]
+    shapes, members = lists.shapes, lists.members
+    constants = load_filled(tables.constants, 0, 10)
+    start, end = lists.tile_starts[tile], lists.tile_starts[tile + 1]
+    unfinished = 0
+    for m in range(start, end):
+        if (m - start) % CHECK_EVERY == 0:
+            unfinished = open_blocks(T)
+        if unfinished == 0:
+            visited[m] = 0
+            continue
+        soon = m + AHEAD if m + AHEAD < end else m
+        prefetch(shapes, (camera * N + members[soon]) * ROW)
+        row = load_filled(shapes, (camera * N + members[m]) * ROW, 9)
+        shape = shape_in_tile(row, np.float32(left), np.float32(top))
+        a, b, c, d = rows_reached(shape, lane_numbers())
+        blocks = lane_bits(a) | lane_bits(b) << BLOCK_ROWS
+        blocks |= (lane_bits(c) | lane_bits(d) << BLOCK_ROWS) << 2 * BLOCK_ROWS
+        blocks &= unfinished
+        visited[m] = blocks
+        while blocks != 0:
+            i = trailing_zeros(blocks) * LANES
+            blocks &= blocks - 1
+            pixel = load(tables.pixel_x, i), load(tables.pixel_y, i)
+            before = load(sums, i), load(sums, P + i), load(sums, 2 * P + i)
+            after, weight, color = add_color(pixel, shape, load(T, i), before, row, constants)
+            store(T, i, after)
+            store(sums, i, color[0])
+            store(sums, P + i, color[1])
+            store(sums, 2 * P + i, color[2])
+            if more is not None:
                 for k in range(3, channels):
-                    color = splats.colors[camera, g, k]
-                    store(sums, k * P + i, fma(weight, color, load(sums, k * P + i)))
+                    color_k = load_filled(colors, (camera * N + members[m]) * channels + k, 1)[0]
+                    store(sums, k * P + i, fused(weight, color_k, load(sums, k * P + i)))
+
+
+@traced
+def add_color(
+    pixel: tuple[Value, Value],
+    shape: Values,
+    T: Value,
+    sums: Values,
+    row: Values,
+    constants: Values,
+) -> tuple[Value, Value, Values]:
+    """Draw three channels at a block: the next T, the weight, the next sums."""
+    x, y, *_ = shape
+    *_, weight, after, _ = cover(x - pixel[0], y - pixel[1], shape, T, constants)
+    colors = zip(row[6:9], sums, strict=True)
+    return after, weight, tuple(fma(weight, color, total) for color, total in colors)

@@ -1,6 +1,6 @@
 """Projection of Gaussians to cameras and its analytic gradient: the numba kernels.
 
-Notation (one Gaussian, one camera; the steps are in `projection_maths.py`)
+Notation (one Gaussian, one camera; the formulas are in `projection_maths.py`)
     R, M      rotation matrix of the quaternion; M = R diag(scales), whose columns are half axes, so
               that Σ = M Mᵀ.
     W, t      world-to-camera rotation and translation; A = W M, with rows A_x, A_y, A_z.
@@ -12,99 +12,70 @@ Notation (one Gaussian, one camera; the steps are in `projection_maths.py`)
     rho       sqrt(det(U Uᵀ) / det), the compensation of antialiased rendering.
     v_q       dL/dq of any quantity q.
 
-Inputs and outputs are float32. Arithmetic is float64, which costs nothing in scalar code and which
-thin Gaussians need. Threes of numbers are tuples, which numba keeps in registers; 3 x 3 matrices
-are three rows. `reference.py` defines what is culled; comparisons are such that NaN fails them.
+Arrays are float32. Arithmetic is float64, which thin Gaussians need, on eight Gaussians at a time;
+for those past the last one see `rows.py`. `reference.py` defines what is culled; comparisons are
+such that NaN fails them.
 """
 
-from math import inf, sqrt
-from typing import NamedTuple
+from math import inf
+from typing import Any, NamedTuple
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
+from gs_esd.render.arrays import DoubleArray, FloatArray, IntArray
+from gs_esd.render.kernel_cache import kernel
 from gs_esd.render.projection_maths import (
-    FloatArray,
+    Camera,
+    Four,
     Rows,
     Three,
-    add_rows,
+    Two,
+    added,
     apply,
     box_radii,
-    combine,
-    covariance,
+    conic_of,
     covariance_vjp,
-    flatten_axis,
-    flatten_axis_vjp,
-    inlined,
+    dot,
     multiply,
     rotation,
     rotation_vjp,
-    row_of,
     scale_columns,
+    scaled,
     transposed,
-    unit_quaternion,
+    view_of,
+    view_vjp,
+    where,
 )
 from gs_esd.render.reference import ALPHA_MIN, FLOAT32_MAX, RADIUS_LIMIT
+from gs_esd.render.rows import (
+    add_vectors,
+    first_lanes,
+    load_doubles,
+    load_row,
+    load_rows,
+    store_rows,
+)
+from gs_esd.render.simd import LANES, any_lane
+from gs_esd.render.tracing import Value, Values, filled_like, maximum, minimum, select, sqrt, traced
 
 CHUNK = (
     512  # Gaussians a thread takes at a time; fixed, or sums over chunks would vary with threads
 )
+CAMERA_NUMBERS = 20  # in a row of cameras: W, t, focal, centre, low_slope, high_slope
+VIEW_NUMBERS = 12  # in the first three rows of a world-to-camera matrix
 
 
-class Cameras(NamedTuple):
-    """Cameras in float64. Slopes are x/z and y/z; the low and high ones bound where J is taken."""
+class Limits(NamedTuple):
+    """What is drawn, and how; see the arguments of `rasterization`."""
 
-    rotations: NDArray[np.float64]  # [C, 3, 3]
-    translations: NDArray[np.float64]  # [C, 3]
-    focals: NDArray[np.float64]  # [C, 2]
-    centres: NDArray[np.float64]  # [C, 2]
-    low_slopes: NDArray[np.float64]  # [C, 2]
-    high_slopes: NDArray[np.float64]  # [C, 2]
-
-
-@inlined
-def _matrix(matrices: NDArray[np.float64], i: int) -> Rows:
-    """The i-th of several 3 x 3 matrices."""
-    return (
-        (matrices[i, 0, 0], matrices[i, 0, 1], matrices[i, 0, 2]),
-        (matrices[i, 1, 0], matrices[i, 1, 1], matrices[i, 1, 2]),
-        (matrices[i, 2, 0], matrices[i, 2, 1], matrices[i, 2, 2]),
-    )
+    width: float
+    height: float
+    near_plane: float
+    far_plane: float
+    radius_clip: float
+    eps2d: float
+    antialiased: bool
 
 
-@inlined
-def _to_camera(cameras: Cameras, i: int, W: Rows, mean: Three) -> Three:
-    """(x, y, z) of a mean in camera i."""
-    t = cameras.translations
-    return combine(1.0, apply(W, mean), 1.0, (t[i, 0], t[i, 1], t[i, 2]))
-
-
-@inlined
-def _flatten(cameras: Cameras, i: int, A: Rows, p: Three) -> tuple[Three, Three]:
-    """U_x and U_y."""
-    f, low, high = cameras.focals, cameras.low_slopes, cameras.high_slopes
-    U_x = flatten_axis(A[0], A[2], p[0], p[2], f[i, 0], low[i, 0], high[i, 0])
-    U_y = flatten_axis(A[1], A[2], p[1], p[2], f[i, 1], low[i, 1], high[i, 1])
-    return U_x, U_y
-
-
-@inlined
-def _flatten_vjp(
-    cameras: Cameras, i: int, A: Rows, p: Three, v_U_x: Three, v_U_y: Three
-) -> tuple[Rows, Three]:
-    """v_A, and dL/dp through J."""
-    f, low, high = cameras.focals, cameras.low_slopes, cameras.high_slopes
-    v_A_x, v_A_z, v_x, v_z = flatten_axis_vjp(
-        A[0], A[2], p[0], p[2], f[i, 0], low[i, 0], high[i, 0], v_U_x
-    )
-    v_A_y, v_A_z_too, v_y, v_z_too = flatten_axis_vjp(
-        A[1], A[2], p[1], p[2], f[i, 1], low[i, 1], high[i, 1], v_U_y
-    )
-    return (v_A_x, v_A_y, combine(1.0, v_A_z, 1.0, v_A_z_too)), (v_x, v_y, v_z + v_z_too)
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def project_forward(
     part: int,
     parts: int,
@@ -112,63 +83,45 @@ def project_forward(
     quats: FloatArray,
     scales: FloatArray,
     opacities: FloatArray,
-    cameras: Cameras,
-    width: int,
-    height: int,
-    near_plane: float,
-    far_plane: float,
-    radius_clip: float,
-    eps2d: float,
-    antialiased: bool,
-    radii: NDArray[np.int32],
+    cameras: DoubleArray,
+    limits: Limits,
+    radii: IntArray,
     means2d: FloatArray,
     depths: FloatArray,
     conics: FloatArray,
     compensations: FloatArray,
 ) -> None:
-    """Write what every camera sees of every Gaussian, zeros where it is culled."""
-    for chunk in range(part * CHUNK, len(means), parts * CHUNK):
-        for g in range(chunk, min(chunk + CHUNK, len(means))):
-            M = scale_columns(rotation(unit_quaternion(quats, g)[0]), row_of(scales, g))
-            mean = row_of(means, g)
-            for i in range(len(cameras.focals)):
-                W = _matrix(cameras.rotations, i)
-                x, y, z = _to_camera(cameras, i, W, mean)
-                U_x, U_y = _flatten(cameras, i, multiply(W, M), (x, y, z))
-                xx, xy, yy, det, sharp_det = covariance(U_x, U_y, eps2d)
-                rho = sqrt(sharp_det / det)
-                mean_x = cameras.focals[i, 0] * x / z + cameras.centres[i, 0]
-                mean_y = cameras.focals[i, 1] * y / z + cameras.centres[i, 1]
-                alpha = opacities[g] * (rho if antialiased else 1.0)
-                radius_x, radius_y = box_radii(xx, yy, alpha)
-                if not (
-                    near_plane <= z <= far_plane
-                    and 0.0 < det < inf
-                    and max(xx, yy) < FLOAT32_MAX * det
-                    and ALPHA_MIN <= alpha < inf
-                    and (radius_x > radius_clip or radius_y > radius_clip)
-                    and -radius_x < mean_x < width + radius_x
-                    and -radius_y < mean_y < height + radius_y
-                ):
-                    radius_x, radius_y, mean_x, mean_y, z = 0.0, 0.0, 0.0, 0.0, 0.0
-                    xx, xy, yy, det, rho = 0.0, 0.0, 0.0, 1.0, 0.0
-                radii[i, g, 0] = int(min(radius_x, RADIUS_LIMIT))
-                radii[i, g, 1] = int(min(radius_y, RADIUS_LIMIT))
-                means2d[i, g, 0], means2d[i, g, 1], depths[i, g] = mean_x, mean_y, z
-                conics[i, g, 0], conics[i, g, 1], conics[i, g, 2] = yy / det, -xy / det, xx / det
-                compensations[i, g] = rho
+    """Write what every camera sees of every Gaussian, zeros where it is culled.
+
+    Arrays have rows, if of one number: opacities [N, 1], depths and compensations [C, N, 1].
+    """
+    N = len(means)
+    for chunk in range(part * CHUNK, N, parts * CHUNK):
+        last = min(chunk + CHUNK, N) - 1
+        for g in range(chunk, last + 1, LANES):
+            mean, opacity = load_doubles(means, 3, g, last), load_doubles(opacities, 1, g, last)
+            M = _half_axes(load_doubles(quats, 4, g, last), load_doubles(scales, 3, g, last))
+            for i in range(len(cameras)):
+                camera = load_row(cameras, CAMERA_NUMBERS, i)
+                radius, mean2d, depth, conic, rho = _project(M, mean, opacity, camera, limits)
+                first, end = i * N + g, i * N + last
+                store_rows(radii, first, end, radius)
+                store_rows(means2d, first, end, mean2d)
+                store_rows(depths, first, end, depth)
+                store_rows(conics, first, end, conic)
+                store_rows(compensations, first, end, rho)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@kernel(error_model="numpy")
 def project_backward(
     part: int,
     parts: int,
     means: FloatArray,
     quats: FloatArray,
     scales: FloatArray,
-    cameras: Cameras,
-    eps2d: float,
-    radii: NDArray[np.int32],
+    cameras: DoubleArray,
+    limits: Limits,
+    radii: IntArray,
     v_means2d: FloatArray,
     v_depths: FloatArray,
     v_conics: FloatArray,
@@ -176,63 +129,162 @@ def project_backward(
     v_means: FloatArray,
     v_quats: FloatArray,
     v_scales: FloatArray,
-    v_views: NDArray[np.float64],
+    v_views: DoubleArray,
 ) -> None:
-    """Add gradients, summed over cameras, to v_means, v_quats and v_scales, which come as zeros.
+    """Write gradients, summed over cameras, to v_means, v_quats and v_scales.
 
-    Those of W and t go to v_views [chunks, C, 3, 4], unless that is empty.
+    Those of W and t are added to v_views [chunks, C, 12, 8], eight partial sums of each number row
+    by row, unless that is empty.
     """
-    zero = (0.0, 0.0, 0.0)
-    for chunk in range(part * CHUNK, len(means), parts * CHUNK):
-        for g in range(chunk, min(chunk + CHUNK, len(means))):
-            seen, v_mean, v_M = False, zero, (zero, zero, zero)
-            quat, inverse_norm = unit_quaternion(quats, g)
-            R, mean, scale = rotation(quat), row_of(means, g), row_of(scales, g)
-            M = scale_columns(R, scale)
-            for i in range(len(cameras.focals)):
-                if radii[i, g, 0] <= 0 or radii[i, g, 1] <= 0:
-                    continue
-                seen = True
-                W = _matrix(cameras.rotations, i)
-                p, A = _to_camera(cameras, i, W, mean), multiply(W, M)
-                U_x, U_y = _flatten(cameras, i, A, p)
-                v_conic = (v_conics[i, g, 0], v_conics[i, g, 1], v_conics[i, g, 2])
-                v_U_x, v_U_y = covariance_vjp(U_x, U_y, eps2d, v_conic, v_compensations[i, g])
-                v_A, v_p = _flatten_vjp(cameras, i, A, p, v_U_x, v_U_y)
-                v_x = cameras.focals[i, 0] * v_means2d[i, g, 0] / p[2]
-                v_y = cameras.focals[i, 1] * v_means2d[i, g, 1] / p[2]
-                v_z = v_depths[i, g] - (v_x * p[0] + v_y * p[1]) / p[2]
-                v_p = combine(1.0, v_p, 1.0, (v_x, v_y, v_z))
-                v_mean = combine(1.0, v_mean, 1.0, apply(transposed(W), v_p))
-                v_M = add_rows(v_M, multiply(transposed(W), v_A))
-                if len(v_views) > 0:
-                    _add_view_gradient(v_views, chunk // CHUNK, i, v_p, mean, v_A, M)
-            if seen:
-                v_quat = rotation_vjp(quat, scale_columns(v_M, scale), inverse_norm)
-                v_scale = _column_dots(R, v_M)
-                for k in range(3):
-                    v_means[g, k], v_scales[g, k] = v_mean[k], v_scale[k]
-                for k in range(4):
-                    v_quats[g, k] = v_quat[k]
+    N, C = len(means), len(cameras)
+    for chunk in range(part * CHUNK, N, parts * CHUNK):
+        last = min(chunk + CHUNK, N) - 1
+        for g in range(chunk, last + 1, LANES):
+            mean, quat = load_doubles(means, 3, g, last), load_doubles(quats, 4, g, last)
+            scale = load_doubles(scales, 3, g, last)
+            M, seen, sums = _half_axes(quat, scale), first_lanes(0), _no_sums(mean)
+            for i in range(C):
+                first, end = i * N + g, i * N + last
+                visible = _both_positive(load_rows(radii, 2, first, end))
+                if any_lane(visible):
+                    camera = load_row(cameras, CAMERA_NUMBERS, i)
+                    v_p, v_A = _project_vjp(
+                        M, mean, visible, camera, limits,
+                        load_doubles(v_means2d, 2, first, end),
+                        load_doubles(v_depths, 1, first, end),
+                        load_doubles(v_conics, 3, first, end),
+                        load_doubles(v_compensations, 1, first, end),
+                    )  # fmt: skip
+                    seen, sums = _either(seen, visible), _add_camera(sums, camera, v_p, v_A)
+                    if len(v_views) > 0:
+                        counted = _both(visible, first_lanes(last + 1 - g))
+                        v_view = _camera_vjp(counted, v_p, mean, v_A, M)
+                        add_vectors(v_views, (chunk // CHUNK * C + i) * VIEW_NUMBERS, v_view)
+            v_mean, v_quat, v_scale = _parameters_vjp(quat, scale, seen, sums)
+            store_rows(v_means, g, last, v_mean)
+            store_rows(v_quats, g, last, v_quat)
+            store_rows(v_scales, g, last, v_scale)
 
 
-@inlined
-def _column_dots(A: Rows, B: Rows) -> Three:
-    """Inner products of the columns of A with those of B."""
-    return (
-        A[0][0] * B[0][0] + A[1][0] * B[1][0] + A[2][0] * B[2][0],
-        A[0][1] * B[0][1] + A[1][1] * B[1][1] + A[2][1] * B[2][1],
-        A[0][2] * B[0][2] + A[1][2] * B[1][2] + A[2][2] * B[2][2],
+@traced
+def _half_axes(quat: Four, scale: Three) -> Rows:
+    """M."""
+    return scale_columns(rotation(quat), scale)
+
+
+def _camera_of(row: Values) -> Camera:
+    """The parts of a row of cameras."""
+    W = (row[0:3], row[3:6], row[6:9])
+    return Camera(W, row[9:12], row[12:14], row[14:16], row[16:18], row[18:20])
+
+
+@traced
+def _project(
+    M: Rows, mean: Three, opacity: tuple[Value], camera_row: Values, limits: Any
+) -> tuple[Values, ...]:
+    """Radii, mean and depth on the image, conic, and rho; zeros where the Gaussian is culled."""
+    camera = _camera_of(camera_row)
+    view = view_of(camera, M, mean, limits.eps2d)
+    z, cov2d = view.p[2], view.cov2d
+    mean_x = camera.focal[0] * view.slope[0] + camera.centre[0]
+    mean_y = camera.focal[1] * view.slope[1] + camera.centre[1]
+    rho = sqrt(cov2d.sharp_det * cov2d.inverse_det)
+    alpha = select(limits.antialiased, opacity[0] * rho, opacity[0])
+    radius_x, radius_y = box_radii(cov2d.xx, cov2d.yy, alpha)
+    visible = (
+        (limits.near_plane <= z) & (z <= limits.far_plane)
+        & (cov2d.det > 0.0) & (cov2d.inverse_det > 0.0)
+        & (maximum(cov2d.xx, cov2d.yy) < FLOAT32_MAX * cov2d.det)
+        & (alpha >= ALPHA_MIN) & (alpha < inf)
+        & ((radius_x > limits.radius_clip) | (radius_y > limits.radius_clip))
+        & (-radius_x < mean_x) & (mean_x < limits.width + radius_x)
+        & (-radius_y < mean_y) & (mean_y < limits.height + radius_y)
+    )  # fmt: skip
+    radii = minimum(radius_x, RADIUS_LIMIT), minimum(radius_y, RADIUS_LIMIT)
+    outputs = radii, (mean_x, mean_y), (z,), conic_of(cov2d), (rho,)
+    return tuple(where(visible, values) for values in outputs)
+
+
+@traced
+def _both_positive(radii: Two) -> Value:
+    """Where a Gaussian is visible."""
+    return (radii[0] > 0.0) & (radii[1] > 0.0)
+
+
+@traced
+def _both(a: Value, b: Value) -> Value:
+    """a and b."""
+    return a & b
+
+
+@traced
+def _either(a: Value, b: Value) -> Value:
+    """a or b."""
+    return a | b
+
+
+@traced
+def _no_sums(mean: Three) -> tuple[Three, Rows]:
+    """v_mean and v_M before any camera."""
+    zero = filled_like(mean[0], 0.0)
+    zeros = (zero, zero, zero)
+    return zeros, (zeros, zeros, zeros)
+
+
+@traced
+def _project_vjp(
+    M: Rows,
+    mean: Three,
+    visible: Value,
+    camera_row: Values,
+    limits: Any,
+    v_mean2d: Two,
+    v_depth: tuple[Value],
+    v_conic: Three,
+    v_rho: tuple[Value],
+) -> tuple[Values, tuple[Values, Values, Values]]:
+    """v_p and v_A, zeros where the Gaussian is not visible."""
+    camera = _camera_of(camera_row)
+    view = view_of(camera, M, mean, limits.eps2d)
+    v_U = covariance_vjp(view.U, view.cov2d, limits.eps2d, v_conic, v_rho[0])
+    v_p, v_A = view_vjp(camera, view, v_U, v_mean2d, v_depth[0])
+    return where(visible, v_p), (
+        where(visible, v_A[0]),
+        where(visible, v_A[1]),
+        where(visible, v_A[2]),
     )
 
 
-@inlined
-def _add_view_gradient(
-    v_views: NDArray[np.float64], chunk: int, i: int, v_p: Three, mean: Three, v_A: Rows, M: Rows
-) -> None:
-    """Add dL/dW = v_p meanᵀ + v_A Mᵀ and dL/dt = v_p."""
+@traced
+def _add_camera(
+    sums: tuple[Three, Rows], camera_row: Values, v_p: Three, v_A: Rows
+) -> tuple[Three, Rows]:
+    """v_mean and v_M with the part of one camera added."""
+    v_mean, v_M = sums
+    to_world = transposed(_camera_of(camera_row).W)
+    v_M_here = multiply(to_world, v_A)
+    return added(v_mean, apply(to_world, v_p)), (
+        added(v_M[0], v_M_here[0]),
+        added(v_M[1], v_M_here[1]),
+        added(v_M[2], v_M_here[2]),
+    )
+
+
+@traced
+def _camera_vjp(counted: Value, v_p: Three, mean: Three, v_A: Rows, M: Rows) -> Values:
+    """dL/dW = v_p meanᵀ + v_A Mᵀ beside dL/dt = v_p, row by row, of the Gaussians that count."""
     v_W = multiply(v_A, transposed(M))
-    for row in range(3):
-        for column in range(3):
-            v_views[chunk, i, row, column] += v_p[row] * mean[column] + v_W[row][column]
-        v_views[chunk, i, row, 3] += v_p[row]
+    rows = [(*added(scaled(v_p[k], mean), v_W[k]), v_p[k]) for k in range(3)]
+    return where(counted, rows[0] + rows[1] + rows[2])
+
+
+@traced
+def _parameters_vjp(
+    quat: Four, scale: Three, seen: Value, sums: tuple[Three, Rows]
+) -> tuple[Three, Values, Values]:
+    """Gradients of mean, quaternion and scale, zeros where no camera sees the Gaussian."""
+    v_mean, v_M = sums
+    v_quat = rotation_vjp(quat, scale_columns(v_M, scale))
+    columns, v_columns = transposed(rotation(quat)), transposed(v_M)
+    v_scale = tuple(dot(columns[k], v_columns[k]) for k in range(3))
+    return v_mean, where(seen, v_quat), where(seen, v_scale)

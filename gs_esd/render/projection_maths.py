@@ -1,39 +1,76 @@
-"""The steps of the projection of one Gaussian, and their vector-Jacobian products.
+"""The formulas of the projection of Gaussians, and their vector-Jacobian products.
 
-Notation in `projection_kernels.py`, into whose kernels these functions are inlined. They work on
-float64 numbers and tuples of them.
+Notation in `projection_kernels.py`, into whose kernels these functions are traced (see
+`tracing.py`). A value is one number of each of eight Gaussians, in float64; what belongs to the
+camera or the call is the same for all of them.
 """
 
-from math import log, sqrt
-
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from gs_esd.render.reference import ALPHA_MIN, MAX_SIGMAS
+from gs_esd.render.tracing import Value, Values, ceil, fma, log, maximum, minimum, select, sqrt
 
-Two = tuple[float, float]
-Three = tuple[float, float, float]
-Four = tuple[float, float, float, float]
+Two = tuple[Value, Value]
+Three = tuple[Value, Value, Value]
+Four = tuple[Value, Value, Value, Value]
 Rows = tuple[Three, Three, Three]
-FloatArray = NDArray[np.float32]
-
-inlined = njit(nogil=True, forceinline=True, error_model="numpy")
 
 
-@inlined
-def dot(a: Three, b: Three) -> float:
+class Camera(NamedTuple):
+    """A camera. Slopes are x/z and y/z; the low and high ones bound where J is taken."""
+
+    W: Rows
+    t: Three
+    focal: Two
+    centre: Two
+    low_slope: Two
+    high_slope: Two
+
+
+class Covariance(NamedTuple):
+    """cov2d = [[xx, xy], [xy, yy]], one over its determinant, and det(U Uᵀ), without eps2d."""
+
+    xx: Value
+    xy: Value
+    yy: Value
+    det: Value
+    inverse_det: Value
+    sharp_det: Value
+
+
+class View(NamedTuple):
+    """What a camera makes of a Gaussian. `slope` is x/z and y/z, `held` is s."""
+
+    p: Three
+    A: Rows
+    inverse_z: Value
+    slope: Two
+    held: Two
+    f: Two
+    U: tuple[Three, Three]
+    cov2d: Covariance
+
+
+def dot(a: Three, b: Three) -> Value:
     """Inner product."""
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+    return fma(a[0], b[0], fma(a[1], b[1], a[2] * b[2]))
 
 
-@inlined
-def combine(p: float, a: Three, q: float, b: Three) -> Three:
-    """p a + q b."""
-    return p * a[0] + q * b[0], p * a[1] + q * b[1], p * a[2] + q * b[2]
+def cross(a: Three, b: Three) -> Three:
+    """Vector product."""
+    return a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]
 
 
-@inlined
+def scaled(p: Value, a: Three) -> Three:
+    """p a."""
+    return p * a[0], p * a[1], p * a[2]
+
+
+def added(a: Three, b: Three) -> Three:
+    """a + b."""
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2]
+
+
 def transposed(A: Rows) -> Rows:
     """The transposed matrix."""
     return (
@@ -43,20 +80,17 @@ def transposed(A: Rows) -> Rows:
     )
 
 
-@inlined
 def apply(A: Rows, b: Three) -> Three:
     """Matrix times vector."""
     return dot(A[0], b), dot(A[1], b), dot(A[2], b)
 
 
-@inlined
 def multiply(A: Rows, B: Rows) -> Rows:
     """Matrix times matrix."""
     columns = transposed(B)
     return apply(columns, A[0]), apply(columns, A[1]), apply(columns, A[2])
 
 
-@inlined
 def scale_columns(A: Rows, s: Three) -> Rows:
     """A diag(s)."""
     return (
@@ -66,145 +100,146 @@ def scale_columns(A: Rows, s: Three) -> Rows:
     )
 
 
-@inlined
-def add_rows(A: Rows, B: Rows) -> Rows:
-    """Sum of matrices."""
-    return (
-        combine(1.0, A[0], 1.0, B[0]),
-        combine(1.0, A[1], 1.0, B[1]),
-        combine(1.0, A[2], 1.0, B[2]),
-    )
+def where(condition: Value, values: Values) -> Values:
+    """The values, or zeros where the condition does not hold."""
+    return tuple(select(condition, value, 0.0) for value in values)
 
 
-@inlined
-def row_of(array: FloatArray, g: int) -> Three:
-    """Row g of an [N, 3] array."""
-    return float(array[g, 0]), float(array[g, 1]), float(array[g, 2])
-
-
-@inlined
-def unit_quaternion(quats: FloatArray, g: int) -> tuple[Four, float]:
-    """Row g of quats normalised, and one over its length."""
-    w, x, y, z = float(quats[g, 0]), float(quats[g, 1]), float(quats[g, 2]), float(quats[g, 3])
-    inverse = 1.0 / sqrt(w * w + x * x + y * y + z * z)
-    return (w * inverse, x * inverse, y * inverse, z * inverse), inverse
-
-
-@inlined
 def rotation(q: Four) -> Rows:
-    """Rotation matrix of a unit quaternion (w, x, y, z)."""
+    """Rotation matrix of a quaternion (w, x, y, z) of any length."""
     w, x, y, z = q
+    s = 2.0 / (w * w + x * x + y * y + z * z)
     return (
-        (1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-        (2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-        (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
+        (1 - s * (y * y + z * z), s * (x * y - w * z), s * (x * z + w * y)),
+        (s * (x * y + w * z), 1 - s * (x * x + z * z), s * (y * z - w * x)),
+        (s * (x * z - w * y), s * (y * z + w * x), 1 - s * (x * x + y * y)),
     )
 
 
-@inlined
-def rotation_vjp(q: Four, G: Rows, inverse_norm: float) -> Four:
-    """dL/d(quaternion before normalisation) from G = dL/d(rotation matrix)."""
+def rotation_vjp(q: Four, G: Rows) -> Four:
+    """dL/dq from G = dL/d(rotation matrix)."""
     w, x, y, z = q
-    v_w = 2 * (x * (G[2][1] - G[1][2]) + y * (G[0][2] - G[2][0]) + z * (G[1][0] - G[0][1]))
-    v_x = 2 * (
+    s = 2.0 / (w * w + x * x + y * y + z * z)
+    v_w = x * (G[2][1] - G[1][2]) + y * (G[0][2] - G[2][0]) + z * (G[1][0] - G[0][1])
+    v_x = (
         y * (G[0][1] + G[1][0]) + z * (G[0][2] + G[2][0]) + w * (G[2][1] - G[1][2])
         - 2 * x * (G[1][1] + G[2][2])
     )  # fmt: skip
-    v_y = 2 * (
+    v_y = (
         x * (G[0][1] + G[1][0]) + z * (G[1][2] + G[2][1]) + w * (G[0][2] - G[2][0])
         - 2 * y * (G[0][0] + G[2][2])
     )  # fmt: skip
-    v_z = 2 * (
+    v_z = (
         x * (G[0][2] + G[2][0]) + y * (G[1][2] + G[2][1]) + w * (G[1][0] - G[0][1])
         - 2 * z * (G[0][0] + G[1][1])
     )  # fmt: skip
-    # Normalising removes what points along the quaternion.
-    along = v_w * w + v_x * x + v_y * y + v_z * z
+    # The length of q does not matter, so what points along q goes.
+    along = 0.5 * s * (v_w * w + v_x * x + v_y * y + v_z * z)
     return (
-        (v_w - along * w) * inverse_norm,
-        (v_x - along * x) * inverse_norm,
-        (v_y - along * y) * inverse_norm,
-        (v_z - along * z) * inverse_norm,
+        s * (v_w - along * w),
+        s * (v_x - along * x),
+        s * (v_y - along * y),
+        s * (v_z - along * z),
     )
 
 
-@inlined
-def hold(value: float, low: float, high: float) -> float:
-    """value kept within [low, high]."""
-    return min(max(value, low), high)
+def view_of(camera: Camera, M: Rows, mean: Three, eps2d: Value) -> View:
+    """Project a mean and its half axes."""
+    p, A = added(apply(camera.W, mean), camera.t), multiply(camera.W, M)
+    inverse_z = 1.0 / p[2]
+    slope = p[0] * inverse_z, p[1] * inverse_z
+    f = camera.focal[0] * inverse_z, camera.focal[1] * inverse_z
+    low, high = camera.low_slope, camera.high_slope
+    held = (
+        minimum(maximum(slope[0], low[0]), high[0]),
+        minimum(maximum(slope[1], low[1]), high[1]),
+    )
+    U_x, U_y = flatten_axis(A[0], A[2], f[0], held[0]), flatten_axis(A[1], A[2], f[1], held[1])
+    return View(p, A, inverse_z, slope, held, f, (U_x, U_y), covariance(U_x, U_y, eps2d))
 
 
-@inlined
-def flatten_axis(
-    A_i: Three, A_z: Three, position: float, z: float, focal: float, low: float, high: float
-) -> Three:
+def flatten_axis(A_i: Three, A_z: Three, f: Value, s: Value) -> Three:
     """U_i = f_i (A_i - s_i A_z) for one image axis."""
-    f = focal / z
-    return combine(f, A_i, -f * hold(position / z, low, high), A_z)
+    return scaled(f, added(A_i, scaled(-s, A_z)))
 
 
-@inlined
 def flatten_axis_vjp(
-    A_i: Three,
-    A_z: Three,
-    position: float,
-    z: float,
-    focal: float,
-    low: float,
-    high: float,
-    v_U: Three,
-) -> tuple[Three, Three, float, float]:
-    """v_A_i, this axis' part of v_A_z, and of dL/d(position) and dL/dz."""
-    f, slope = focal / z, position / z
-    s = hold(slope, low, high)
-    v_f = dot(v_U, A_i) - s * dot(v_U, A_z)
-    # A slope that is held does not move with the mean.
-    v_s = -f * dot(v_U, A_z) if low <= slope <= high else 0.0
-    v_A_i = (f * v_U[0], f * v_U[1], f * v_U[2])
-    v_A_z = (-f * s * v_U[0], -f * s * v_U[1], -f * s * v_U[2])
-    return v_A_i, v_A_z, v_s / z, -(v_f * f + v_s * slope) / z
+    A_i: Three, A_z: Three, f: Value, s: Value, v_U: Three
+) -> tuple[Three, Three, Value, Value]:
+    """v_A_i, this axis' part of v_A_z, v_f and v_s."""
+    along, across = dot(v_U, A_i), dot(v_U, A_z)
+    v_A_i = scaled(f, v_U)
+    return v_A_i, scaled(-s, v_A_i), along - s * across, -f * across
 
 
-@inlined
-def covariance(U_x: Three, U_y: Three, eps2d: float) -> tuple[float, float, float, float, float]:
-    """xx, xy, yy, det with eps2d added, and the determinant without."""
+def view_vjp(
+    camera: Camera, view: View, v_U: tuple[Three, Three], v_mean2d: Two, v_z: Value
+) -> tuple[Three, Rows]:
+    """v_p and v_A; v_z is dL/d(depth)."""
+    A, f, slope, held = view.A, view.f, view.slope, view.held
+    v_A_x, v_A_z, v_f_x, v_s_x = flatten_axis_vjp(A[0], A[2], f[0], held[0], v_U[0])
+    v_A_y, v_A_z_too, v_f_y, v_s_y = flatten_axis_vjp(A[1], A[2], f[1], held[1], v_U[1])
+    # A slope that is held does not move with the mean; the mean on the image always does.
+    low, high = camera.low_slope, camera.high_slope
+    v_x = select((low[0] <= slope[0]) & (slope[0] <= high[0]), v_s_x, 0.0)
+    v_y = select((low[1] <= slope[1]) & (slope[1] <= high[1]), v_s_y, 0.0)
+    v_x, v_y = v_x + camera.focal[0] * v_mean2d[0], v_y + camera.focal[1] * v_mean2d[1]
+    fall = v_f_x * f[0] + v_f_y * f[1] + v_x * slope[0] + v_y * slope[1]
+    v_p = v_x * view.inverse_z, v_y * view.inverse_z, v_z - fall * view.inverse_z
+    return v_p, (v_A_x, v_A_y, added(v_A_z, v_A_z_too))
+
+
+def covariance(U_x: Three, U_y: Three, eps2d: Value) -> Covariance:
+    """cov2d and its determinants."""
     xx, xy, yy = dot(U_x, U_x), dot(U_x, U_y), dot(U_y, U_y)
     # |U_x × U_y|² instead of xx yy - xy²: nothing cancels, however thin the Gaussian.
-    cross = (
-        U_x[1] * U_y[2] - U_x[2] * U_y[1],
-        U_x[2] * U_y[0] - U_x[0] * U_y[2],
-        U_x[0] * U_y[1] - U_x[1] * U_y[0],
-    )
-    sharp_det = dot(cross, cross)
+    normal = cross(U_x, U_y)
+    sharp_det = dot(normal, normal)
     det = sharp_det + eps2d * (xx + yy) + eps2d * eps2d
-    return xx + eps2d, xy, yy + eps2d, det, sharp_det
+    return Covariance(xx + eps2d, xy, yy + eps2d, det, 1.0 / det, sharp_det)
 
 
-@inlined
 def covariance_vjp(
-    U_x: Three, U_y: Three, eps2d: float, v_conic: Three, v_rho: float
+    U: tuple[Three, Three], cov2d: Covariance, eps2d: Value, v_conic: Three, v_rho: Value
 ) -> tuple[Three, Three]:
     """v_U_x and v_U_y from the gradients of conic and compensation."""
-    xx, xy, yy, det, sharp_det = covariance(U_x, U_y, eps2d)
-    a, b, c = yy / det, -xy / det, xx / det
+    v_xx, v_xy, v_yy = added(
+        conic_vjp(conic_of(cov2d), v_conic), compensation_vjp(cov2d, eps2d, v_rho)
+    )
+    return (
+        added(scaled(2 * v_xx, U[0]), scaled(v_xy, U[1])),
+        added(scaled(v_xy, U[0]), scaled(2 * v_yy, U[1])),
+    )
+
+
+def conic_of(cov2d: Covariance) -> Three:
+    """(a, b, c)."""
+    inverse = cov2d.inverse_det
+    return cov2d.yy * inverse, -cov2d.xy * inverse, cov2d.xx * inverse
+
+
+def conic_vjp(conic: Three, v_conic: Three) -> Three:
+    """v_xx, v_xy and v_yy."""
     # The conic is the inverse P of cov2d, so dL/d(cov2d) = -P V P, V the matrix of v_conic.
+    a, b, c = conic
     v_a, half_v_b, v_c = v_conic[0], 0.5 * v_conic[1], v_conic[2]
     top, corner = a * v_a + b * half_v_b, a * half_v_b + b * v_c
     low, bottom = b * v_a + c * half_v_b, b * half_v_b + c * v_c
-    v_xx = -(top * a + corner * b)
-    v_xy = -2 * (top * b + corner * c)
-    v_yy = -(low * b + bottom * c)
-    if v_rho != 0.0:
-        ratio = sharp_det / det
-        v_det = v_rho / (2 * sqrt(ratio) * det)
-        v_xx += v_det * (yy - eps2d - ratio * yy)
-        v_yy += v_det * (xx - eps2d - ratio * xx)
-        v_xy -= 2 * v_det * xy * (1 - ratio)
-    return combine(2 * v_xx, U_x, v_xy, U_y), combine(v_xy, U_x, 2 * v_yy, U_y)
+    return -(top * a + corner * b), -2 * (top * b + corner * c), -(low * b + bottom * c)
 
 
-@inlined
-def box_radii(xx: float, yy: float, alpha: float) -> Two:
+def compensation_vjp(cov2d: Covariance, eps2d: Value, v_rho: Value) -> Three:
+    """v_xx, v_xy and v_yy; zero where rho is, whose gradient would be infinite."""
+    ratio = cov2d.sharp_det * cov2d.inverse_det
+    v_det = select(ratio > 0.0, 0.5 * v_rho * cov2d.inverse_det / sqrt(ratio), 0.0)
+    return (
+        v_det * (cov2d.yy - eps2d - ratio * cov2d.yy),
+        -2 * v_det * cov2d.xy * (1 - ratio),
+        v_det * (cov2d.xx - eps2d - ratio * cov2d.xx),
+    )
+
+
+def box_radii(xx: Value, yy: Value, alpha: Value) -> Two:
     """Half sizes, in whole pixels, of the box where alpha can reach 1/255."""
-    sigmas = min(MAX_SIGMAS, sqrt(2 * log(max(alpha, ALPHA_MIN) / ALPHA_MIN)))
-    return float(np.ceil(sigmas * sqrt(xx))), float(np.ceil(sigmas * sqrt(yy)))
+    sigmas_squared = minimum(MAX_SIGMAS**2, 2 * log(maximum(alpha * (1 / ALPHA_MIN), 1.0)))
+    return ceil(sqrt(sigmas_squared * xx)), ceil(sqrt(sigmas_squared * yy))

@@ -65,7 +65,7 @@ def rasterization(
         radius_clip: Gaussians with no radius above this many pixels are left out.
         eps2d: blur in px², added to the covariance on the image.
         sh_degree: 0 to 3, or None if `colors` are colours.
-        tile_size: 8, 16, 32 or 64; changes speed, never the image.
+        tile_size: 16, as is usual.
         backgrounds: one colour per camera; black if None. Depth has background 0.
         render_mode: colour (RGB), accumulated depth (D), expected depth (ED), or colour and depth.
         rasterize_mode: "antialiased" dims what eps2d enlarges (Mip-Splatting, arXiv:2311.16493).

@@ -1,41 +1,38 @@
-"""Eight float32 lanes at once, as a number type for numba kernels.
+"""Vectors of eight lanes as types for numba kernels, and how they meet memory.
 
 numba does not vectorise the blending loops by itself: it must allow for negative indices and for
-overlapping arrays. So they are written with vectors: `load` eight neighbours of an array, calculate
-with + - * / and comparisons, `select`, `store`. Numbers mix in and fill all lanes. LLVM maps a
-vector onto what the processor has: one AVX register, two SSE or NEON registers.
-
-Rounding depends only on the operations written down, never on how the loop around them is compiled:
-the one fused operation is `fma`. The backward kernels rely on that when they repeat the decisions
-of the forward kernels.
+overlapping arrays. So they are written with vectors: loaded and stored here, calculated with in
+traced functions (see `tracing.py`). LLVM maps a vector onto what the processor has: one AVX
+register, two SSE or NEON registers.
 """
 
-import operator
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.core.typeconv import Conversion
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, lower_cast, models, register_model
+from numba.core.typing.templates import signature
+from numba.extending import intrinsic, models, register_model
 
 LANES = 8
 
 _VECTOR_IR = ir.VectorType(ir.FloatType(), LANES)
+_DOUBLES_IR = ir.VectorType(ir.DoubleType(), LANES)
 _MASK_IR = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Vector(types.Type):
-    """Eight float32 lanes. Real numbers convert to it by filling all lanes."""
+    """Eight float32 lanes."""
 
     def __init__(self) -> None:
         super().__init__(name="float32x8")
 
-    def can_convert_from(self, typingctx: Any, other: types.Type) -> Conversion | None:
-        """Let numba accept a number where a vector is expected."""
-        return Conversion.safe if isinstance(other, types.Number) else None
+
+class Doubles(types.Type):
+    """Eight float64 lanes."""
+
+    def __init__(self) -> None:
+        super().__init__(name="float64x8")
 
 
 class Mask(types.Type):
@@ -46,6 +43,7 @@ class Mask(types.Type):
 
 
 vector = Vector()
+doubles = Doubles()
 mask = Mask()
 
 
@@ -53,6 +51,12 @@ mask = Mask()
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: types.Type) -> None:
         super().__init__(manager, fe_type, _VECTOR_IR)
+
+
+@register_model(Doubles)
+class _DoublesModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, fe_type: types.Type) -> None:
+        super().__init__(manager, fe_type, _DOUBLES_IR)
 
 
 @register_model(Mask)
@@ -68,49 +72,6 @@ def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
     )
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
     return builder.shuffle_vector(one_lane, one_lane, lanes)
-
-
-@lower_cast(types.Number, Vector)
-def _number_to_vector(
-    context: Any, builder: Any, fromty: types.Type, toty: types.Type, value: Any
-) -> Any:
-    return _splat(builder, context.cast(builder, value, fromty, types.float32))
-
-
-def _define_operator(
-    function: Callable[..., Any],
-    operand: types.Type,
-    result: types.Type,
-    emit: Callable[..., ir.Value],
-) -> None:
-    """Give a Python operator a meaning for two vectors, a vector and a number, or two masks."""
-
-    class Template(AbstractTemplate):
-        def generic(self, args: tuple[types.Type, ...], kws: dict[str, types.Type]) -> Any:
-            fits = all(
-                arg == operand or (operand == vector and isinstance(arg, types.Number))
-                for arg in args
-            )
-            if operand in args and fits:
-                return signature(result, operand, operand)
-            return None
-
-    def lower(
-        context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]
-    ) -> ir.Value:
-        return emit(builder, *args)
-
-    infer_global(function)(Template)
-    lower_builtin(function, operand, operand)(lower)
-
-
-_define_operator(operator.add, vector, vector, ir.IRBuilder.fadd)
-_define_operator(operator.sub, vector, vector, ir.IRBuilder.fsub)
-_define_operator(operator.mul, vector, vector, ir.IRBuilder.fmul)
-_define_operator(operator.truediv, vector, vector, ir.IRBuilder.fdiv)
-_define_operator(operator.gt, vector, mask, lambda b, x, y: b.fcmp_ordered(">", x, y))
-_define_operator(operator.le, vector, mask, lambda b, x, y: b.fcmp_ordered("<=", x, y))
-_define_operator(operator.and_, mask, mask, ir.IRBuilder.and_)
 
 
 def _element_pointer(
@@ -145,8 +106,10 @@ def store(typingctx: Any, array: types.Type, index: types.Type, value: types.Typ
 
 @intrinsic
 def splat(typingctx: Any, value: types.Type) -> Any:
-    """A number in all lanes."""
-    return signature(vector, vector), lambda context, builder, sig, args: args[0]
+    """A float32 number in all lanes."""
+    return signature(vector, types.float32), lambda context, builder, sig, args: _splat(
+        builder, args[0]
+    )
 
 
 @intrinsic
@@ -154,48 +117,6 @@ def lane_numbers(typingctx: Any) -> Any:
     """0, 1, ..., 7."""
     numbers = ir.Constant(_VECTOR_IR, [float(lane) for lane in range(LANES)])
     return signature(vector), lambda context, builder, sig, args: numbers
-
-
-@intrinsic
-def fma(typingctx: Any, x: types.Type, y: types.Type, z: types.Type) -> Any:
-    """x * y + z, rounded once where the processor can do so quickly."""
-
-    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
-        kind = ir.FunctionType(_VECTOR_IR, [_VECTOR_IR] * 3)
-        name = f"llvm.fmuladd.v{LANES}f32"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
-
-    return signature(vector, vector, vector, vector), emit
-
-
-@intrinsic
-def minimum(typingctx: Any, x: types.Type, y: types.Type) -> Any:
-    """The smaller of each pair of lanes."""
-
-    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
-        return builder.select(builder.fcmp_ordered("<", *args), *args)
-
-    return signature(vector, vector, vector), emit
-
-
-@intrinsic
-def absolute(typingctx: Any, x: types.Type) -> Any:
-    """The magnitude of each lane."""
-
-    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
-        kind = ir.FunctionType(_VECTOR_IR, [_VECTOR_IR])
-        name = f"llvm.fabs.v{LANES}f32"
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
-
-    return signature(vector, vector), emit
-
-
-@intrinsic
-def select(typingctx: Any, chosen: types.Type, x: types.Type, y: types.Type) -> Any:
-    """Lanes of x where chosen, of y elsewhere."""
-    return signature(
-        vector, mask, vector, vector
-    ), lambda context, builder, sig, args: builder.select(*args)
 
 
 @intrinsic
@@ -224,3 +145,91 @@ def lane_sum(typingctx: Any, x: types.Type) -> Any:
         return builder.extract_element(total, ir.IntType(32)(0))
 
     return signature(types.float32, vector), emit
+
+
+@intrinsic(prefer_literal=True)
+def load_filled(typingctx: Any, array: types.Type, index: types.Type, count: types.Type) -> Any:
+    """A tuple of so many elements of a contiguous float32 array, each in all lanes of a vector."""
+    numbers = range(count.literal_value)
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        data = context.make_array(array)(context, builder, args[0]).data
+        places = [builder.add(args[1], ir.IntType(64)(k)) for k in numbers]
+        vectors = [_splat(builder, builder.load(builder.gep(data, [place]))) for place in places]
+        return context.make_tuple(builder, sig.return_type, vectors)
+
+    result = types.UniTuple(vector, len(numbers))
+    return signature(result, array, types.intp, count), emit
+
+
+@intrinsic
+def prefetch(typingctx: Any, array: types.Type, index: types.Type) -> Any:
+    """Begin to fetch the cache line of an element, at a flat index, which need not exist."""
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        data = context.make_array(sig.args[0])(context, builder, args[0]).data
+        pointer = builder.bitcast(builder.gep(data, [args[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(function, [pointer, number(0), number(3), number(1)])
+        return context.get_dummy_value()
+
+    return signature(types.void, array, types.intp), emit
+
+
+@intrinsic
+def lane_bits(typingctx: Any, chosen: types.Type) -> Any:
+    """A mask as a number: bit i is lane i."""
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
+
+    return signature(types.int64, mask), emit
+
+
+@intrinsic
+def trailing_zeros(typingctx: Any, bits: types.Type) -> Any:
+    """The number of the lowest bit that is set, of a number that is not zero."""
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        return builder.cttz(args[0], ir.IntType(1)(1))
+
+    return signature(types.int64, types.int64), emit
+
+
+@intrinsic
+def eight_sums(
+    typingctx: Any,
+    a: types.Type,
+    b: types.Type,
+    c: types.Type,
+    d: types.Type,
+    e: types.Type,
+    f: types.Type,
+    g: types.Type,
+    h: types.Type,
+) -> Any:
+    """The sums of the lanes of eight vectors, added up in the order of `lane_sum`."""
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        a, b, c, d, e, f, g, h = args
+        # Only the first step crosses the 128-bit halves of a register, which is the slow way.
+        ae, bf, cg, dh = (
+            _fold(builder, x, y, [0, 1, 2, 3, 8, 9, 10, 11], 4)
+            for x, y in ((a, e), (b, f), (c, g), (d, h))
+        )
+        ab, cd = (
+            _fold(builder, x, y, [0, 1, 8, 9, 4, 5, 12, 13], 2) for x, y in ((ae, bf), (cg, dh))
+        )
+        return _fold(builder, ab, cd, [0, 2, 8, 10, 4, 6, 12, 14], 1)
+
+    return signature(vector, *[vector] * 8), emit
+
+
+def _fold(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: list[int], step: int) -> ir.Value:
+    """Some lanes of x and y, each with the one `step` further on added."""
+    kind = ir.VectorType(ir.IntType(32), LANES)
+    near = builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
+    far = builder.shuffle_vector(x, y, ir.Constant(kind, [lane + step for lane in lanes]))
+    return builder.fadd(near, far)

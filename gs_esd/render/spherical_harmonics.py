@@ -1,42 +1,23 @@
-"""Colours from spherical harmonics and their gradient, as numba kernels.
+"""Colours from spherical harmonics, as an autograd function over numba kernels."""
 
-Notation
-    K          coefficients a Gaussian has; the first (degree + 1)² are used.
-    sets       1 if all cameras share the coefficients, else C.
-    x, y, z    the unit direction from the camera to the mean.
-    Y_k        the harmonics of `reference.sh_basis`; colour = max(0, ½ + Σ Y_k coefficient_k).
-    v_q        dL/dq of any quantity q.
-"""
-
-from math import sqrt
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from numba import njit
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gs_esd.render.reference import (
-    SH_0,
-    SH_1,
-    SH_2_XY,
-    SH_2_ZZ,
-    SH_3_XXX,
-    SH_3_XYZ,
-    SH_3_XZZ,
-    SH_3_ZZZ,
+from gs_esd.render.arrays import FloatArray
+from gs_esd.render.reference import SH_0
+from gs_esd.render.simd import LANES
+from gs_esd.render.spherical_harmonics_kernels import (
+    CHUNK,
+    MAX_HARMONICS,
+    shade_backward,
+    shade_forward,
 )
 from gs_esd.render.threads import run_parts
-
-CHUNK = (
-    512  # Gaussians a thread takes at a time; fixed, or sums over chunks would vary with threads
-)
-
-FloatArray = NDArray[np.float32]
-DoubleArray = NDArray[np.float64]
 
 
 def shade(
@@ -47,6 +28,8 @@ def shade(
     visible: Bool[Tensor, "C N"],
 ) -> Float[Tensor, "C N 3"]:
     """Colours of the Gaussians from each camera; the kernels' version of `reference.shade`."""
+    if degree == 0:  # no direction, so nothing that would be worth a kernel
+        return (0.5 + SH_0 * coefficients[..., 0, :]).clamp(min=0).expand(*visible.shape, 3)
     positions = torch.linalg.inv(viewmats)[:, :3, 3]
     sets = coefficients if coefficients.dim() == 4 else coefficients[None]
     return _Shade.apply(means, sets, positions, visible, degree)
@@ -65,10 +48,17 @@ class _Shade(torch.autograd.Function):
         degree: int,
     ) -> Tensor:
         C, N = visible.shape
-        inputs = [t.detach().contiguous() for t in (means, coefficients, positions, visible)]
+        K = coefficients.shape[2]
+        rows = coefficients.flatten(2)
+        inputs = [t.detach().contiguous() for t in (means, rows, positions, visible[..., None])]
         colors = torch.empty(C, N, 3)
         arrays = [t.numpy() for t in (*inputs, colors)]
-        run_parts(lambda part, parts: _shade_forward(part, parts, degree, *arrays), -(-N // CHUNK))
+        run_parts(
+            lambda part, parts: shade_forward(
+                part, parts, (degree + 1) ** 2, *arrays, _scratch(3 * K), _scratch(MAX_HARMONICS)
+            ),
+            -(-N // CHUNK),
+        )
         ctx.save_for_backward(*inputs, colors)
         ctx.degree = degree
         return colors
@@ -77,159 +67,24 @@ class _Shade(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, v_colors: Tensor) -> tuple[Tensor | None, ...]:
         means, coefficients, positions, _, _ = ctx.saved_tensors
-        chunks = -(-len(means) // CHUNK)
+        sets, N, numbers = coefficients.shape
+        chunks, C = -(-N // CHUNK), len(positions)
         v_means, v_coefficients = torch.empty_like(means), torch.empty_like(coefficients)
-        v_positions = np.zeros((chunks, *positions.shape))
         tensors = (*ctx.saved_tensors, v_colors.contiguous(), v_means, v_coefficients)
         arrays = [t.numpy() for t in tensors]
+        v_positions = np.zeros((chunks if ctx.needs_input_grad[2] else 0, C, 3, LANES))
         run_parts(
-            lambda part, parts: _shade_backward(part, parts, ctx.degree, *arrays, v_positions),
+            lambda part, parts: shade_backward(
+                part, parts, (ctx.degree + 1) ** 2, *arrays, v_positions,
+                *(_scratch(rows) for rows in (numbers, numbers, MAX_HARMONICS, MAX_HARMONICS)),
+            ),
             chunks,
-        )
-        v_positions_sum = torch.from_numpy(v_positions.sum(axis=0)).float()
-        return v_means, v_coefficients, v_positions_sum, None, None
+        )  # fmt: skip
+        # The sum runs over chunks and lanes in order, whoever computed them.
+        v_position = torch.from_numpy(v_positions.sum(axis=(0, 3))).float()
+        return v_means, v_coefficients.view(sets, N, numbers // 3, 3), v_position, None, None
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _shade_forward(
-    part: int,
-    parts: int,
-    degree: int,
-    means: FloatArray,
-    coefficients: FloatArray,
-    positions: FloatArray,
-    visible: NDArray[np.bool_],
-    colors: FloatArray,
-) -> None:
-    """Write colours [C, N, 3], ½ where not visible."""
-    used = (degree + 1) ** 2
-    Y = np.empty(16)
-    for chunk in range(part * CHUNK, len(means), parts * CHUNK):
-        for g in range(chunk, min(chunk + CHUNK, len(means))):
-            for camera in range(len(positions)):
-                own = camera if len(coefficients) > 1 else 0
-                total = (0.5, 0.5, 0.5)
-                if visible[camera, g]:
-                    x, y, z, _ = _direction(means, positions, camera, g)
-                    _fill_basis(degree, x, y, z, Y)
-                    for k in range(used):
-                        total = (
-                            total[0] + Y[k] * coefficients[own, g, k, 0],
-                            total[1] + Y[k] * coefficients[own, g, k, 1],
-                            total[2] + Y[k] * coefficients[own, g, k, 2],
-                        )
-                for channel in range(3):
-                    # Written so that NaN stays NaN.
-                    colors[camera, g, channel] = 0.0 if total[channel] < 0.0 else total[channel]
-
-
-@njit(nogil=True, cache=True, error_model="numpy")
-def _shade_backward(
-    part: int,
-    parts: int,
-    degree: int,
-    means: FloatArray,
-    coefficients: FloatArray,
-    positions: FloatArray,
-    visible: NDArray[np.bool_],
-    colors: FloatArray,
-    v_colors: FloatArray,
-    v_means: FloatArray,
-    v_coefficients: FloatArray,
-    v_positions: DoubleArray,
-) -> None:
-    """Write v_means and v_coefficients summed over cameras; add to v_positions [chunks, C, 3]."""
-    used = (degree + 1) ** 2
-    Y, v_Y = np.empty(16), np.zeros(16)
-    for chunk in range(part * CHUNK, len(means), parts * CHUNK):
-        for g in range(chunk, min(chunk + CHUNK, len(means))):
-            for own in range(len(coefficients)):
-                for k in range(coefficients.shape[2]):
-                    for channel in range(3):
-                        v_coefficients[own, g, k, channel] = 0.0
-            v_mean = (0.0, 0.0, 0.0)
-            for camera in range(len(positions)):
-                if not visible[camera, g]:
-                    continue
-                own = camera if len(coefficients) > 1 else 0
-                x, y, z, inverse_distance = _direction(means, positions, camera, g)
-                _fill_basis(degree, x, y, z, Y)
-                for k in range(used):
-                    v_Y[k] = 0.0
-                for channel in range(3):
-                    if colors[camera, g, channel] <= 0.0:
-                        continue
-                    v_color = v_colors[camera, g, channel]
-                    for k in range(used):
-                        v_Y[k] += coefficients[own, g, k, channel] * v_color
-                        v_coefficients[own, g, k, channel] += Y[k] * v_color
-                v_x, v_y, v_z = _basis_vjp(x, y, z, v_Y)
-                # Normalising removes what points along the direction.
-                along = v_x * x + v_y * y + v_z * z
-                v_offset = (
-                    (v_x - along * x) * inverse_distance,
-                    (v_y - along * y) * inverse_distance,
-                    (v_z - along * z) * inverse_distance,
-                )
-                v_mean = (v_mean[0] + v_offset[0], v_mean[1] + v_offset[1], v_mean[2] + v_offset[2])
-                for axis in range(3):
-                    v_positions[chunk // CHUNK, camera, axis] -= v_offset[axis]
-            v_means[g, 0], v_means[g, 1], v_means[g, 2] = v_mean
-
-
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def _direction(
-    means: FloatArray, positions: FloatArray, camera: int, g: int
-) -> tuple[float, float, float, float]:
-    """Unit direction from camera to mean, and one over their distance."""
-    x = float(means[g, 0]) - float(positions[camera, 0])
-    y = float(means[g, 1]) - float(positions[camera, 1])
-    z = float(means[g, 2]) - float(positions[camera, 2])
-    inverse_distance = 1.0 / sqrt(x * x + y * y + z * z)
-    return x * inverse_distance, y * inverse_distance, z * inverse_distance, inverse_distance
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def _fill_basis(degree: int, x: float, y: float, z: float, Y: DoubleArray) -> None:
-    """Write Y_k for all k up to the degree."""
-    xx, yy, zz = x * x, y * y, z * z
-    Y[0] = SH_0
-    if degree > 0:
-        Y[1], Y[2], Y[3] = -SH_1 * y, SH_1 * z, -SH_1 * x
-    if degree > 1:
-        Y[4], Y[5], Y[7] = SH_2_XY * x * y, -SH_2_XY * y * z, -SH_2_XY * x * z
-        Y[6], Y[8] = SH_2_ZZ * (3 * zz - 1), SH_2_XY * 0.5 * (xx - yy)
-    if degree > 2:
-        Y[9], Y[15] = -SH_3_XXX * y * (3 * xx - yy), -SH_3_XXX * x * (xx - 3 * yy)
-        Y[10], Y[14] = SH_3_XYZ * x * y * z, SH_3_XYZ * 0.5 * z * (xx - yy)
-        Y[11], Y[13] = -SH_3_XZZ * y * (5 * zz - 1), -SH_3_XZZ * x * (5 * zz - 1)
-        Y[12] = SH_3_ZZZ * z * (5 * zz - 3)
-
-
-@njit(nogil=True, cache=True, forceinline=True)
-def _basis_vjp(x: float, y: float, z: float, v_Y: DoubleArray) -> tuple[float, float, float]:
-    """Σ_k v_Y_k dY_k/d(x, y, z), the three taken as independent; unused v_Y are zero."""
-    xx, yy, zz = x * x, y * y, z * z
-    v_x = (
-        -SH_1 * v_Y[3]
-        + SH_2_XY * (y * v_Y[4] - z * v_Y[7] + x * v_Y[8])
-        - SH_3_XXX * (6 * x * y * v_Y[9] + 3 * (xx - yy) * v_Y[15])
-        + SH_3_XYZ * (y * z * v_Y[10] + x * z * v_Y[14])
-        - SH_3_XZZ * (5 * zz - 1) * v_Y[13]
-    )
-    v_y = (
-        -SH_1 * v_Y[1]
-        + SH_2_XY * (x * v_Y[4] - z * v_Y[5] - y * v_Y[8])
-        - SH_3_XXX * (3 * (xx - yy) * v_Y[9] - 6 * x * y * v_Y[15])
-        + SH_3_XYZ * (x * z * v_Y[10] - y * z * v_Y[14])
-        - SH_3_XZZ * (5 * zz - 1) * v_Y[11]
-    )
-    v_z = (
-        SH_1 * v_Y[2]
-        + SH_2_XY * (-y * v_Y[5] - x * v_Y[7])
-        + SH_2_ZZ * 6 * z * v_Y[6]
-        + SH_3_XYZ * (x * y * v_Y[10] + 0.5 * (xx - yy) * v_Y[14])
-        - SH_3_XZZ * 10 * z * (y * v_Y[11] + x * v_Y[13])
-        + SH_3_ZZZ * (15 * zz - 3) * v_Y[12]
-    )
-    return v_x, v_y, v_z
+def _scratch(rows: int) -> FloatArray:
+    """Zero vectors for a thread to work in."""
+    return np.zeros((rows, LANES), np.float32)

@@ -1,15 +1,16 @@
 """Sorts projected Gaussians into image tiles, nearest first.
 
 Notation
-    C cameras, N Gaussians, M pairs of a Gaussian and a tile it touches.
-    boxes        [C, N, 4] pixels x0, y0, x1, y1 (both ends included) where alpha can reach 1/255.
-    ellipses     [C, N, 4] (u, v, w, s_max): sigma = (u dx + v dy)² + w dy², the conic by Cholesky,
-                 which is never negative; and the sigma at which alpha is 1/255.
-    pair_starts  [C·N + 1] the pairs of Gaussian g of camera c are numbered from
-                 pair_starts[c·N + g] on, tiles row by row: one Gaussian's numbers are consecutive,
-                 which makes summing its gradients an ordered loop.
+    C cameras, N Gaussians, M pairs of a Gaussian and a tile whose box meets that of the Gaussian.
+    shapes       [C, N, 16] what is read again and again of a Gaussian, one cache line each: (x, y)
+                 its mean, with the centre of the first pixel at (0, 0); (u, v, w, fade), with which
+                 alpha is exp(-s) for s = (u dx + v dy)² + w dy² + fade, so that the first two terms
+                 are the conic by Cholesky, never negative, and fade = -ln opacity; three channels.
+    boxes        [C, N, 4] of tiles: first column and row, last column and row.
+    order        [C, N] the drawn[c] Gaussians of camera c that are not culled, nearest first, ties
+                 by index.
     tile_starts  [C·tiles + 1] the list of tile t is members[tile_starts[t] : tile_starts[t + 1]].
-    members      [M] which Gaussian of the tile's camera, nearest first, ties by index.
+    members      [M] Gaussians, list by list, nearest first.
     work_order   [C·tiles] all tiles, the longest lists first.
 
 Each camera's Gaussians are sorted once and dealt to tiles in that order (a counting sort), which
@@ -18,31 +19,49 @@ more. Where gsplat takes every tile that meets a box of whole radii, boxes are e
 pixels that gsplat would skip as well are left out.
 """
 
-from math import ceil, floor, log, sqrt
+import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
-from numpy.typing import NDArray
+import torch
 
+from gs_esd.render.arguments import TILE_SIZE
+from gs_esd.render.arrays import FloatArray, IntArray, LongArray
+from gs_esd.render.kernel_cache import kernel
 from gs_esd.render.reference import ALPHA_MIN
+from gs_esd.render.rows import load_doubles, load_rows, store_rows
+from gs_esd.render.simd import LANES, prefetch
 from gs_esd.render.threads import run_parts
+from gs_esd.render.tracing import (
+    Value,
+    Values,
+    ceil,
+    double,
+    floor,
+    log,
+    maximum,
+    minimum,
+    select,
+    sqrt,
+    traced,
+)
 
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int32]
-LongArray = NDArray[np.int64]
-
+TILE = TILE_SIZE
 DIGIT_BITS = 11  # three digits cover 32 bits; 2048 counters stay in the first-level cache
+CHUNK = 4096  # Gaussians a thread measures at a time
+AHEAD = 8  # Gaussians between asking for a box and reading it
 EXTENT_SLACK = 1.0001  # a box may be a hair too large, never too small
-SIGMA_LIMIT = 5.6  # above ln 255, the largest s_max an opacity of at most 1 can need
+S_MAX = math.log(1 / ALPHA_MIN)
+
+ROW = 16  # numbers in a row of shapes, of which 9 are used
+U = 2  # where u is among them
 
 
 class Grid(NamedTuple):
-    """How an image of width x height pixels is cut into tiles of 1 << shift pixels."""
+    """How an image of width x height pixels is cut into tiles."""
 
     width: int
     height: int
-    shift: int
     columns: int
     rows: int
 
@@ -59,18 +78,15 @@ class Splats(NamedTuple):
 class TileLists(NamedTuple):
     """Which Gaussians each tile draws; see the module header for the arrays."""
 
-    boxes: IntArray
-    ellipses: FloatArray
-    pair_starts: LongArray
+    shapes: FloatArray
     tile_starts: LongArray
     members: IntArray
     work_order: LongArray
 
 
-def make_grid(width: int, height: int, tile_size: int) -> Grid:
-    """Cut an image into tiles; tile_size is a power of two."""
-    columns, rows = -(-width // tile_size), -(-height // tile_size)
-    return Grid(width, height, tile_size.bit_length() - 1, columns, rows)
+def make_grid(width: int, height: int) -> Grid:
+    """Cut an image into tiles."""
+    return Grid(width, height, -(-width // TILE), -(-height // TILE))
 
 
 def sort_into_tiles(splats: Splats, depths: FloatArray, radii: IntArray, grid: Grid) -> TileLists:
@@ -79,144 +95,190 @@ def sort_into_tiles(splats: Splats, depths: FloatArray, radii: IntArray, grid: G
     depths [C, N] are positive, radii [C, N, 2] zero where a Gaussian is culled.
     """
     C, N = depths.shape
-    boxes, ellipses = np.empty((C, N, 4), np.int32), np.empty((C, N, 4), np.float32)
-    order, counts = np.empty((C, N), np.int32), np.zeros(C, np.int64)
-    pair_starts = np.zeros(C * N + 1, np.int64)
-    tile_starts = np.zeros(C * grid.columns * grid.rows + 1, np.int64)
+    chunks, tiles = -(-N // CHUNK), grid.columns * grid.rows
+    # torch's memory begins at a cache line, numpy's need not.
+    shapes, boxes = torch.empty(C, N, ROW).numpy(), np.empty((C, N, 4), np.int32)
+    counts = np.zeros((C, chunks, tiles), np.int64)
+    columns_of_numbers = splats._replace(opacities=splats.opacities[..., None])
     run_parts(
-        lambda part, parts: _count(
-            part, parts, grid, splats, depths, radii, boxes, ellipses, order, counts, pair_starts,
-            tile_starts,
+        lambda part, parts: _measure(
+            part, parts, grid, columns_of_numbers, radii, shapes, boxes, counts
         ),
-        C,
-    )  # fmt: skip
-    # The longest lists first: threads that take every other tile then finish together.
-    work_order = np.argsort(-tile_starts[1:], kind="stable")
-    np.cumsum(pair_starts, out=pair_starts)
-    np.cumsum(tile_starts, out=tile_starts)
+        C * chunks,
+    )
+    order, drawn, bits = np.empty((C, N), np.int32), np.empty(C, np.int64), depths.view(np.int32)
+    run_parts(
+        lambda part, parts: _sort(part, parts, bits, radii, make_counters(N), order, drawn), C
+    )
+    lengths = counts.sum(axis=1).reshape(-1)
+    tile_starts = np.concatenate([[0], np.cumsum(lengths)])
     members, cursors = np.empty(tile_starts[-1], np.int32), tile_starts[:-1].copy()
     run_parts(
-        lambda part, parts: _deal(part, parts, grid, boxes, order, counts, cursors, members), C
+        lambda part, parts: _deal(part, parts, grid, boxes, order, drawn, cursors, members),
+        grid.rows,
     )
-    return TileLists(boxes, ellipses, pair_starts, tile_starts, members, work_order)
+    # The longest lists first: threads that take every other tile then finish together.
+    work_order = np.argsort(-lengths, kind="stable")
+    return TileLists(shapes, tile_starts, members, work_order)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
-def _count(
+@kernel(error_model="numpy")
+def _measure(
     part: int,
     parts: int,
     grid: Grid,
     splats: Splats,
-    depths: FloatArray,
     radii: IntArray,
+    shapes: FloatArray,
     boxes: IntArray,
-    ellipses: FloatArray,
-    order: IntArray,
     counts: LongArray,
-    pair_starts: LongArray,
-    tile_starts: LongArray,
 ) -> None:
-    """Per camera: boxes, ellipses, depth order, and numbers of tiles and of Gaussians in them."""
-    C, N = depths.shape
-    for camera in range(part, C, parts):
-        drawn = 0
-        for g in range(N):
-            if radii[camera, g, 0] <= 0 or radii[camera, g, 1] <= 0:
-                continue
-            x0, y0, x1, y1 = _measure(camera, g, grid, splats, radii, ellipses)
-            if x1 < x0 or y1 < y0:
-                continue
-            boxes[camera, g, 0], boxes[camera, g, 1] = x0, y0
-            boxes[camera, g, 2], boxes[camera, g, 3] = x1, y1
-            order[camera, drawn] = g
-            drawn += 1
-            first_column, last_column = x0 >> grid.shift, x1 >> grid.shift
-            first_row, last_row = y0 >> grid.shift, y1 >> grid.shift
-            pairs = (last_column - first_column + 1) * (last_row - first_row + 1)
-            pair_starts[camera * N + g + 1] = pairs
-            for row in range(first_row, last_row + 1):
-                row_start = (camera * grid.rows + row) * grid.columns
-                for column in range(first_column, last_column + 1):
-                    tile_starts[row_start + column + 1] += 1
-        counts[camera] = drawn
-        _sort_by_depth(depths[camera], order[camera, :drawn])
+    """Write shapes and boxes, and count [C, chunks, tiles] whose boxes meet a tile.
+
+    What is written of culled Gaussians means nothing.
+    """
+    C, N, channels = splats.colors.shape
+    chunks, size = counts.shape[1], (float(grid.width), float(grid.height))
+    for item in range(part, C * chunks, parts):
+        camera, chunk = item // chunks, item % chunks
+        end = camera * N + min((chunk + 1) * CHUNK, N)
+        for g in range(camera * N + chunk * CHUNK, end, LANES):
+            last = end - 1
+            conic, radius = load_doubles(splats.conics, 3, g, last), load_rows(radii, 2, g, last)
+            mean = load_doubles(splats.means2d, 2, g, last)
+            opacity = load_doubles(splats.opacities, 1, g, last)
+            if channels == 1:
+                color = _three_of_one(load_rows(splats.colors, 1, g, last))
+            elif channels == 2:
+                color = _three_of_two(load_rows(splats.colors, 2, g, last))
+            else:
+                color = load_rows(splats.colors, 3, g, last)
+            shape, box = _shape_and_box(conic, mean, opacity, radius, size)
+            store_rows(shapes, g, last, _row(shape, color))
+            store_rows(boxes, g, last, box)
+        for g in range(chunk * CHUNK, end - camera * N):
+            if radii[camera, g, 0] > 0 and radii[camera, g, 1] > 0:
+                for row in range(boxes[camera, g, 1], boxes[camera, g, 3] + 1):
+                    first = row * grid.columns
+                    for tile in range(first + boxes[camera, g, 0], first + boxes[camera, g, 2] + 1):
+                        counts[camera, chunk, tile] += 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
-def _measure(
-    camera: int, g: int, grid: Grid, splats: Splats, radii: IntArray, ellipses: FloatArray
-) -> tuple[int, int, int, int]:
-    """Write a Gaussian's ellipse and return the box of pixel centres in it."""
-    a = float(splats.conics[camera, g, 0])
-    b = float(splats.conics[camera, g, 1])
-    c = float(splats.conics[camera, g, 2])
-    s_max = min(log(float(splats.opacities[camera, g]) / ALPHA_MIN), SIGMA_LIMIT)
-    u = sqrt(0.5 * a)
-    v = 0.5 * b / u if u > 0.0 else 0.0
-    ellipses[camera, g, 0], ellipses[camera, g, 1] = u, v
-    ellipses[camera, g, 2], ellipses[camera, g, 3] = max(0.5 * c - v * v, 0.0), s_max
-    extent_x, extent_y = float(radii[camera, g, 0]), float(radii[camera, g, 1])
+@traced
+def _three_of_one(color: Values) -> Values:
+    """One channel in place of three, of which the others will not be looked at."""
+    return color * 3
+
+
+@traced
+def _three_of_two(color: Values) -> Values:
+    """Two channels in place of three, of which the last will not be looked at."""
+    return color + color[:1]
+
+
+@traced
+def _row(shape: Values, color: Values) -> Values:
+    """A row of shapes."""
+    return *shape, *map(double, color)
+
+
+@traced
+def _shape_and_box(
+    conic: Values, mean: Values, opacity: Values, radius: Values, size: Values
+) -> tuple[Values, Values]:
+    """x, y, u, v, w and fade; and the box of tiles."""
+    a, b, c = conic
+    u, (x, y) = sqrt(0.5 * a), (mean[0] - 0.5, mean[1] - 0.5)
+    v = select(u > 0.0, 0.5 * b / u, 0.0)
+    fade = -log(opacity[0])
+    shape = x, y, u, v, maximum(0.5 * c - v * v, 0.0), fade
+    return shape, _box(conic, (x, y), fade, radius, size)
+
+
+def _box(conic: Values, mean: Values, fade: Value, radius: Values, size: Values) -> Values:
+    """First column and row of tiles, last column and row, where alpha can reach 1/255."""
+    a, b, c = conic
     det = a * c - b * b
-    if det > 0.0:
-        reach = max(2.0 * s_max, 0.0) / det
-        extent_x = min(extent_x, EXTENT_SLACK * sqrt(reach * c))
-        extent_y = min(extent_y, EXTENT_SLACK * sqrt(reach * a))
-    x = float(splats.means2d[camera, g, 0]) - 0.5
-    y = float(splats.means2d[camera, g, 1]) - 0.5
+    reach = maximum(2.0 * (S_MAX - fade), 0.0) / det
+    low, high = [], []
+    for x, variance, limit, pixels in zip(mean, (c, a), map(double, radius), size, strict=True):
+        extent = select(det > 0.0, minimum(limit, EXTENT_SLACK * sqrt(reach * variance)), limit)
+        low.append(floor(minimum(maximum(ceil(x - extent), 0.0), pixels) / TILE))
+        high.append(floor(maximum(minimum(x + extent, pixels - 1.0), -1.0) / TILE))
+    return *low, *high
+
+
+def make_counters(N: int) -> tuple[LongArray, LongArray, LongArray]:
+    """Memory for one thread's sort of N numbers."""
     return (
-        ceil(min(max(x - extent_x, 0.0), float(grid.width))),
-        ceil(min(max(y - extent_y, 0.0), float(grid.height))),
-        floor(max(min(x + extent_x, grid.width - 1.0), -1.0)),
-        floor(max(min(y + extent_y, grid.height - 1.0), -1.0)),
+        np.empty(N, np.int64),
+        np.empty(N, np.int64),
+        np.empty((3, (1 << DIGIT_BITS) + 1), np.int64),
     )
 
 
-@njit(nogil=True, cache=True)
-def _sort_by_depth(depths: FloatArray, order: IntArray) -> None:
-    """Sort indices by depth in place, ties in order: radix sort on the bits of positive floats."""
-    count, mask = len(order), (1 << DIGIT_BITS) - 1
-    keys = np.empty(count, np.float32)
-    for i in range(count):
-        keys[i] = depths[order[i]]
-    bits = keys.view(np.uint32)
-    sorted_bits, sorted_order = np.empty_like(bits), np.empty_like(order)
-    starts = np.empty(mask + 2, np.int64)
-    for shift in (0, DIGIT_BITS, 2 * DIGIT_BITS):
-        for digit in range(mask + 2):
-            starts[digit] = 0
+@kernel()
+def _sort(
+    part: int,
+    parts: int,
+    depths: IntArray,
+    radii: IntArray,
+    scratch: tuple[LongArray, LongArray, LongArray],
+    order: IntArray,
+    drawn: LongArray,
+) -> None:
+    """Per camera: what is not culled by depth, ties in order; a radix sort on positive floats."""
+    C, N = depths.shape
+    mask = (1 << DIGIT_BITS) - 1
+    keys, other, starts = scratch
+    for camera in range(part, C, parts):
+        for digit in range(3):
+            for i in range(mask + 2):
+                starts[digit, i] = 0
+        count = 0
+        for g in range(N):
+            if radii[camera, g, 0] > 0 and radii[camera, g, 1] > 0:
+                key = np.int64(depths[camera, g])
+                keys[count] = key << 32 | g
+                count += 1
+                for digit in range(3):
+                    starts[digit, (key >> digit * DIGIT_BITS & mask) + 1] += 1
+        for digit in range(3):
+            for i in range(mask):
+                starts[digit, i + 1] += starts[digit, i]
+            for i in range(count):
+                value = keys[i] >> 32 + digit * DIGIT_BITS & mask
+                other[starts[digit, value]] = keys[i]
+                starts[digit, value] += 1
+            keys, other = other, keys
         for i in range(count):
-            starts[((bits[i] >> shift) & mask) + 1] += 1
-        for digit in range(mask):
-            starts[digit + 1] += starts[digit]
-        for i in range(count):
-            digit = (bits[i] >> shift) & mask
-            sorted_bits[starts[digit]], sorted_order[starts[digit]] = bits[i], order[i]
-            starts[digit] += 1
-        for i in range(count):
-            bits[i], order[i] = sorted_bits[i], sorted_order[i]
+            order[camera, i] = keys[i]
+        drawn[camera] = count
 
 
-@njit(nogil=True, cache=True)
+@kernel()
 def _deal(
     part: int,
     parts: int,
     grid: Grid,
     boxes: IntArray,
     order: IntArray,
-    counts: LongArray,
+    drawn: LongArray,
     cursors: LongArray,
     members: IntArray,
 ) -> None:
-    """Per camera: hand the Gaussians to their tiles, nearest first."""
-    for camera in range(part, len(counts), parts):
-        for rank in range(counts[camera]):
+    """Hand Gaussians to their tiles, nearest first, in the part's share of the rows of tiles."""
+    C, N = order.shape
+    for camera in range(C):
+        start = camera * grid.rows * grid.columns
+        for rank in range(drawn[camera]):
+            soon = rank + AHEAD if rank + AHEAD < drawn[camera] else rank
+            prefetch(boxes, (camera * N + order[camera, soon]) * 4)
             g = order[camera, rank]
-            first_column = boxes[camera, g, 0] >> grid.shift
-            last_column = boxes[camera, g, 2] >> grid.shift
-            first_row = boxes[camera, g, 1] >> grid.shift
-            last_row = boxes[camera, g, 3] >> grid.shift
-            for row in range(first_row, last_row + 1):
-                row_start = (camera * grid.rows + row) * grid.columns
-                for column in range(first_column, last_column + 1):
-                    members[cursors[row_start + column]] = g
-                    cursors[row_start + column] += 1
+            x0, y0 = boxes[camera, g, 0], boxes[camera, g, 1]
+            x1, y1 = boxes[camera, g, 2], boxes[camera, g, 3]
+            for row in range(y0 + (part - y0) % parts, y1 + 1, parts):
+                first = start + row * grid.columns
+                for tile in range(first + x0, first + x1 + 1):
+                    members[cursors[tile]] = g
+                    cursors[tile] += 1

@@ -20,19 +20,19 @@ and as A is a rotation under a stretch, |n|² = Σ w q² with w the diagonal of 
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.cameras import Cameras
+from gs_esd.render.kernel_cache import kernel
 from gs_esd.toyzoo.animal import Animal
 
 SHADE = 0.50  # brightness of a surface that faces away from the light
 LIT = 1.06  # brightness of one that faces it; slightly above 1 lets bright spots bloom
 
-_jit = numba.njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
+_jit = kernel(fastmath=True, error_model="numpy")
 
 
 def trace(

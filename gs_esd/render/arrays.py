@@ -1,0 +1,19 @@
+"""Names for what kernels take, and the way there from tensors."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+FloatArray = NDArray[np.float32]
+DoubleArray = NDArray[np.float64]
+IntArray = NDArray[np.int32]
+LongArray = NDArray[np.int64]
+BitArray = NDArray[np.uint32]
+BoolArray = NDArray[np.bool_]
+
+
+def as_array(tensor: Tensor) -> NDArray[Any]:
+    """A contiguous array with the tensor's values, without a copy where possible."""
+    return tensor.detach().contiguous().numpy()

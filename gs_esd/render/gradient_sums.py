@@ -1,0 +1,95 @@
+"""Adds up the rows of sums that `blending_backward.py` writes, and makes gradients of them.
+
+A row holds sums over the pixels of one visit of a Gaussian to a tile: of v_s times dx, dy, dx²,
+dx dy, dy², 1; the gradients of the D channels; and with absgrad |v_s (u dx + v dy)| and
+|v_s (v (u dx + v dy) + w dy)|. Rows are added up in a fixed order: no atomics, and the same bits
+whatever the number of threads. Notation in `blending_maths.py`.
+"""
+
+import numpy as np
+
+from gs_esd.render.arrays import BitArray, FloatArray
+from gs_esd.render.blending_maths import AHEAD, ZERO, Flag
+from gs_esd.render.kernel_cache import inlined, kernel
+from gs_esd.render.simd import LANES, load, prefetch, store
+from gs_esd.render.tiles import Splats, TileLists, U
+from gs_esd.render.tracing import Value, traced
+
+HALF, TWO = np.float32(0.5), np.float32(2)
+MOMENTS = 6  # where the channels begin in a row of sums
+
+
+def row_length(channels: int, absgrad: Flag) -> int:
+    """How many numbers a row of sums has; at least as many as are written at once."""
+    return max(MOMENTS + channels + (2 if absgrad else 0), LANES)
+
+
+@kernel()
+def sum_visits(
+    part: int,
+    parts: int,
+    lists: TileLists,
+    visited: BitArray,
+    rows_of_sums: FloatArray,
+    splats: Splats,
+    absgrad: Flag,
+    totals: FloatArray,
+    v_splats: Splats,
+    v_absolute: FloatArray,
+) -> None:
+    """Add up the rows of each Gaussian, in the order of its tiles, and write its gradients.
+
+    A thread takes its share of the Gaussians, and skips the rows of others. v_splats are shaped as
+    the splats, v_absolute [C, N, 2]. totals [N, row length] is scratch.
+    """
+    C, N, channels = splats.colors.shape
+    length, tiles = rows_of_sums.shape[1], (len(lists.tile_starts) - 1) // C
+    low, high = N * part // parts, N * (part + 1) // parts
+    members = lists.members
+    for camera in range(C):
+        for g in range(low, high):
+            for k in range(length):
+                totals[g, k] = ZERO
+        start, end = lists.tile_starts[camera * tiles], lists.tile_starts[(camera + 1) * tiles]
+        for m in range(start, end):
+            soon = m + 2 * AHEAD if m + 2 * AHEAD < end else m
+            prefetch(totals, members[soon] * length)
+            g = members[m]
+            if low <= g < high and visited[m] != 0:
+                store(
+                    totals,
+                    g * length,
+                    added(load(totals, g * length), load(rows_of_sums, m * length)),
+                )
+                for k in range(LANES, length):
+                    totals[g, k] += rows_of_sums[m, k]
+        for g in range(low, high):
+            _write_gradients(camera, g, totals, splats, v_splats)
+            if absgrad is not None:
+                u = lists.shapes[camera, g, U]
+                v_absolute[camera, g, 0] = (u + u) * totals[g, MOMENTS + channels]
+                v_absolute[camera, g, 1] = TWO * totals[g, MOMENTS + channels + 1]
+
+
+@inlined
+def _write_gradients(
+    camera: int, g: int, totals: FloatArray, splats: Splats, v_splats: Splats
+) -> None:
+    """Write the gradients of a Gaussian from its sums; s = ½ (a dx² + c dy²) + b dx dy + fade."""
+    a, b, c = splats.conics[camera, g, 0], splats.conics[camera, g, 1], splats.conics[camera, g, 2]
+    v_splats.means2d[camera, g, 0] = a * totals[g, 0] + b * totals[g, 1]
+    v_splats.means2d[camera, g, 1] = b * totals[g, 0] + c * totals[g, 1]
+    v_splats.conics[camera, g, 0] = HALF * totals[g, 2]
+    v_splats.conics[camera, g, 1] = totals[g, 3]
+    v_splats.conics[camera, g, 2] = HALF * totals[g, 4]
+    v_splats.opacities[camera, g] = ZERO
+    if totals[g, 5] != ZERO:
+        v_splats.opacities[camera, g] = -totals[g, 5] / splats.opacities[camera, g]
+    for k in range(splats.colors.shape[2]):
+        v_splats.colors[camera, g, k] = totals[g, MOMENTS + k]
+
+
+@traced
+def added(x: Value, y: Value) -> Value:
+    """x + y."""
+    return x + y
