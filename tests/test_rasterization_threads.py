@@ -330,3 +330,14 @@ def test_ray_workers_render_the_same_bits(tmp_path: Path) -> None:
             assert ray.get(workers, timeout=PATIENCE) == [drawn_bits()] * 2
     finally:
         ray.shutdown()
+
+
+@pytest.mark.parametrize(("set_before", "expected"), [(None, "passive"), ("active", "active")])
+def test_threads_of_torch_sleep_while_they_wait(set_before: str | None, expected: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
+    if set_before is not None:
+        environment["OMP_WAIT_POLICY"] = set_before
+    code = "import os, sys, gs_esd; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
+    assert output.decode().split() == ["False", expected]

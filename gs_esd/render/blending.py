@@ -100,8 +100,8 @@ class _Blend(torch.autograd.Function):
         totals = np.empty((N, length), np.float32)
         run_parts(
             lambda part, parts: sum_visits(
-                part, parts, lists, visited, rows_of_sums, splats, absgrad, totals, v_splats,
-                v_absolute.numpy(),
+                part, parts, lists, visited, rows_of_sums, splats, absgrad,
+                np.empty(len(lists.members), np.int32), totals, v_splats, v_absolute.numpy(),
             ),
             N,
         )  # fmt: skip

@@ -15,6 +15,7 @@ up.
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from gs_esd.render.arrays import BitArray, FloatArray
 from gs_esd.render.blending_maths import (
@@ -37,6 +38,7 @@ from gs_esd.render.kernel_cache import inner, kernel
 from gs_esd.render.pixels import load_pixels
 from gs_esd.render.simd import (
     LANES,
+    align_stack,
     eight_sums,
     lane_sum,
     load,
@@ -60,9 +62,10 @@ class Scratch(NamedTuple):
 
 
 def make_scratch(channels: int) -> Scratch:
-    """Memory for one thread. What no pixel of the image fills is zero, and stays it."""
+    """Memory for one thread, zeros; from torch, since that begins at a cache line."""
     channels = max(3, channels)
-    return Scratch(*(np.zeros(size, np.float32) for size in (P, P, channels * P, channels * LANES)))
+    sizes = (P, P, channels * P, channels * LANES)
+    return Scratch(*(torch.zeros(size).numpy() for size in sizes))
 
 
 @kernel()
@@ -84,6 +87,7 @@ def blend_backward(
     rows_of_sums: FloatArray,
 ) -> None:
     """Write the row of sums of every visit."""
+    align_stack()
     for item in range(part, len(lists.work_order), parts):
         tile = lists.work_order[item]
         camera, left, top, columns, rows = tile_place(grid, tile)
@@ -149,6 +153,7 @@ def _gradients_of_tile(
     rows_of_sums: FloatArray,
 ) -> None:
     """Write the rows of a tile's visits."""
+    align_stack()
     T, behind, V, v_color = scratch
     none, N, channels = splat(ZERO), colors.shape[1], colors.shape[2]
     shapes, members = lists.shapes, lists.members

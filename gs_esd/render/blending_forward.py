@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from gs_esd.render.arrays import BitArray, FloatArray
 from gs_esd.render.blending_maths import (
@@ -28,6 +29,7 @@ from gs_esd.render.kernel_cache import inner, kernel
 from gs_esd.render.pixels import store_pixels
 from gs_esd.render.simd import (
     LANES,
+    align_stack,
     lane_bits,
     lane_numbers,
     load,
@@ -48,8 +50,8 @@ class Canvas(NamedTuple):
 
 
 def make_canvas(channels: int) -> Canvas:
-    """Memory for one thread."""
-    return Canvas(np.empty(P, np.float32), np.empty(max(3, channels) * P, np.float32))
+    """Memory for one thread, from torch, since that begins at a cache line."""
+    return Canvas(torch.empty(P).numpy(), torch.empty(max(3, channels) * P).numpy())
 
 
 @kernel()
@@ -72,6 +74,7 @@ def blend_forward(
     colors are [C, N, D], backgrounds [C, D], `more` says that D > 3. visited[m] are the blocks at
     which members[m] may have been drawn.
     """
+    align_stack()
     T, sums = canvas
     for item in range(part, len(lists.work_order), parts):
         tile = lists.work_order[item]
@@ -136,6 +139,7 @@ def _blend_tile(
     visited: BitArray,
 ) -> None:
     """Add the colours of a tile's Gaussians to sums and take what they cover off T."""
+    align_stack()
     T, sums = canvas
     N, channels = colors.shape[1], colors.shape[2]
     shapes, members = lists.shapes, lists.members

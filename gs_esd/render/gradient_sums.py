@@ -8,7 +8,7 @@ whatever the number of threads. Notation in `blending_maths.py`.
 
 import numpy as np
 
-from gs_esd.render.arrays import BitArray, FloatArray
+from gs_esd.render.arrays import BitArray, FloatArray, IntArray
 from gs_esd.render.blending_maths import AHEAD, ZERO, Flag
 from gs_esd.render.kernel_cache import inlined, kernel
 from gs_esd.render.simd import LANES, load, prefetch, store
@@ -33,6 +33,7 @@ def sum_visits(
     rows_of_sums: FloatArray,
     splats: Splats,
     absgrad: Flag,
+    chosen: IntArray,
     totals: FloatArray,
     v_splats: Splats,
     v_absolute: FloatArray,
@@ -40,7 +41,8 @@ def sum_visits(
     """Add up the rows of each Gaussian, in the order of its tiles, and write its gradients.
 
     A thread takes its share of the Gaussians, and skips the rows of others. v_splats are shaped as
-    the splats, v_absolute [C, N, 2]. totals [N, row length] is scratch.
+    the splats, v_absolute [C, N, 2]. Scratch: chosen [M], of each thread its own, and
+    totals [N, row length].
     """
     C, N, channels = splats.colors.shape
     length, tiles = rows_of_sums.shape[1], (len(lists.tile_starts) - 1) // C
@@ -51,18 +53,19 @@ def sum_visits(
             for k in range(length):
                 totals[g, k] = ZERO
         start, end = lists.tile_starts[camera * tiles], lists.tile_starts[(camera + 1) * tiles]
+        count = 0
         for m in range(start, end):
-            soon = m + 2 * AHEAD if m + 2 * AHEAD < end else m
-            prefetch(totals, members[soon] * length)
-            g = members[m]
-            if low <= g < high and visited[m] != 0:
-                store(
-                    totals,
-                    g * length,
-                    added(load(totals, g * length), load(rows_of_sums, m * length)),
-                )
-                for k in range(LANES, length):
-                    totals[g, k] += rows_of_sums[m, k]
+            # Without a branch, which would be guessed wrong every other time.
+            chosen[count] = m
+            count += (low <= members[m]) & (members[m] < high) & (visited[m] != 0)
+        for i in range(count):
+            soon = i + 2 * AHEAD if i + 2 * AHEAD < count else i
+            prefetch(totals, members[chosen[soon]] * length)
+            m = chosen[i]
+            to = members[m] * length
+            store(totals, to, added(load(totals, to), load(rows_of_sums, m * length)))
+            for k in range(LANES, length):
+                totals[members[m], k] += rows_of_sums[m, k]
         for g in range(low, high):
             _write_gradients(camera, g, totals, splats, v_splats)
             if absgrad is not None:

@@ -53,7 +53,7 @@ from gs_esd.render.rows import (
     load_rows,
     store_rows,
 )
-from gs_esd.render.simd import LANES, any_lane
+from gs_esd.render.simd import LANES, align_stack, any_lane
 from gs_esd.render.tracing import Value, Values, filled_like, maximum, minimum, select, sqrt, traced
 
 CHUNK = (
@@ -95,6 +95,7 @@ def project_forward(
 
     Arrays have rows, if of one number: opacities [N, 1], depths and compensations [C, N, 1].
     """
+    align_stack()
     N = len(means)
     for chunk in range(part * CHUNK, N, parts * CHUNK):
         last = min(chunk + CHUNK, N) - 1
@@ -136,6 +137,7 @@ def project_backward(
     Those of W and t are added to v_views [chunks, C, 12, 8], eight partial sums of each number row
     by row, unless that is empty.
     """
+    align_stack()
     N, C = len(means), len(cameras)
     for chunk in range(part * CHUNK, N, parts * CHUNK):
         last = min(chunk + CHUNK, N) - 1

@@ -163,6 +163,24 @@ def load_filled(typingctx: Any, array: types.Type, index: types.Type, count: typ
 
 
 @intrinsic
+def align_stack(typingctx: Any) -> Any:
+    """Let the function around keep vectors on the stack at multiples of their size.
+
+    Where registers run out, vectors go there. numba leaves it at multiples of 16 bytes, whatever is
+    on it, and where a process is unlucky with its addresses a loop then takes half as long again.
+    Has to be in the kernel and in what it calls: either may be inlined.
+    """
+
+    def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
+        attributes = builder.function.attributes
+        attributes.add("nounwind")  # true anyway; llvmlite writes no alignment for an empty set
+        attributes.alignstack = 64
+        return context.get_dummy_value()
+
+    return signature(types.void), emit
+
+
+@intrinsic
 def prefetch(typingctx: Any, array: types.Type, index: types.Type) -> Any:
     """Begin to fetch the cache line of an element, at a flat index, which need not exist."""
 

@@ -34,7 +34,7 @@ from gs_esd.render.rows import (
     store_rows,
     store_vectors,
 )
-from gs_esd.render.simd import LANES
+from gs_esd.render.simd import LANES, align_stack
 from gs_esd.render.tracing import (
     Value,
     Values,
@@ -69,6 +69,7 @@ def shade_forward(
     Y_8: FloatArray,
 ) -> None:
     """Write colours [C, N, 3], ½ where not visible; coefficients [sets, N, 3 K]."""
+    align_stack()
     N, C, sets = len(means), len(positions), len(coefficients)
     for chunk in range(part * CHUNK, N, parts * CHUNK):
         last = min(chunk + CHUNK, N) - 1
@@ -114,6 +115,7 @@ def shade_backward(
 
     Parts of the sum of v_positions are added to [chunks, C, 3, 8], unless that is empty.
     """
+    align_stack()
     N, C, sets = len(means), len(positions), len(coefficients)
     for chunk in range(part * CHUNK, N, parts * CHUNK):
         last = min(chunk + CHUNK, N) - 1

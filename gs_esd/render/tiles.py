@@ -30,7 +30,7 @@ from gs_esd.render.arrays import FloatArray, IntArray, LongArray
 from gs_esd.render.kernel_cache import kernel
 from gs_esd.render.reference import ALPHA_MIN
 from gs_esd.render.rows import load_doubles, load_rows, store_rows
-from gs_esd.render.simd import LANES, prefetch
+from gs_esd.render.simd import LANES, align_stack, prefetch
 from gs_esd.render.threads import run_parts
 from gs_esd.render.tracing import (
     Value,
@@ -113,8 +113,11 @@ def sort_into_tiles(splats: Splats, depths: FloatArray, radii: IntArray, grid: G
     lengths = counts.sum(axis=1).reshape(-1)
     tile_starts = np.concatenate([[0], np.cumsum(lengths)])
     members, cursors = np.empty(tile_starts[-1], np.int32), tile_starts[:-1].copy()
+    loads = lengths.reshape(C, grid.rows, grid.columns).sum(axis=(0, 2))
     run_parts(
-        lambda part, parts: _deal(part, parts, grid, boxes, order, drawn, cursors, members),
+        lambda part, parts: _deal(
+            *_share(loads, part, parts), grid, boxes, order, drawn, cursors, members
+        ),
         grid.rows,
     )
     # The longest lists first: threads that take every other tile then finish together.
@@ -137,6 +140,7 @@ def _measure(
 
     What is written of culled Gaussians means nothing.
     """
+    align_stack()
     C, N, channels = splats.colors.shape
     chunks, size = counts.shape[1], (float(grid.width), float(grid.height))
     for item in range(part, C * chunks, parts):
@@ -256,10 +260,17 @@ def _sort(
         drawn[camera] = count
 
 
+def _share(loads: LongArray, part: int, parts: int) -> tuple[int, int]:
+    """The first row of tiles of a part, and that of the next, for about equal loads."""
+    before = np.cumsum(loads) - loads
+    first, end = np.searchsorted(before, loads.sum() * np.array([part, part + 1]) / parts)
+    return int(first), int(end) if part + 1 < parts else len(loads)
+
+
 @kernel()
 def _deal(
-    part: int,
-    parts: int,
+    first_row: int,
+    end_row: int,
     grid: Grid,
     boxes: IntArray,
     order: IntArray,
@@ -267,7 +278,7 @@ def _deal(
     cursors: LongArray,
     members: IntArray,
 ) -> None:
-    """Hand Gaussians to their tiles, nearest first, in the part's share of the rows of tiles."""
+    """Hand Gaussians to their tiles, nearest first, in some of the rows of tiles."""
     C, N = order.shape
     for camera in range(C):
         start = camera * grid.rows * grid.columns
@@ -277,8 +288,9 @@ def _deal(
             g = order[camera, rank]
             x0, y0 = boxes[camera, g, 0], boxes[camera, g, 1]
             x1, y1 = boxes[camera, g, 2], boxes[camera, g, 3]
-            for row in range(y0 + (part - y0) % parts, y1 + 1, parts):
+            for row in range(max(y0, first_row), min(y1 + 1, end_row)):
                 first = start + row * grid.columns
-                for tile in range(first + x0, first + x1 + 1):
-                    members[cursors[tile]] = g
+                # numba need not allow for negative ones among unsigned numbers.
+                for tile in range(np.uint64(first + x0), np.uint64(first + x1 + 1)):
+                    members[np.uint64(cursors[tile])] = g
                     cursors[tile] += 1
