@@ -6,16 +6,19 @@ dx dy, dy², 1; the gradients of the D channels; and with absgrad |v_s (u dx + v
 whatever the number of threads. Notation in `blending_maths.py`.
 """
 
+from typing import Any
+
 import numpy as np
 
 from gs_esd.render.arrays import BitArray, FloatArray, IntArray
 from gs_esd.render.blending_maths import AHEAD, ZERO, Flag
-from gs_esd.render.kernel_cache import inlined, kernel
+from gs_esd.render.kernel_cache import kernel
+from gs_esd.render.rows import load_row
 from gs_esd.render.simd import LANES, load, prefetch, store
 from gs_esd.render.tiles import Splats, TileLists, U
-from gs_esd.render.tracing import Value, traced
+from gs_esd.render.tracing import Value, Values, select, traced
 
-HALF, TWO = np.float32(0.5), np.float32(2)
+TWO = np.float32(2)
 MOMENTS = 6  # where the channels begin in a row of sums
 
 
@@ -67,29 +70,29 @@ def sum_visits(
             for k in range(LANES, length):
                 totals[members[m], k] += rows_of_sums[m, k]
         for g in range(low, high):
-            _write_gradients(camera, g, totals, splats, v_splats)
+            conic = load_row(splats.conics, 3, camera * N + g)
+            sums = load_row(totals, MOMENTS, g)
+            v_mean, v_conic, v_opacity = _gradients(sums, conic, splats.opacities[camera, g])
+            v_splats.means2d[camera, g, 0], v_splats.means2d[camera, g, 1] = v_mean
+            for k in range(3):
+                v_splats.conics[camera, g, k] = v_conic[k]
+            v_splats.opacities[camera, g] = v_opacity
+            for k in range(channels):
+                v_splats.colors[camera, g, k] = totals[g, MOMENTS + k]
             if absgrad is not None:
                 u = lists.shapes[camera, g, U]
                 v_absolute[camera, g, 0] = (u + u) * totals[g, MOMENTS + channels]
                 v_absolute[camera, g, 1] = TWO * totals[g, MOMENTS + channels + 1]
 
 
-@inlined
-def _write_gradients(
-    camera: int, g: int, totals: FloatArray, splats: Splats, v_splats: Splats
-) -> None:
-    """Write the gradients of a Gaussian from its sums; s = ½ (a dx² + c dy²) + b dx dy + fade."""
-    a, b, c = splats.conics[camera, g, 0], splats.conics[camera, g, 1], splats.conics[camera, g, 2]
-    v_splats.means2d[camera, g, 0] = a * totals[g, 0] + b * totals[g, 1]
-    v_splats.means2d[camera, g, 1] = b * totals[g, 0] + c * totals[g, 1]
-    v_splats.conics[camera, g, 0] = HALF * totals[g, 2]
-    v_splats.conics[camera, g, 1] = totals[g, 3]
-    v_splats.conics[camera, g, 2] = HALF * totals[g, 4]
-    v_splats.opacities[camera, g] = ZERO
-    if totals[g, 5] != ZERO:
-        v_splats.opacities[camera, g] = -totals[g, 5] / splats.opacities[camera, g]
-    for k in range(splats.colors.shape[2]):
-        v_splats.colors[camera, g, k] = totals[g, MOMENTS + k]
+@traced
+def _gradients(sums: Values, conic: Values, opacity: Any) -> tuple[Values, Values, Any]:
+    """Gradients of mean, conic and opacity; s = ½ (a dx² + c dy²) + b dx dy - ln opacity."""
+    x, y, xx, xy, yy, one = sums
+    a, b, c = conic
+    v_mean = a * x + b * y, b * x + c * y
+    # What is culled may have opacity 0, or NaN.
+    return v_mean, (0.5 * xx, xy, 0.5 * yy), select(opacity > 0.0, -one / opacity, 0.0)
 
 
 @traced
