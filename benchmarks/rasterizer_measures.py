@@ -204,20 +204,12 @@ def _wall_s(call: Callable[[], object]) -> float:
 
 
 def measure_first_use() -> FirstUse:
-    """Time of the first rendering and gradients of two processes, the first without a cache."""
-    code = "from benchmarks import rasterizer_measures as m; print(m.small_run_s())"
+    """How long a process takes for its first image, without compiled kernels and with them."""
     with tempfile.TemporaryDirectory() as cache:
-        command = [sys.executable, "-c", code]
+        command = [sys.executable, "-m", "benchmarks.first_use"]
         environment = {**environ, "NUMBA_CACHE_DIR": cache}
         outputs = [
             subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
             for _ in range(2)
         ]
     return FirstUse(*(float(output) for output in outputs))
-
-
-def small_run_s() -> float:
-    """How long this process takes for a small image now."""
-    torch.set_num_threads(1)
-    scene = make_scene(100, 64, torch.Generator().manual_seed(0))
-    return run_once(rasterization, scene, loss_gradient(scene)).times.both_s
