@@ -7,6 +7,7 @@ from numba import njit
 from gs_esd.render.blending_maths import TABLES, exp_minus
 from gs_esd.render.pixels import load_pixels, store_pixels
 from gs_esd.render.simd import (
+    align_stack,
     any_lane,
     eight_sums,
     lane_bits,
@@ -133,3 +134,14 @@ def test_exponential_is_accurate_where_it_is_used() -> None:
     out = np.empty_like(x)
     decay(x, TABLES.constants, out)
     np.testing.assert_allclose(out, np.exp(-x.astype(np.float64)), rtol=2.5e-6)
+
+
+@njit
+def aligned():
+    align_stack()
+
+
+def test_the_stack_is_aligned_for_vectors() -> None:
+    aligned()
+    (code,) = aligned.inspect_llvm().values()
+    assert "alignstack(64)" in code

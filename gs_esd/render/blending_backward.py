@@ -34,7 +34,7 @@ from gs_esd.render.blending_maths import (
     tile_place,
 )
 from gs_esd.render.gradient_sums import MOMENTS
-from gs_esd.render.kernel_cache import inner, kernel
+from gs_esd.render.kernel_cache import inlined, inner, kernel
 from gs_esd.render.pixels import load_pixels
 from gs_esd.render.simd import (
     LANES,
@@ -195,14 +195,29 @@ def _gradients_of_tile(
             if absgrad is not None:
                 absolutes = add_absolutes(absolutes, v_s, covered[0], offset[1], shape)
         store(rows_of_sums, m * rows_of_sums.shape[1], eight_sums(*moments, v_rgb[0], v_rgb[1]))
-        if channels > 2:
-            rows_of_sums[m, MOMENTS + 2] = lane_sum(v_rgb[2])
-        if more is not None:
-            for k in range(3, channels):
-                rows_of_sums[m, MOMENTS + k] = lane_sum(load(v_color, k * LANES))
-        if absgrad is not None:
-            rows_of_sums[m, MOMENTS + channels] = lane_sum(absolutes[0])
-            rows_of_sums[m, MOMENTS + channels + 1] = lane_sum(absolutes[1])
+        _write_rest(m, channels, v_rgb[2], v_color, more, absolutes, absgrad, rows_of_sums)
+
+
+@inlined
+def _write_rest(
+    m: int,
+    channels: int,
+    v_blue: Value,
+    v_color: FloatArray,
+    more: Flag,
+    absolutes: Values,
+    absgrad: Flag,
+    rows_of_sums: FloatArray,
+) -> None:
+    """Write what follows the first eight numbers of a row of sums."""
+    if channels > 2:
+        rows_of_sums[m, MOMENTS + 2] = lane_sum(v_blue)
+    if more is not None:
+        for k in range(3, channels):
+            rows_of_sums[m, MOMENTS + k] = lane_sum(load(v_color, k * LANES))
+    if absgrad is not None:
+        rows_of_sums[m, MOMENTS + channels] = lane_sum(absolutes[0])
+        rows_of_sums[m, MOMENTS + channels + 1] = lane_sum(absolutes[1])
 
 
 @traced

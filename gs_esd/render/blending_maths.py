@@ -45,7 +45,7 @@ BLOCKS = BLOCK_COLUMNS * BLOCK_ROWS
 CHECK_EVERY = 16  # Gaussians between two looks at which blocks are finished
 AHEAD = 4  # Gaussians between asking for a row of shapes and reading it
 MARGIN = 1e-5  # above the rounding errors of s, which matters up to 5.54
-ZERO, ONE = np.float32(0), np.float32(1)  # Python's own would turn arithmetic into float64
+ZERO = np.float32(0)  # Python's own would turn arithmetic into float64
 
 Flag = Literal[True] | None
 """A choice that numba makes when it compiles: it leaves out what is behind a None."""

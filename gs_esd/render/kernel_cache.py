@@ -101,7 +101,7 @@ def _folder() -> Path | None:
         folder.mkdir(exist_ok=True)
         os.utime(folder)
     except (RuntimeError, OSError):  # numba's way to say so, and the system's
-        _warn("nowhere: every process compiles them anew, which takes up to half a minute")
+        _warn("nowhere: every process compiles them anew, which takes some ten seconds")
         return None
     if wanted and not parent.is_relative_to(Path(wanted).absolute()):
         _warn(f"in {parent}, not in NUMBA_CACHE_DIR={wanted}, which cannot be written")

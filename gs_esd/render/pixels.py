@@ -7,11 +7,9 @@ from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from gs_esd.render.simd import LANES, vector
+from gs_esd.render.simd import LANES, VECTOR_IR, vector
 
 BLOCK_WIDTH, BLOCK_HEIGHT = 4, 2
-
-_VECTOR_IR = ir.VectorType(ir.FloatType(), LANES)
 
 
 @intrinsic
@@ -31,7 +29,7 @@ def load_pixels(
     """
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
-        pixels = ir.Constant(_VECTOR_IR, ir.Undefined)
+        pixels = ir.Constant(VECTOR_IR, ir.Undefined)
         for lane, pointer in enumerate(_pixel_pointers(context, builder, sig, args)):
             pixels = builder.insert_element(pixels, builder.load(pointer), ir.IntType(32)(lane))
         return pixels

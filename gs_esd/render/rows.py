@@ -13,10 +13,9 @@ from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from gs_esd.render.simd import LANES, doubles, mask, vector
+from gs_esd.render.simd import DOUBLES_IR, LANES, MASK_IR, VECTOR_IR, doubles, mask, vector
 
 _LONG, _INT = ir.IntType(64), ir.IntType(32)
-_FLOATS, _DOUBLES = ir.VectorType(ir.FloatType(), LANES), ir.VectorType(ir.DoubleType(), LANES)
 
 
 @intrinsic(prefer_literal=True)
@@ -47,9 +46,9 @@ def _gathering(result: types.Type, array: types.Type, columns: types.Type) -> An
                 number = builder.load(builder.gep(row, [_LONG(k)]))
                 values[k] = builder.insert_element(value, number, _INT(lane))
         if not isinstance(array.dtype, types.Float):
-            values = [builder.sitofp(value, _FLOATS) for value in values]
+            values = [builder.sitofp(value, VECTOR_IR) for value in values]
         if result == doubles:
-            values = [builder.fpext(value, _DOUBLES) for value in values]
+            values = [builder.fpext(value, DOUBLES_IR) for value in values]
         return context.make_tuple(builder, sig.return_type, values)
 
     results = types.UniTuple(result, columns.literal_value)
@@ -83,7 +82,7 @@ def load_block(
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         rows = _row_pointers(context, builder, array, *args)
-        pointers = [builder.bitcast(row, _FLOATS.as_pointer()) for row in rows]
+        pointers = [builder.bitcast(row, VECTOR_IR.as_pointer()) for row in rows]
         vectors = [builder.load(pointer, align=4) for pointer in pointers]
         return context.make_tuple(builder, sig.return_type, _transposed(builder, vectors))
 
@@ -106,7 +105,7 @@ def store_block(
         rows = _row_pointers(context, builder, array, *args[:4])
         vectors = [builder.extract_value(args[4], k) for k in range(LANES)]
         for row, vector_of_row in zip(rows, _transposed(builder, vectors), strict=True):
-            builder.store(vector_of_row, builder.bitcast(row, _FLOATS.as_pointer()), align=4)
+            builder.store(vector_of_row, builder.bitcast(row, VECTOR_IR.as_pointer()), align=4)
         return context.get_dummy_value()
 
     return signature(types.void, array, types.intp, types.intp, types.intp, values), emit
@@ -131,7 +130,7 @@ def load_vectors(typingctx: Any, array: types.Type, count: types.Type, row: type
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         pointer = _row_pointer(context, builder, array, args[0], _LONG(0), args[2])
-        vectors = builder.bitcast(pointer, _FLOATS.as_pointer())
+        vectors = builder.bitcast(pointer, VECTOR_IR.as_pointer())
         pointers = [builder.gep(vectors, [_LONG(k)]) for k in range(count.literal_value)]
         values = [builder.load(pointer, align=4) for pointer in pointers]
         return context.make_tuple(builder, sig.return_type, values)
@@ -146,7 +145,7 @@ def store_vectors(typingctx: Any, array: types.Type, row: types.Type, values: ty
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         pointer = _row_pointer(context, builder, array, args[0], _LONG(0), args[1])
-        vectors = builder.bitcast(pointer, _FLOATS.as_pointer())
+        vectors = builder.bitcast(pointer, VECTOR_IR.as_pointer())
         for k in range(len(values)):
             value = builder.extract_value(args[2], k)
             builder.store(value, builder.gep(vectors, [_LONG(k)]), align=4)
@@ -161,7 +160,7 @@ def add_vectors(typingctx: Any, array: types.Type, row: types.Type, values: type
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         pointer = _row_pointer(context, builder, array, args[0], _LONG(0), args[1])
-        vectors = builder.bitcast(pointer, _DOUBLES.as_pointer())
+        vectors = builder.bitcast(pointer, DOUBLES_IR.as_pointer())
         for k in range(len(values)):
             place = builder.gep(vectors, [_LONG(k)])
             total = builder.fadd(builder.load(place, align=8), builder.extract_value(args[2], k))
@@ -176,7 +175,7 @@ def first_lanes(typingctx: Any, count: types.Type) -> Any:
     """Which lanes are among the first so many."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
-        lanes = ir.Constant(ir.VectorType(ir.IntType(1), LANES), ir.Undefined)
+        lanes = ir.Constant(MASK_IR, ir.Undefined)
         for lane in range(LANES):
             counted = builder.icmp_signed("<", _LONG(lane), args[0])
             lanes = builder.insert_element(lanes, counted, _INT(lane))
@@ -207,7 +206,7 @@ def _converted(builder: Any, value: ir.Value, kind: types.Type) -> ir.Value:
     """A vector as one of what a float32 or int32 array holds."""
     if isinstance(kind, types.Integer):
         return builder.fptosi(value, ir.VectorType(_INT, LANES))
-    return value if value.type == _FLOATS else builder.fptrunc(value, _FLOATS)
+    return value if value.type == VECTOR_IR else builder.fptrunc(value, VECTOR_IR)
 
 
 def _transposed(builder: Any, rows: list[ir.Value]) -> list[ir.Value]:

@@ -16,9 +16,9 @@ from numba.extending import intrinsic, models, register_model
 
 LANES = 8
 
-_VECTOR_IR = ir.VectorType(ir.FloatType(), LANES)
-_DOUBLES_IR = ir.VectorType(ir.DoubleType(), LANES)
-_MASK_IR = ir.VectorType(ir.IntType(1), LANES)
+VECTOR_IR = ir.VectorType(ir.FloatType(), LANES)
+DOUBLES_IR = ir.VectorType(ir.DoubleType(), LANES)
+MASK_IR = ir.VectorType(ir.IntType(1), LANES)
 
 
 class Vector(types.Type):
@@ -50,28 +50,27 @@ mask = Mask()
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: types.Type) -> None:
-        super().__init__(manager, fe_type, _VECTOR_IR)
+        super().__init__(manager, fe_type, VECTOR_IR)
 
 
 @register_model(Doubles)
 class _DoublesModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: types.Type) -> None:
-        super().__init__(manager, fe_type, _DOUBLES_IR)
+        super().__init__(manager, fe_type, DOUBLES_IR)
 
 
 @register_model(Mask)
 class _MaskModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: types.Type) -> None:
-        super().__init__(manager, fe_type, _MASK_IR)
+        super().__init__(manager, fe_type, MASK_IR)
 
 
-def _splat(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """All lanes equal to a float32."""
-    one_lane = builder.insert_element(
-        ir.Constant(_VECTOR_IR, ir.Undefined), value, ir.IntType(32)(0)
-    )
+def fill_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """All lanes equal to a number, as instructions."""
+    lane = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    lane = builder.insert_element(lane, value, ir.IntType(32)(0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-    return builder.shuffle_vector(one_lane, one_lane, lanes)
+    return builder.shuffle_vector(lane, lane, lanes)
 
 
 def _element_pointer(
@@ -79,7 +78,7 @@ def _element_pointer(
 ) -> ir.Value:
     """Address of an element of a contiguous float32 array, as that of a vector."""
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR_IR.as_pointer())
+    return builder.bitcast(builder.gep(data, [index]), VECTOR_IR.as_pointer())
 
 
 @intrinsic
@@ -107,7 +106,7 @@ def store(typingctx: Any, array: types.Type, index: types.Type, value: types.Typ
 @intrinsic
 def splat(typingctx: Any, value: types.Type) -> Any:
     """A float32 number in all lanes."""
-    return signature(vector, types.float32), lambda context, builder, sig, args: _splat(
+    return signature(vector, types.float32), lambda context, builder, sig, args: fill_lanes(
         builder, args[0]
     )
 
@@ -115,7 +114,7 @@ def splat(typingctx: Any, value: types.Type) -> Any:
 @intrinsic
 def lane_numbers(typingctx: Any) -> Any:
     """0, 1, ..., 7."""
-    numbers = ir.Constant(_VECTOR_IR, [float(lane) for lane in range(LANES)])
+    numbers = ir.Constant(VECTOR_IR, [float(lane) for lane in range(LANES)])
     return signature(vector), lambda context, builder, sig, args: numbers
 
 
@@ -155,7 +154,9 @@ def load_filled(typingctx: Any, array: types.Type, index: types.Type, count: typ
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         data = context.make_array(array)(context, builder, args[0]).data
         places = [builder.add(args[1], ir.IntType(64)(k)) for k in numbers]
-        vectors = [_splat(builder, builder.load(builder.gep(data, [place]))) for place in places]
+        vectors = [
+            fill_lanes(builder, builder.load(builder.gep(data, [place]))) for place in places
+        ]
         return context.make_tuple(builder, sig.return_type, vectors)
 
     result = types.UniTuple(vector, len(numbers))

@@ -25,16 +25,25 @@ from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin
 
-from gs_esd.render.simd import LANES, doubles, mask, vector
+from gs_esd.render.simd import (
+    DOUBLES_IR,
+    LANES,
+    MASK_IR,
+    VECTOR_IR,
+    doubles,
+    fill_lanes,
+    mask,
+    vector,
+)
 
 _BOOLEAN, _FLOAT, _DOUBLE = ir.IntType(1), ir.FloatType(), ir.DoubleType()
 _KINDS = {
     types.boolean: _BOOLEAN,
     types.float32: _FLOAT,
     types.float64: _DOUBLE,
-    mask: ir.VectorType(_BOOLEAN, LANES),
-    vector: ir.VectorType(_FLOAT, LANES),
-    doubles: ir.VectorType(_DOUBLE, LANES),
+    mask: MASK_IR,
+    vector: VECTOR_IR,
+    doubles: DOUBLES_IR,
 }
 
 _BITS_OF_SQRT_HALF = 0x3FE6A09E667F3BCD  # as a float64, whose exponent begins at bit 52
@@ -63,12 +72,7 @@ class Value:
     @cached_property
     def filled(self) -> "Value":
         """Itself in all lanes."""
-        kind = ir.VectorType(self.llvm.type, LANES)
-        lane = self.builder.insert_element(
-            ir.Constant(kind, ir.Undefined), self.llvm, ir.IntType(32)(0)
-        )
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
-        return Value(self.builder, self.builder.shuffle_vector(lane, lane, lanes))
+        return Value(self.builder, fill_lanes(self.builder, self.llvm))
 
     def __add__(self, other: Operand) -> "Value":
         return _emit("fadd", self, other)
