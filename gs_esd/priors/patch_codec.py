@@ -1,0 +1,78 @@
+"""A linear autoencoder: the principal components of square patches of a picture.
+
+It stands where Stable Diffusion has its VAE, and loses what the components left out hold.
+
+Notation
+    p           patch size in pixels; a picture of H x W pixels has h x w = H/p x W/p patches
+    D           values of a patch, 3 p²
+    C           components kept, the channels of the latent
+"""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers.configuration_utils import ConfigMixin, register_to_config
+from diffusers.models.modeling_utils import ModelMixin
+from diffusers.utils import BaseOutput
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv2d, fold, unfold
+
+
+@dataclass
+class PatchLatents(BaseOutput):
+    """What `PatchCodec.encode` gives, under the name that diffusers' autoencoders give it."""
+
+    latents: Tensor
+
+
+@dataclass
+class PatchPictures(BaseOutput):
+    """What `PatchCodec.decode` gives, under the name that diffusers' autoencoders give it."""
+
+    sample: Tensor
+
+
+class PatchCodec(ModelMixin, ConfigMixin):
+    """Pictures in [-1, 1] to latents of C channels and back, in diffusers' format of a VAE.
+
+    As with any VAE there, a diffusion model works on latents times `config.scaling_factor`.
+    """
+
+    @register_to_config
+    def __init__(
+        self, patch_size: int = 4, latent_channels: int = 24, scaling_factor: float = 1.0
+    ) -> None:
+        """The codec of nothing yet: `fit` or stored weights give it its components."""
+        super().__init__()
+        values = 3 * patch_size**2
+        self.register_buffer("mean", torch.zeros(values))
+        self.register_buffer("components", torch.eye(values)[:latent_channels].clone())
+
+    @classmethod
+    def fit(
+        cls, pictures: Float[Tensor, "M 3 H W"], patch_size: int, latent_channels: int
+    ) -> "PatchCodec":
+        """The codec that loses least of some pictures, scaled so that their latents have RMS 1."""
+        patches = unfold(pictures, patch_size, stride=patch_size).transpose(1, 2).flatten(0, 1)
+        mean = patches.mean(0)
+        covariance = (patches - mean).double().T @ (patches - mean).double()
+        components = torch.linalg.eigh(covariance).eigenvectors.T.flip(0)[:latent_channels].float()
+        latents = (patches - mean) @ components.T
+        codec = cls(patch_size, latent_channels, float(latents.square().mean().rsqrt()))
+        codec.mean.copy_(mean)
+        codec.components.copy_(components)
+        return codec
+
+    def encode(self, pictures: Float[Tensor, "B 3 H W"]) -> PatchLatents:
+        """Components of every patch, [B, C, h, w]; p divides H and W."""
+        size = self.config.patch_size
+        kernels = self.components.view(-1, 3, size, size)
+        return PatchLatents(conv2d(pictures, kernels, -(self.components @ self.mean), stride=size))
+
+    def decode(self, latents: Float[Tensor, "B C h w"]) -> PatchPictures:
+        """The pictures that hold these components and no others."""
+        size = self.config.patch_size
+        patches = self.components.T @ latents.flatten(2) + self.mean[:, None]  # [B, D, hw]
+        height, width = latents.shape[2] * size, latents.shape[3] * size
+        return PatchPictures(fold(patches, (height, width), size, stride=size))

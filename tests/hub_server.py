@@ -1,0 +1,104 @@
+"""A Hub on this machine, of which huggingface_hub itself asks models over HTTP."""
+
+import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Hub:
+    """One model, served under any name.
+
+    error: a status and a code (X-Error-Code) with which every request for the model is refused.
+    fetched: the files that were asked for, in order.
+    """
+
+    folder: Path
+    endpoint: str = ""
+    error: tuple[int, str] | None = None
+    fetched: list[str] = field(default_factory=list)
+
+    def files(self) -> dict[str, bytes]:
+        """All files of the model."""
+        paths = [path for path in self.folder.rglob("*") if path.is_file()]
+        return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Hub]:
+    """A Hub that runs meanwhile."""
+    hub = Hub(folder)
+
+    class Handler(_Handler):
+        served = hub
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        hub.endpoint = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield hub
+        server.shutdown()
+        thread.join()
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    served: Hub
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if self.served.error is not None:
+            status, code = self.served.error
+            self._answer(b"{}", status, {"X-Error-Code": code})
+        elif path.startswith("/api/models/"):
+            listing = self._tree() if "/tree/" in path else self._info()
+            self._answer(json.dumps(listing).encode(), 200, {"Content-Type": "application/json"})
+        else:
+            self._serve(path.partition("/resolve/")[2].partition("/")[2])
+
+    do_HEAD = do_GET
+
+    def _serve(self, name: str) -> None:
+        content = self.served.files().get(name)
+        if content is None:  # huggingface_hub also asks for things that are not of the model
+            self._answer(b"", 404, {"X-Error-Code": "EntryNotFound"})
+            return
+        if self.command == "GET":
+            self.served.fetched.append(name)
+        self._answer(content, 200, {"ETag": f'"{_hash(content)}"', "X-Repo-Commit": COMMIT})
+
+    def _tree(self) -> list[dict[str, Any]]:
+        files = self.served.files().items()
+        return [
+            {"type": "file", "path": name, "size": len(content), "oid": _hash(content)}
+            for name, content in files
+        ]
+
+    def _info(self) -> dict[str, Any]:
+        files = [
+            {"rfilename": name, "size": len(content)}
+            for name, content in self.served.files().items()
+        ]
+        return {"id": "owner/name", "sha": COMMIT, "siblings": files, "tags": []}
+
+    def _answer(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for key, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: Any) -> None:
+        """Tests are quiet."""
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha1(content).hexdigest()
