@@ -1,0 +1,41 @@
+"""What pictures of the zoo are called: the language that the tiny prior learns."""
+
+import random
+from collections.abc import Iterator
+
+from gs_esd.toyzoo.animals import ANIMALS
+from gs_esd.toyzoo.prompt import COLORS, SYNONYMS, ZooSubject
+from gs_esd.view_names import VIEW_NAMES
+
+SYNONYM_SHARE = 0.2
+"""How often another word for an animal is taken, where there is one."""
+OTHER_WORDS = ("a", "an", "view", ",")
+
+
+def vocabulary() -> list[str]:
+    """Every word of every caption, in a fixed order."""
+    return sorted({*ANIMALS, *SYNONYMS, *COLORS, *VIEW_NAMES, *OTHER_WORDS})
+
+
+def subjects() -> Iterator[ZooSubject]:
+    """Every animal as it is, then every animal in every colour; words of one colour count once."""
+    names = {color: name for name, color in COLORS.items()}
+    for animal in ANIMALS:
+        yield ZooSubject(animal)
+    for animal in ANIMALS:
+        for color, name in names.items():
+            yield ZooSubject(animal, color, name)
+
+
+def caption(subject: ZooSubject, view: str | None, choice: random.Random) -> str:
+    """One way to say what a picture shows: "a blue panda, side view".
+
+    view: one of VIEW_NAMES, or None to say nothing of it.
+    """
+    synonyms = [word for word, animal in SYNONYMS.items() if animal == subject.animal]
+    use_synonym = bool(synonyms) and choice.random() < SYNONYM_SHARE
+    noun = choice.choice(synonyms) if use_synonym else subject.animal
+    colors = [name for name, color in COLORS.items() if color == subject.color]
+    words = [choice.choice(colors), noun] if colors else [noun]
+    article = "an" if words[0][0] in "aeiou" else "a"
+    return " ".join([article, *words]) + (f", {view} view" if view else "")

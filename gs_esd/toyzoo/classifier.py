@@ -1,0 +1,107 @@
+"""Which animal of the zoo a picture shows, and from which side: a small network.
+
+Notation
+    A, V        animals of the zoo and VIEW_NAMES
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+
+from gs_esd.toyzoo.animals import ANIMALS
+from gs_esd.toyzoo.training_pictures import SubjectPictures, on_background
+from gs_esd.view_names import VIEW_NAMES
+
+BATCH = 64
+BLUR_SHARE = 0.5
+"""How often a training picture is seen through `degrade`."""
+
+Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a classifier sees: indices into ANIMALS (in their order) and VIEW_NAMES."""
+
+    animals: Int[Tensor, " B"]
+    views: Int[Tensor, " B"]
+
+
+class ZooClassifier(nn.Module):
+    """A convolutional network for pictures of 64² pixels in [-1, 1] on any plain background."""
+
+    def __init__(self) -> None:
+        """Random weights; `train_classifier` gives it its knowledge."""
+        super().__init__()
+        widths = (3, 32, 64, 128, 192)
+        self.features = nn.Sequential(
+            *(_block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+        )
+        self.animal = nn.Linear(4 * widths[-1], len(ANIMALS))
+        self.view = nn.Linear(4 * widths[-1], len(VIEW_NAMES))
+
+    def forward(
+        self, pictures: Float[Tensor, "B 3 H W"]
+    ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B V"]]:
+        """Logits of the animals and of the views."""
+        features = self.features(pictures)
+        return self.animal(features), self.view(features)
+
+    @torch.no_grad()
+    def answer(self, pictures: Float[Tensor, "B 3 H W"]) -> Answers:
+        """The likeliest animal and view of each picture."""
+        logits = [self(part) for part in pictures.split(BATCH)]
+        animals, views = (torch.cat([both[i] for both in logits]).argmax(1) for i in range(2))
+        return Answers(animals, views)
+
+
+def _block(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=2, padding=1), nn.GroupNorm(8, outputs), nn.SiLU()
+    )
+
+
+def train_classifier(
+    zoo: list[SubjectPictures], steps: int, degrade: Degrade, generator: torch.Generator
+) -> ZooClassifier:
+    """A classifier that has seen `steps` batches of a zoo, half of the pictures degraded.
+
+    degrade: what a generator of pictures does to them at best, such as a codec's losses.
+    """
+    torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))  # initial weights
+    classifier = ZooClassifier()
+    optimizer = AdamW(classifier.parameters(), lr=2e-3)
+    rate = OneCycleLR(optimizer, 2e-3, total_steps=steps)
+    for _ in range(steps):
+        pictures, truth = draw_labelled(zoo, BATCH, generator)
+        half = torch.rand(BATCH, 1, 1, 1, generator=generator) < BLUR_SHARE
+        animals, views = classifier(torch.where(half, degrade(pictures), pictures))
+        loss = cross_entropy(animals, truth.animals) + cross_entropy(views, truth.views)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        rate.step()
+    return classifier.eval()
+
+
+def draw_labelled(
+    zoo: list[SubjectPictures], n: int, generator: torch.Generator
+) -> tuple[Float[Tensor, "n 3 H W"], Answers]:
+    """Pictures of random subjects on random backgrounds, and what they show."""
+    names = list(ANIMALS)
+    rows, animals, views = [], [], []
+    for index in torch.randint(len(zoo), (n,), generator=generator).tolist():
+        subject = zoo[index]
+        one = int(torch.randint(len(subject.rgba), (1,), generator=generator))
+        rows.append(on_background(subject.rgba[one : one + 1], torch.rand(3, generator=generator)))
+        animals.append(names.index(subject.subject.animal))
+        views.append(subject.views[one])
+    return torch.cat(rows), Answers(torch.tensor(animals), torch.stack(views))

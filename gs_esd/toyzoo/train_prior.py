@@ -1,0 +1,254 @@
+"""Train the tiny prior, a text-to-image diffusion model of the toy zoo, and store it.
+
+    python -m gs_esd.toyzoo.train_prior                  into outputs/tiny-prior, or go on there
+    python -m gs_esd.toyzoo.train_prior --samples 64 --pictures 8 --pictures-a-color 2
+
+OUT/checkpoint.pt is where it goes on from, OUT/log.jsonl tells how it went, OUT/model is the model
+(the running average of the weights, in float16), written with every checkpoint.
+"""
+
+import argparse
+import json
+import logging
+import random
+import time
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from gs_esd.atomic import atomic_write
+from gs_esd.config import HardwareConfig
+from gs_esd.hardware import cpu_threads
+from gs_esd.priors.patch_codec import PatchCodec
+from gs_esd.seeds import stream
+from gs_esd.toyzoo.tiny_model import (
+    LATENT_CHANNELS,
+    PATCH_SIZE,
+    RESOLUTION,
+    TinyModel,
+    log_snr_of,
+    make_scheduler,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+)
+from gs_esd.toyzoo.training_pictures import (
+    BatchMaker,
+    NoisyBatch,
+    SubjectPictures,
+    draw_zoo,
+    on_background,
+)
+
+GROUPS, ROWS, REFERENCES = 8, 4, 96
+LEARNING_RATE = 5e-4
+WARM_UP = 16_000
+"""Samples over which the learning rate rises."""
+COOL_DOWN = 0.25
+"""The share of the training over which it falls to nothing."""
+AVERAGE = 0.999
+"""Weight of the past in the running average of weights, a step."""
+SEED = 0
+
+log = logging.getLogger("gs_esd.toyzoo.train_prior")
+
+
+class Training:
+    """A model in training: the networks, their average, the optimiser, and where it all stands."""
+
+    def __init__(self, zoo: list[SubjectPictures], samples: int, device: torch.device) -> None:
+        """Begin; `load` goes on.
+
+        samples: pictures after which the training will end, which the learning rate depends on.
+        """
+        torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
+        self.device = device
+        self.tokenizer = make_tokenizer()
+        self.scheduler = make_scheduler()
+        self.codec = fit_codec(zoo)
+        self.networks = nn.ModuleDict(
+            {"unet": make_unet(), "text_encoder": make_text_encoder(self.tokenizer)}
+        ).to(device)
+        self.average = deepcopy(self.networks).requires_grad_(False)
+        self.optimizer = AdamW(self.networks.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        batch = GROUPS * ROWS
+        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * batch, samples))
+        self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
+        self.batches = BatchMaker(
+            zoo, self._encode, log_snr_of(self.scheduler), GROUPS, ROWS, REFERENCES
+        )
+        self.steps, self.seconds = 0, 0.0
+
+    @property
+    def samples(self) -> int:
+        """Pictures seen so far."""
+        return self.steps * GROUPS * ROWS
+
+    def step(self) -> float:
+        """Learn from one batch; returns its loss."""
+        started = time.monotonic()
+        batch = self.batches.draw(self.generator, self.choice)
+        loss = (self.predict(batch) - batch.target.to(self.device)).square().mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        self.optimizer.step()
+        self.rate.step()
+        self.steps += 1
+        self._average()
+        self.seconds += time.monotonic() - started
+        return float(loss.detach())
+
+    def predict(self, batch: NoisyBatch) -> Tensor:
+        """What the networks, as they are, make of a batch: v, [N, C, h, w]."""
+        words = sorted(set(batch.captions))
+        tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
+        states = self.networks["text_encoder"](tokens.input_ids.to(self.device)).last_hidden_state
+        text = states[[words.index(caption) for caption in batch.captions]]
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            x_t, timestep = batch.x_t.to(self.device), batch.timestep.to(self.device)
+            prediction: Tensor = self.networks["unet"](x_t, timestep, text).sample
+        return prediction.float()
+
+    def model(self) -> TinyModel:
+        """The averaged model in half precision, to be stored."""
+        networks = deepcopy(self.average).half().cpu()
+        return TinyModel(
+            networks["unet"],
+            self.codec,
+            networks["text_encoder"],
+            self.tokenizer,
+            self.scheduler,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs."""
+        state = {
+            "networks": self.networks.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "choice": self.choice.getstate(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+        with atomic_write(path) as partial:
+            torch.save(state, partial)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called; the number of samples to come may differ."""
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        self.networks.load_state_dict(state["networks"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        version, internal, gauss = state["choice"]
+        self.choice.setstate((version, tuple(internal), gauss))
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.rate.last_epoch = self.steps
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        weight = min(AVERAGE, (1 + self.steps) / (10 + self.steps))
+        for mean, value in zip(self.average.parameters(), self.networks.parameters(), strict=True):
+            mean.lerp_(value, 1 - weight)
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        return self.codec.encode(pictures).latents * self.codec.config.scaling_factor
+
+
+def fit_codec(zoo: list[SubjectPictures]) -> PatchCodec:
+    """The codec for a zoo, from at most 8 pictures of each subject on random backgrounds."""
+    generator = stream(SEED, "codec")
+    pictures = [
+        on_background(subject.rgba[i : i + 1], torch.rand(3, generator=generator))
+        for subject in zoo
+        for i in range(min(8, len(subject.rgba)))
+    ]
+    return PatchCodec.fit(torch.cat(pictures), PATCH_SIZE, LATENT_CHANNELS)
+
+
+def rate_at(samples: int, total: int) -> float:
+    """The learning rate's factor after some of `total` samples: up, level, and down to nothing."""
+    left = (total - samples) / (COOL_DOWN * total)
+    return max(0.0, min(samples / WARM_UP, left, 1.0))
+
+
+def train(training: Training, samples: int, out: Path, save_every_s: float) -> None:
+    """Train up to a number of samples, saving now and then and at the end."""
+    saved_at = logged_at = time.monotonic()
+    losses: list[float] = []
+    while training.samples < samples:
+        losses.append(training.step())
+        now = time.monotonic()
+        if now - logged_at > 20:
+            note_progress(training, losses, out / "log.jsonl")
+            logged_at, losses = now, []
+        if now - saved_at > save_every_s:
+            save(training, out)
+            saved_at = now
+    save(training, out)
+
+
+def note_progress(training: Training, losses: list[float], path: Path) -> None:
+    """Add a line to the log."""
+    line = {
+        "samples": training.samples,
+        "loss": round(sum(losses) / len(losses), 5),
+        "seconds": round(training.seconds, 1),
+        "rate": training.rate.get_last_lr()[0],
+    }
+    log.info("%s", line)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def save(training: Training, out: Path) -> None:
+    """Write the checkpoint and the model."""
+    training.save(out / "checkpoint.pt")
+    training.model().save(out / "model")
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    threads = cpu_threads(HardwareConfig(threads=options.threads))
+    torch.set_num_threads(threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    zoo = draw_zoo(
+        options.pictures,
+        options.pictures_a_color,
+        RESOLUTION,
+        front_bias=options.front_bias,
+        generator=stream(SEED, "zoo"),
+        threads=threads,
+    )
+    training = Training(zoo, options.samples, torch.device(options.device))
+    checkpoint = options.out / "checkpoint.pt"
+    if checkpoint.exists():
+        training.load(checkpoint)
+        log.info("going on from sample %d", training.samples)
+    train(training, options.samples, options.out, options.save_every_s)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
+    parser.add_argument("--samples", type=int, default=600_000, help="pictures to learn from")
+    parser.add_argument("--pictures", type=int, default=1024, help="drawn of every animal")
+    parser.add_argument("--pictures-a-color", type=int, default=128)
+    parser.add_argument("--front-bias", type=float, default=0.5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
+    parser.add_argument("--save-every-s", type=float, default=300)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

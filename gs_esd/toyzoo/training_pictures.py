@@ -1,0 +1,170 @@
+"""Pictures of the whole zoo with their captions, and what a perfect prior would make of noise.
+
+Notation
+    M           pictures of one subject
+    N, C, h, w  pictures of a batch, and their latents' shape
+    x_t, v      alpha x_0 + sigma eps, and the v-prediction alpha eps - sigma x_0 (arXiv 2202.00512)
+"""
+
+import logging
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from gs_esd.noise import add_noise, alpha_sigma
+from gs_esd.toyzoo.bank import draw_bank
+from gs_esd.toyzoo.captions import caption, subjects
+from gs_esd.toyzoo.prompt import ZooSubject
+from gs_esd.view_names import VIEW_NAMES, view_index
+
+PLAIN_SHARE = 0.5
+"""How often an animal comes in its own colours."""
+VIEW_SHARE = 0.5
+"""How often a caption says from where a picture was taken."""
+EMPTY_SHARE = 0.1
+"""How often a caption is dropped, for classifier-free guidance."""
+
+log = logging.getLogger(__name__)
+
+Encode = Callable[[Float[Tensor, "N 3 H W"]], Float[Tensor, "N C h w"]]
+
+
+@dataclass(frozen=True)
+class SubjectPictures:
+    """Pictures of one subject, premultiplied RGBA, and the views they are of."""
+
+    subject: ZooSubject
+    rgba: UInt8[Tensor, "M 4 H W"]
+    views: Int[Tensor, " M"]
+
+
+@dataclass(frozen=True)
+class NoisyBatch:
+    """What a denoiser is trained on: noisy latents, their captions, and what it should answer."""
+
+    x_t: Float[Tensor, "N C h w"]
+    timestep: Int[Tensor, " N"]
+    captions: list[str]
+    target: Float[Tensor, "N C h w"]
+
+
+def draw_zoo(
+    pictures: int,
+    pictures_a_color: int,
+    resolution: int,
+    *,
+    front_bias: float,
+    generator: torch.Generator,
+    threads: int,
+) -> list[SubjectPictures]:
+    """`pictures` of every animal, and `pictures_a_color` in each colour, from a biased orbit.
+
+    The orbit is that of gs_esd.config.CamerasConfig.
+    """
+    zoo = []
+    for subject in subjects():
+        rgba, cameras = draw_bank(
+            subject,
+            pictures if subject.color is None else pictures_a_color,
+            resolution,
+            front_bias=front_bias,
+            elevation=(0.0, math.radians(30)),
+            distance=3.0,
+            fov=math.radians(40),
+            generator=generator,
+            threads=threads,
+        )
+        bytes_ = (255 * rgba).round().to(torch.uint8)
+        zoo.append(SubjectPictures(subject, bytes_, view_index(cameras.azimuth)))
+    log.info("drew %d pictures of %d subjects", sum(len(s.rgba) for s in zoo), len(zoo))
+    return zoo
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Draws batches for v-prediction; the target is the exact one for the pictures at hand.
+
+    A batch is made of groups of one caption and one background. Within a group the mean of v over
+    all pictures that could have become x_t is known in closed form; it teaches the same as the one
+    picture that did, with less noise (arXiv 2302.00670).
+    """
+
+    zoo: list[SubjectPictures]
+    encode: Encode
+    log_snr: Float[Tensor, " T"]
+    groups: int
+    rows: int
+    references: int
+    """Pictures that a group's mean is taken over."""
+
+    def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
+        """A batch of groups x rows pictures."""
+        parts = [self._draw_group(generator, choice) for _ in range(self.groups)]
+        return NoisyBatch(
+            torch.cat([part.x_t for part in parts]),
+            torch.cat([part.timestep for part in parts]),
+            [words for part in parts for words in part.captions],
+            torch.cat([part.target for part in parts]),
+        )
+
+    def _draw_group(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
+        pictures = self._draw_subject(choice)
+        shown, view = self._draw_view(pictures, generator, choice)
+        picked = shown[torch.randperm(len(shown), generator=generator)[: self.references]]
+        background = torch.rand(3, generator=generator)
+        references = self.encode(on_background(pictures.rgba[picked], background))
+        x_0 = references[torch.randint(len(picked), (self.rows,), generator=generator)]
+        timestep = torch.randint(len(self.log_snr), (self.rows,), generator=generator)
+        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
+        log_snr = self.log_snr.to(x_0)[timestep]
+        x_t = add_noise(x_0, eps, log_snr)
+        captions = [
+            "" if choice.random() < EMPTY_SHARE else caption(pictures.subject, view, choice)
+            for _ in range(self.rows)
+        ]
+        return NoisyBatch(x_t, timestep, captions, mean_v(x_t, log_snr, references))
+
+    def _draw_subject(self, choice: random.Random) -> SubjectPictures:
+        plain = choice.random() < PLAIN_SHARE
+        return choice.choice([s for s in self.zoo if (s.subject.color is None) == plain])
+
+    def _draw_view(
+        self, pictures: SubjectPictures, generator: torch.Generator, choice: random.Random
+    ) -> tuple[Int[Tensor, " m"], str | None]:
+        """Which pictures a caption is for, and the view that it names, as often as it is taken."""
+        if choice.random() >= VIEW_SHARE:
+            return torch.arange(len(pictures.views)), None
+        view = pictures.views[torch.randint(len(pictures.views), (1,), generator=generator)]
+        return (pictures.views == view).nonzero()[:, 0], VIEW_NAMES[int(view)]
+
+
+def on_background(
+    rgba: UInt8[Tensor, "N 4 H W"], background: Float[Tensor, "3"]
+) -> Float[Tensor, "N 3 H W"]:
+    """Pictures in [-1, 1] of premultiplied bytes over a solid colour in [0, 1]."""
+    values = rgba.float() / 255
+    return 2 * (values[:, :3] + (1 - values[:, 3:]) * background[:, None, None]) - 1
+
+
+def mean_v(
+    x_t: Float[Tensor, "N C h w"],
+    log_snr: Float[Tensor, " N"],
+    pictures: Float[Tensor, "M C h w"],
+) -> Float[Tensor, "N C h w"]:
+    """E[v | x_t] where x_0 is one of `pictures`, all equally likely: v = (alpha x_t - x_0) / sigma.
+
+    log_snr may be -∞, where nothing is known of x_0.
+    """
+    alpha, sigma = alpha_sigma(log_snr[:, None].double())
+    products = (x_t.flatten(1) @ pictures.flatten(1).T).double()  # [N, M]
+    squared_norms = pictures.flatten(1).square().sum(1).double()
+    logits = (alpha * products - 0.5 * alpha**2 * squared_norms) / sigma**2
+    weights = logits.softmax(1).to(x_t)
+    x_0 = (weights @ pictures.flatten(1)).view_as(x_t)
+    alpha, sigma = (value.to(x_t)[:, :, None, None] for value in (alpha, sigma))
+    return (alpha * x_t - x_0) / sigma
