@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 
@@ -39,8 +39,8 @@ class Cameras:
         """Number of cameras B."""
         return self.viewmats.shape[0]
 
-    def __getitem__(self, part: slice) -> "Cameras":
-        """Some of the cameras."""
+    def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Cameras":
+        """Some of the cameras, by a slice or by their indices, which may repeat."""
         return self._each(lambda tensor: tensor[part])
 
     def to(self, device: torch.device | str) -> "Cameras":

@@ -21,7 +21,7 @@ from torch.optim import Optimizer
 from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
 
-VERSION = 1
+VERSION = 2
 """Raised whenever an older checkpoint could not be resumed exactly."""
 
 ABSENT = "absent"

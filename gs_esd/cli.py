@@ -23,8 +23,13 @@ from gs_esd.hardware import detect
 from gs_esd.schema import GROUPS
 from gs_esd.validate import check_folder
 
-FREE_TEXT = ("prompt", "negative_prompt", "prior.path", "init.path")
+FREE_TEXT = (
+    *("prompt", "negative_prompt", "init.path"),
+    *("prior.path", "prior.revision", "rendered.base_path", "rendered.base_revision"),
+)
 """Keys whose values may hold anything that can be typed."""
+AS_TEXT = (*FREE_TEXT, "vram")
+"""Keys whose values Hydra is not to take for anything but text: vram=8 is a file's name."""
 
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # A quoted value, several of them, or choice(...): the user writes Hydra's grammar on purpose.
@@ -54,7 +59,7 @@ def protect_free_text(arguments: Iterable[str]) -> list[str]:
 
 def _protect(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    if not equals or key.lstrip("+") not in FREE_TEXT or _HYDRA_VALUE.fullmatch(value):
+    if not equals or key.lstrip("+") not in AS_TEXT or _HYDRA_VALUE.fullmatch(value):
         return argument
     return f"{key}={quote(value)}"
 
@@ -142,7 +147,7 @@ def _explain_key(key: str) -> str:
 
 def known_keys() -> list[str]:
     """Every key of every kind, dotted."""
-    keys: list[str] = ["experiment"]
+    keys: list[str] = ["experiment", "vram"]
     for entry in fields(Config):
         kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
         keys += [key for kind in kinds for key in _keys_below(entry.name, kind)]

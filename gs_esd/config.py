@@ -2,7 +2,8 @@
 
 `conf/` selects and overrides; it defines nothing of its own. The program itself gets these
 dataclasses and never sees Hydra. Angles are degrees here (`_deg`), radians everywhere else.
-Fractions are of the whole run, so that changing `steps` rescales every schedule.
+Fractions are of the whole run, so that changing `steps` rescales every schedule. What learned
+priors and scores add is in gs_esd/config_learned.py.
 """
 
 from dataclasses import dataclass, field
@@ -26,6 +27,22 @@ class HardwareConfig:
     device: Device = Device.cpu
     threads: int = 0
     """CPU threads; 0 takes one a core this process may use."""
+
+
+@dataclass
+class MemoryConfig:
+    """What networks trade for memory. Results are the same but for rounding."""
+
+    rows_per_call: int = 0
+    """How many pictures a network is asked about at once; 0 for all."""
+    train_rows: int = 0
+    """How many renderings a LoRA is trained on at once; 0 for all."""
+    gradient_checkpointing: bool = False
+    """Compute activations again for gradients, rather than keep them, which takes longer."""
+    vae_slicing: bool = False
+    """Encode one picture at a time."""
+    vae_tiling: bool = False
+    """Encode pictures above the VAE's own size in tiles; seams may show."""
 
 
 @dataclass
@@ -104,6 +121,15 @@ class VsdConfig(GuidanceConfig):
     """Variational score distillation: the source is the score of each camera, as at λ = 0."""
 
 
+class Omega(Enum):
+    """How much each noise level counts; see gs_esd/guidance/weights.py."""
+
+    sigma_over_alpha = "sigma_over_alpha"
+    one_minus_alpha_bar = "one_minus_alpha_bar"
+    one_minus_alpha = "one_minus_alpha"
+    one = "one"
+
+
 class LambdaSchedule(Enum):
     """How λ changes; see gs_esd/guidance/lambda_schedules.py."""
 
@@ -121,11 +147,7 @@ class EsdConfig(GuidanceConfig):
 
 @dataclass
 class StageConfig:
-    """A part of the run: how renderings are taken, and how noisy they are looked at.
-
-    A noise level is named by its certainty, see gs_esd/guidance/noise_levels.py: 0 where a noisy
-    picture tells nothing of which picture of the prior it is, 1 where it tells all.
-    """
+    """A part of the run: how renderings are taken."""
 
     until: float
     """The fraction of the run at which the stage ends."""
@@ -133,17 +155,87 @@ class StageConfig:
     """Pixels a side, of renderings and of the prior's pictures."""
     views: int
     """Renderings a step."""
-    certainty_min: float
-    certainty_max: float
 
 
 @dataclass
 class StagesConfig:
-    """From noisy and small to clear and large."""
+    """From small to large."""
 
-    coarse: StageConfig = field(default_factory=lambda: StageConfig(0.4, 32, 16, 0.015, 0.43))
-    middle: StageConfig = field(default_factory=lambda: StageConfig(0.6, 64, 8, 0.4, 0.9))
-    fine: StageConfig = field(default_factory=lambda: StageConfig(1.0, 128, 8, 0.6, 0.94))
+    coarse: StageConfig = field(default_factory=lambda: StageConfig(0.4, 32, 16))
+    middle: StageConfig = field(default_factory=lambda: StageConfig(0.6, 64, 8))
+    fine: StageConfig = field(default_factory=lambda: StageConfig(1.0, 128, 8))
+
+
+@dataclass
+class TimestepsConfig:
+    """Which noise levels are drawn, and when. One subclass a kind."""
+
+
+@dataclass
+class CertaintyRange:
+    """How much noisy pictures tell: 0 nothing of which picture of the prior they are, 1 all."""
+
+    min: float
+    max: float
+
+
+@dataclass
+class CertaintyTimestepsConfig(TimestepsConfig):
+    """Uniform in certainty, a range a stage; see gs_esd/guidance/noise_levels.py.
+
+    For priors that are made of pictures.
+    """
+
+    coarse: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.015, 0.43))
+    middle: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.4, 0.9))
+    fine: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.6, 0.94))
+
+
+@dataclass
+class ScheduleTimestepsConfig(TimestepsConfig):
+    """Fractions t of the schedule that a learned prior was trained at, 1 being the noisiest.
+
+    See gs_esd/guidance/timesteps.py.
+    """
+
+    t_min: float = 0.02
+    t_max: float = 0.98
+
+
+@dataclass
+class UniformTimestepsConfig(ScheduleTimestepsConfig):
+    """Uniform all the time."""
+
+
+@dataclass
+class TwoStageTimestepsConfig(ScheduleTimestepsConfig):
+    """Uniform, and later below t_max_late."""
+
+    t_max_late: float = 0.5
+    late_from: float = 0.2
+    """The fraction of the run after which t_max_late holds."""
+
+
+@dataclass
+class LinearTimestepsConfig(ScheduleTimestepsConfig):
+    """From t_max evenly down to t_min."""
+
+
+@dataclass
+class HifaSqrtTimestepsConfig(ScheduleTimestepsConfig):
+    """From t_max down to t_min, fast at first."""
+
+
+@dataclass
+class DreamtimeTimestepsConfig(ScheduleTimestepsConfig):
+    """From t_max down to t_min, slowly between m1 and m2; the numbers are the paper's."""
+
+    m1: float = 0.8
+    m2: float = 0.5
+    s1: float = 0.3
+    """How far above m1 it is still slow, as a standard deviation."""
+    s2: float = 0.1
+    """The same below m2."""
 
 
 @dataclass
@@ -251,13 +343,17 @@ class Config:
     steps: int = 700
     lambda_esd: float = 1.0
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
+    omega: Omega = Omega.sigma_over_alpha
+    """ω(t), the weight of a noise level in the gradient."""
     view: bool = False
     """Open the pictures in a browser when the run has ended."""
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     cameras: CamerasConfig = field(default_factory=CamerasConfig)
     prior: PriorConfig = field(default_factory=ToyZooPriorConfig)
     rendered: RenderedConfig = field(default_factory=ClosedFormRenderedConfig)
     guidance: GuidanceConfig = field(default_factory=EsdConfig)
+    timesteps: TimestepsConfig = field(default_factory=CertaintyTimestepsConfig)
     stages: StagesConfig = field(default_factory=StagesConfig)
     init: InitConfig = field(default_factory=BallInitConfig)
     densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)

@@ -8,12 +8,25 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 
 from gs_esd import config as c
+from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
 
 GROUPS: dict[str, dict[str, type]] = {
-    "prior": {"toyzoo": c.ToyZooPriorConfig, "images": c.ImagesPriorConfig},
-    "rendered": {"closed_form": c.ClosedFormRenderedConfig},
+    "prior": {
+        "toyzoo": c.ToyZooPriorConfig,
+        "images": c.ImagesPriorConfig,
+        "diffusers": DiffusersPriorConfig,
+    },
+    "rendered": {"closed_form": c.ClosedFormRenderedConfig, "lora": LoraRenderedConfig},
     "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
+    "timesteps": {
+        "certainty": c.CertaintyTimestepsConfig,
+        "uniform": c.UniformTimestepsConfig,
+        "two_stage": c.TwoStageTimestepsConfig,
+        "linear": c.LinearTimestepsConfig,
+        "dreamtime": c.DreamtimeTimestepsConfig,
+        "hifa_sqrt": c.HifaSqrtTimestepsConfig,
+    },
     "init": {"ball": c.BallInitConfig, "ply": c.PlyInitConfig},
     "densify": {
         "none": c.NoDensifyConfig,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.atomic import atomic_write
@@ -30,11 +31,13 @@ from gs_esd.console import Progress
 from gs_esd.errors import NonFiniteError, UserError
 from gs_esd.export.pictures import preview, save_png
 from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.kappa import KappaCount, kappa
 from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
 from gs_esd.interrupt import Interrupted, stop_request
 from gs_esd.parts import Parts, make_parts
 from gs_esd.render import Renderings, render
 from gs_esd.results import write_results
+from gs_esd.stages import stage_at
 from gs_esd.views import Views
 
 log = logging.getLogger(__name__)
@@ -65,6 +68,7 @@ class Trainer:
         self.parts = parts
         self.step = 0
         self.seconds = 0.0
+        self.kappas = KappaCount()
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self._log = folder / "metrics.jsonl"
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -124,12 +128,13 @@ class Trainer:
         x_0 = parts.prior.encode(renderings.over(views.background))
         scalars = parts.rendered.update(renderings, x_0.detach(), views)
 
-        log_snr = parts.levels(stage, views, parts.generators["levels"]).to(parts.device)
+        log_snr = parts.levels(views, progress, parts.generators["levels"]).to(parts.device)
         eps = torch.randn(x_0.shape, generator=parts.generators["noise"]).to(parts.device)
         noisy = noised(x_0.detach(), views, log_snr, eps, progress)
-        gradient = score_difference(parts.source, parts.prior, parts.rendered, noisy)
+        gradient = score_difference(parts.source, parts.omega, parts.prior, parts.rendered, noisy)
         x_0.backward(gradient / len(cameras))
         scalars |= self._describe(gradient, noisy, renderings)
+        scalars |= self._watch_kappa(x_0.detach(), noisy)
         self._check(scalars, renderings)
 
         self._follow_rates()
@@ -145,12 +150,9 @@ class Trainer:
 
     def stage(self) -> StageConfig:
         """The stage that the current step belongs to."""
-        progress = self.step / self.config.steps
         stages = self.config.stages
-        for stage in (stages.coarse, stages.middle):
-            if progress < stage.until:
-                return stage
-        return stages.fine
+        stage: StageConfig = getattr(stages, stage_at(stages, self.step / self.config.steps))
+        return stage
 
     def save(self) -> None:
         """Write everything from which the run goes on bit for bit."""
@@ -162,6 +164,7 @@ class Trainer:
             "generators": generator_states(parts.generators),
             "rendered": parts.rendered.state_dict(),
             "densifier": parts.densifier.state_dict(),
+            "kappas": self.kappas.state_dict(),
         }
         save_checkpoint(self.checkpoint, state)
 
@@ -175,6 +178,7 @@ class Trainer:
             {name: value.to(parts.device) for name, value in state["rendered"].items()}
         )
         parts.densifier.load_state_dict(state["densifier"])
+        self.kappas.load_state_dict(state["kappas"])
         log.info("going on from step %d", self.step)
 
     def save_preview(self) -> None:
@@ -200,6 +204,15 @@ class Trainer:
         if isinstance(self.parts.source, EsdSource):
             scalars["lambda_esd"] = float(self.parts.source.lam(noisy).mean())
         return scalars
+
+    def _watch_kappa(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> dict[str, float]:
+        if len(x_0) < 2:  # one rendering differs from no other
+            return {}
+        kappas, source = kappa(x_0, noisy.log_snr), self.parts.source
+        if isinstance(source, EsdSource) and bool((source.lam(noisy) > 0).any()):
+            if warning := self.kappas.add(kappas, noisy.progress):
+                log.warning(warning)
+        return {"kappa": float(kappas.log().mean().exp())}
 
     def _check(self, scalars: dict[str, float], renderings: Renderings) -> None:
         gradients = (parameter.grad for parameter in self.parts.cloud.values())

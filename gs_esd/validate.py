@@ -16,11 +16,13 @@ from gs_esd.config import (
     SdsConfig,
     ToyZooPriorConfig,
 )
+from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
 from gs_esd.hardware import detect
+from gs_esd.pairings import check_pairings
 from gs_esd.priors.picture_files import check_bank_fits, picture_files
-
-STAGES = ("coarse", "middle", "fine")
+from gs_esd.stages import STAGES
+from gs_esd.validate_models import check_models
 
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**32 - 1),
@@ -29,6 +31,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "preview_every_s": (0, 1e9),
     "checkpoint_every_s": (0, 1e9),
     "hardware.threads": (0, 4096),
+    "memory.rows_per_call": (0, 1e6),
+    "memory.train_rows": (0, 1e6),
     "cameras.distance": (1.1, 1000),
     "cameras.fov_deg": (1, 170),
     "cameras.elevation_min_deg": (-89, 89),
@@ -36,7 +40,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "prior.pictures": (2, 1e6),
     "prior.front_bias": (0, 100),
     "prior.individuals": (1, 1e6),
+    "prior.guidance_scale": (0, 1000),
+    "prior.front_deg": (0, 180),
+    "prior.back_deg": (0, 180),
+    "prior.overhead_deg": (-90, 90),
     "rendered.memory": (0, 1e6),
+    "rendered.rank": (1, 1024),
+    "rendered.learning_rate": (0, 1),
+    "rendered.camera_dropout": (0, 1),
+    "rendered.steps_per_update": (1, 1000),
     "init.gaussians": (1, 1e8),
     "init.radius": (1e-3, 1),
     "init.opacity": (1e-4, 0.9999),
@@ -60,6 +72,15 @@ RANGES: dict[str, tuple[float, float]] = {
     "learning_rates.sh0": (0, 10),
     "learning_rates.shN": (0, 10),
     "learning_rates.final_fraction": (1e-6, 1),
+    "timesteps.t_min": (0, 1),
+    "timesteps.t_max": (0, 1),
+    "timesteps.t_max_late": (0, 1),
+    "timesteps.late_from": (0, 1),
+    "timesteps.m1": (0, 1),
+    "timesteps.m2": (0, 1),
+    "timesteps.s1": (1e-3, 10),
+    "timesteps.s2": (1e-3, 10),
+    **{f"timesteps.{stage}.{end}": (0, 1) for stage in STAGES for end in ("min", "max")},
     **{
         f"stages.{stage}.{key}": limits
         for stage in STAGES
@@ -67,8 +88,6 @@ RANGES: dict[str, tuple[float, float]] = {
             "until": (0, 1),
             "resolution": (8, 2048),
             "views": (1, 1024),
-            "certainty_min": (0, 1),
-            "certainty_max": (0, 1),
         }.items()
     },
 }
@@ -81,7 +100,11 @@ ORDERED = (
     ("stages.middle.until", "stages.fine.until"),
     ("stages.coarse.resolution", "stages.middle.resolution"),
     ("stages.middle.resolution", "stages.fine.resolution"),
-    *((f"stages.{stage}.certainty_min", f"stages.{stage}.certainty_max") for stage in STAGES),
+    *((f"timesteps.{stage}.min", f"timesteps.{stage}.max") for stage in STAGES),
+    ("timesteps.t_min", "timesteps.t_max"),
+    ("timesteps.t_min", "timesteps.t_max_late"),
+    ("timesteps.t_max_late", "timesteps.t_max"),
+    ("timesteps.m2", "timesteps.m1"),
     ("init.gaussians", "densify.cap"),
 )
 """Pairs of which the second must not be smaller, where both are there."""
@@ -96,7 +119,8 @@ def validate(config: Config) -> list[str]:
     _check_text(config)
     _check_numbers(config)
     _check_stages(config)
-    warnings = [*_lambda_warnings(config), *_text_warnings(config)]
+    warnings = [*_lambda_warnings(config), *_text_warnings(config), *_waste_warnings(config)]
+    check_pairings(config)
     _check_init(config)
     _check_prior(config)
     return warnings
@@ -166,10 +190,11 @@ def _check_stages(config: Config) -> None:
     full = config.stages.fine.resolution
     for name in STAGES:
         resolution = getattr(config.stages, name).resolution
-        if full % resolution:
+        if full % resolution and not isinstance(config.prior, DiffusersPriorConfig):
             raise UserError(
                 f"stages.{name}.resolution={resolution} does not divide "
-                f"stages.fine.resolution={full}, of which it is a shrunk copy; powers of two do"
+                f"stages.fine.resolution={full}, and the prior's pictures are shrunk from there; "
+                "powers of two do"
             )
     if config.stages.fine.until != 1:
         raise UserError("stages.fine.until must be 1: the last stage ends with the run")
@@ -202,6 +227,8 @@ def _check_prior(config: Config) -> None:
                 )
             files = picture_files(Path(prior.path))
             check_bank_fits(len(files), resolution, "Use fewer pictures")
+        case DiffusersPriorConfig() as prior:
+            check_models(prior, config.rendered)
 
 
 def _check_init(config: Config) -> None:
@@ -226,6 +253,16 @@ def _lambda_warnings(config: Config) -> list[str]:
 
 
 def _text_warnings(config: Config) -> list[str]:
-    if config.negative_prompt.strip():
+    learned = isinstance(config.prior, DiffusersPriorConfig)
+    if config.negative_prompt.strip() and not learned:
         return ["negative_prompt means nothing to this prior, which reads no text; it is ignored"]
+    return []
+
+
+def _waste_warnings(config: Config) -> list[str]:
+    if isinstance(config.guidance, SdsConfig) and isinstance(config.rendered, LoraRenderedConfig):
+        return [
+            "guidance=sds asks nothing of the renderings' distribution: rendered=lora is trained "
+            "for nothing. Leave it out"
+        ]
     return []

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras import Cameras
@@ -18,6 +18,10 @@ class Views:
 
     cameras: Cameras
     background: Float[Tensor, "3"]
+
+    def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Views":
+        """Some of the pictures, by a slice or by their indices, which may repeat."""
+        return Views(self.cameras[part], self.background)
 
 
 def composite(

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from gs_esd.cameras import orbit_cameras
 from gs_esd.render import Renderings
+from gs_esd.rendered.base import RenderedScore
 from gs_esd.views import Views
 
 BACKGROUND = (0.2, 0.5, 0.9)
@@ -33,6 +34,14 @@ def renderings_of(rgba: Tensor) -> Renderings:
     """Pictures [B, 4, H, W] as a renderer would have given them."""
     channels_last = rgba.permute(0, 2, 3, 1)
     return Renderings(channels_last[..., :3], channels_last[..., 3:], {})
+
+
+def branch(
+    rendered: RenderedScore, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: bool
+) -> Tensor:
+    """ε_ψ(∅) of every row, or ε_ψ(c) of every row."""
+    rows = torch.full_like(log_snr, marginal, dtype=torch.bool)
+    return rendered.predict_noise(x_t, log_snr, views, marginal=rows)
 
 
 def over(rgba: Tensor, background: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from gs_esd.cameras import (
     sample_orbit,
     turntable,
 )
+from gs_esd.views import Views
 
 ORBIT = Orbit(distance=3.0, fov=math.radians(40), elevation_min=-0.1, elevation_max=0.5)
 ANGLES = {"azimuth": st.floats(-10, 10), "elevation": st.floats(-1.5, 1.5)}
@@ -122,10 +123,12 @@ def test_a_turntable_starts_in_front_and_goes_around_once() -> None:
     torch.testing.assert_close(depth, torch.full((4,), 3.0))
 
 
-def test_some_cameras_are_those_of_the_batch() -> None:
+@pytest.mark.parametrize("part", [slice(1, 3), torch.tensor([4, 0, 0])], ids=str)
+def test_some_cameras_are_those_of_the_batch(part: slice | torch.Tensor) -> None:
     cameras = turntable(5, 0.3, ORBIT, 8)
-    some = cameras[1:3].to("cpu")
-    assert len(some) == 2
-    assert (some.width, some.height) == (8, 8)
-    for name in ("viewmats", "Ks", "azimuth", "elevation"):
-        assert torch.equal(getattr(some, name), getattr(cameras, name)[1:3])
+    views = Views(cameras, torch.tensor([0.1, 0.2, 0.3]))
+    for some in (cameras[part].to("cpu"), views[part].cameras):
+        assert (some.width, some.height) == (8, 8)
+        for name in ("viewmats", "Ks", "azimuth", "elevation"):
+            assert torch.equal(getattr(some, name), getattr(cameras, name)[part])
+    assert torch.equal(views[part].background, views.background)

@@ -157,7 +157,7 @@ def test_missing_and_outdated_files_are_explained(
         load_checkpoint(path)
     save_checkpoint(path, STATE)
     monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
-    with pytest.raises(UserError, match="version 1, this program writes 2"):
+    with pytest.raises(UserError, match="version 2, this program writes 3"):
         load_checkpoint(path)
 
 

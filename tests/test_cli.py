@@ -104,10 +104,18 @@ def test_prompts_in_quotes_are_a_sweep(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "key", ["prompt", "+prompt", "++prompt", "negative_prompt", "prior.path", "init.path"]
+    "key",
+    [
+        *("prompt", "+prompt", "++prompt", "negative_prompt", "init.path"),
+        *("prior.path", "prior.revision", "rendered.base_path", "rendered.base_revision"),
+    ],
 )
 def test_free_text_keys_are_protected(key: str) -> None:
     assert protect_free_text([f"{key}=a, b"]) == [f"{key}='a, b'"]
+
+
+def test_a_preset_of_memory_is_a_name_and_no_number() -> None:
+    assert protect_free_text(["vram=8"]) == ["vram='8'"]
 
 
 @pytest.mark.parametrize("argument", ["lambda_esd=0,0.5", "prompts=a, b", "-m", "prompt", "--cfg"])

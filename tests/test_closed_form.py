@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_pictures import blobs, exact_noise, over, renderings_of, views_from
+from small_pictures import blobs, branch, exact_noise, over, renderings_of, views_from
 from torch import Tensor
 
 from gs_esd.rendered.closed_form import ClosedFormRenderedScore
@@ -37,7 +37,7 @@ def test_the_mixture_is_the_batch_and_the_last_renderings_before_it(n: int) -> N
     held = torch.cat([rgba for rgba, _ in batches])[-5:]
     log_snr = torch.full((2,), -3.0)
     views = batches[-1][1]
-    marginal = score.predict_noise(_x_t(2), log_snr, views, marginal=True)
+    marginal = branch(score, _x_t(2), log_snr, views, marginal=True)
     expected = _expected(_x_t(2), held, views, log_snr)
     torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
 
@@ -49,9 +49,9 @@ def test_a_camera_is_known_as_long_as_its_rendering_is_held() -> None:
         _update(score, blobs(2, 8, seed=i), views[i])
     log_snr = torch.zeros(2)
     for known in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
-        score.predict_noise(_x_t(2), log_snr, known, marginal=False)
+        branch(score, _x_t(2), log_snr, known, marginal=False)
     with pytest.raises(ValueError, match="call update"):
-        score.predict_noise(_x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), marginal=False)
+        branch(score, _x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), marginal=False)
 
 
 def test_without_memory_the_mixture_is_the_batch() -> None:
@@ -69,12 +69,12 @@ def test_a_batch_of_another_shape_forgets_everything_before(n: int, size: int) -
     rgba, views = _batch([2.0, 3.0, 4.0][:n], size=size, seed=1)
     assert _update(score, rgba, views) == {"memory": float(n)}
     log_snr = torch.full((n,), -3.0)
-    marginal = score.predict_noise(_x_t(n, size), log_snr, views, marginal=True)
+    marginal = branch(score, _x_t(n, size), log_snr, views, marginal=True)
     expected = _expected(_x_t(n, size), rgba, views, log_snr)
     torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
     gone = views_from(torch.zeros(n))
     with pytest.raises(ValueError, match="call update"):
-        score.predict_noise(_x_t(n, size), log_snr, gone, marginal=False)
+        branch(score, _x_t(n, size), log_snr, gone, marginal=False)
 
 
 def test_memory_holds_no_graph() -> None:
@@ -95,8 +95,7 @@ def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, marginal:
     log_snr = torch.tensor([-2.0, 1.0])
     for _ in range(2):
         answers = [
-            each.predict_noise(_x_t(2), log_snr, views, marginal=marginal)
-            for each in (score, resumed)
+            branch(each, _x_t(2), log_snr, views, marginal=marginal) for each in (score, resumed)
         ]
         assert torch.equal(*answers)
         for each in (score, resumed):
@@ -111,8 +110,8 @@ def test_an_unknown_camera_is_an_error_for_its_branch_only() -> None:
     one_unknown = views_from(torch.tensor([0.0, 2.0]))
     log_snr = torch.zeros(2)
     with pytest.raises(ValueError, match="call update"):
-        score.predict_noise(_x_t(2), log_snr, one_unknown, marginal=False)
-    marginal = score.predict_noise(_x_t(2), log_snr, one_unknown, marginal=True)
+        branch(score, _x_t(2), log_snr, one_unknown, marginal=False)
+    marginal = branch(score, _x_t(2), log_snr, one_unknown, marginal=True)
     assert marginal.isfinite().all()
 
 
@@ -123,7 +122,7 @@ def test_all_renderings_from_a_camera_are_in_its_mixture_and_no_others() -> None
     now, views = _batch([1.0, 3.0], seed=2)
     _update(score, now, views)
     log_snr = torch.tensor([-3.0, -3.0])
-    camera = score.predict_noise(_x_t(2), log_snr, views, marginal=False)
+    camera = branch(score, _x_t(2), log_snr, views, marginal=False)
     twice = torch.stack([now[0], before[0]])
     expected = torch.cat(
         [
@@ -140,6 +139,25 @@ def test_remembered_renderings_stand_on_the_background_that_is_asked_about() -> 
     _update(score, rgba, views)
     elsewhere = Views(views.cameras, torch.tensor([0.9, 0.1, 0.3]))
     log_snr = torch.full((3,), -2.0)
-    marginal = score.predict_noise(_x_t(3), log_snr, elsewhere, marginal=True)
+    marginal = branch(score, _x_t(3), log_snr, elsewhere, marginal=True)
     expected = _expected(_x_t(3), rgba, elsewhere, log_snr)
     torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_branches_may_be_mixed_row_by_row() -> None:
+    score = ClosedFormRenderedScore(memory=4)
+    for i in range(2):
+        rgba, views = _batch([0.1 + i, 0.2 + i], seed=i)
+        _update(score, rgba, views)
+    x_t, log_snr = _x_t(4), torch.tensor([-3.0, -2.0, -3.0, -2.0])
+    marginal, of = torch.tensor([True, False, False, True]), torch.tensor([0, 1, 0, 1])
+    mixed = score.predict_noise(x_t, log_snr, views[of], marginal=marginal)
+    for row in range(4):
+        alone = branch(
+            score,
+            x_t[row : row + 1],
+            log_snr[row : row + 1],
+            views[of[row : row + 1]],
+            marginal=bool(marginal[row]),
+        )
+        torch.testing.assert_close(mixed[row], alone[0], atol=1e-5, rtol=1e-5)

@@ -1,7 +1,8 @@
+import math
 import resource
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,29 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from gs_esd import folders, schema
-from gs_esd.config import Config, Device
+from gs_esd.config import (
+    ClosedFormRenderedConfig,
+    Config,
+    Device,
+    MemoryConfig,
+    Omega,
+    TwoStageTimestepsConfig,
+)
+from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
 from gs_esd.help import help_text, summary
+from gs_esd.pairings import check_pairings
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf"
 CHOICES = [
     (f.parent.name, f.stem) for f in sorted(CONF.glob("*/*.yaml")) if f.parent.name != "hydra"
 ]
-NEEDED = {"images": ["prior.path=pictures"], "ply": ["init.path=splats.ply"]}
+NEEDED = {
+    "images": ["prior.path=pictures"],
+    "diffusers": ["prior.path=model"],
+    "ply": ["init.path=splats.ply"],
+}
 
 
 def composed(*overrides: str) -> Config:
@@ -39,7 +53,7 @@ def run_folder(*overrides: str) -> str:
 
 @pytest.mark.parametrize(("group", "kind"), CHOICES)
 def test_every_choice_composes(group: str, kind: str) -> None:
-    assert isinstance(composed(f"{group}={kind}", *NEEDED.get(kind, [])), Config)
+    assert isinstance(composed(f"{group}='{kind}'", *NEEDED.get(kind, [])), Config)
 
 
 @pytest.mark.parametrize(
@@ -56,14 +70,75 @@ def test_the_defaults_are_those_of_the_dataclasses() -> None:
     assert composed() == Config()
 
 
+@pytest.mark.parametrize("prior", ["toyzoo", "tiny", "sd21"])
 @pytest.mark.parametrize("kind", ["sds", "vsd"])
-def test_objectives_without_lambda_set_it_to_zero(kind: str) -> None:
-    assert composed(f"guidance={kind}").lambda_esd == 0
+def test_objectives_without_lambda_set_it_to_zero(kind: str, prior: str) -> None:
+    assert composed(f"guidance={kind}", f"prior={prior}").lambda_esd == 0
 
 
 def test_hardware_says_where_tensors_live() -> None:
     for device in Device:
         assert composed(f"hardware={device.value}").hardware.device == device
+
+
+LEARNED = sorted(
+    file.stem for file in (CONF / "prior").glob("*.yaml") if file.stem not in ("toyzoo", "images")
+)
+
+
+@pytest.mark.parametrize("prior", LEARNED)
+def test_a_learned_prior_chooses_what_goes_with_it(prior: str) -> None:
+    config = composed(f"prior={prior}", *NEEDED.get(prior, []))
+    assert isinstance(config.prior, DiffusersPriorConfig)
+    assert isinstance(config.rendered, LoraRenderedConfig)
+    assert isinstance(config.timesteps, TwoStageTimestepsConfig)
+    check_pairings(config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rendered=closed_form", "timesteps=linear", "init=ball", "densify=mcmc", "background=white"],
+)
+def test_the_command_line_chooses_over_a_prior_wherever_it_stands(name: str) -> None:
+    group = name.partition("=")[0]
+    for overrides in (["prior=sd21", name], [name, "prior=sd21"]):
+        chosen = getattr(composed(*overrides), group)
+        assert chosen == getattr(composed(name), group)
+    values = composed("steps=7", "lambda_esd=0.25", "omega=one", "prior=sd21")
+    assert (values.steps, values.lambda_esd, values.omega) == (7, 0.25, Omega.one)
+
+
+def test_pictures_are_weighed_in_their_own_units_and_latents_as_in_the_literature() -> None:
+    assert composed("prior=sd21").omega == Omega.one_minus_alpha_bar
+    for prior in ("toyzoo", "tiny"):
+        assert composed(f"prior={prior}").omega == Omega.sigma_over_alpha
+
+
+def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:
+    def prior_of(*overrides: str) -> str:
+        return str(getattr(composed(*overrides).prior, "path", "toyzoo"))
+
+    assert prior_of("hardware=cuda") == prior_of("prior=sd21")
+    assert prior_of("hardware=cpu") == prior_of("hardware=cuda", "prior=toyzoo") == "toyzoo"
+    assert prior_of("hardware=cuda", "prior=tiny") == "bundled"
+    assert prior_of("hardware=cuda", "experiment=quick") == "toyzoo"
+    assert prior_of("hardware=cuda", "experiment=quick", "prior=tiny") == "bundled"
+
+
+def test_sds_has_no_score_of_renderings_learned() -> None:
+    assert isinstance(composed("prior=sd21", "guidance=sds").rendered, ClosedFormRenderedConfig)
+    explicit = composed("prior=sd21", "guidance=sds", "rendered=lora")
+    assert isinstance(explicit.rendered, LoraRenderedConfig)
+
+
+def test_less_memory_changes_memory_alone() -> None:
+    usual = composed("prior=sd21")
+    presets = [composed("prior=sd21", f"vram='{size}'") for size in (8, 12, 16, 24)]
+    for preset in presets:
+        assert preset.memory != MemoryConfig()
+        assert replace(preset, memory=usual.memory) == usual
+    rows = [preset.memory.rows_per_call or math.inf for preset in presets]
+    assert rows == sorted(rows)
 
 
 def test_solid_backgrounds_are_white_and_black() -> None:
@@ -105,6 +180,9 @@ def test_a_value_without_default_must_be_given(choice: str, key: str) -> None:
         (["prompt='a corgi'", "steps=5", "hardware=cpu"], "outputs/a-corgi/lam1.0-seed0-steps=5"),
         (["prompt='a corgi'", "experiment=quick"], "outputs/quick/a-corgi/lam1.0-seed0"),
         (["prompt='a corgi'", "hydra.sweep.dir=x"], "x/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "prior=sd21"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+        (["prompt='a corgi'", "hardware=cuda"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+        (["prompt='a corgi'", "prior=sd21", "vram='8'"], "outputs/a-corgi-sd21/lam0.5-seed0"),
     ],
 )
 def test_run_folders_are_named_by_values(overrides: list[str], folder: str) -> None:

@@ -20,6 +20,7 @@ from gs_esd.guidance.lambda_schedules import LambdaAt, constant, noise_consisten
 from gs_esd.guidance.score_difference import Source, noised, score_difference
 from gs_esd.guidance.sds import sds_source
 from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.weights import one
 from gs_esd.noise import alpha_sigma
 from gs_esd.render import Renderings
 from gs_esd.rendered.closed_form import ClosedFormRenderedScore
@@ -48,10 +49,6 @@ class GaussianPrior:
         """ε_φ."""
         return _gaussian_noise(x_t, MU, SIGMA, log_snr)
 
-    def omega(self, log_snr: Tensor) -> Tensor:
-        """All levels weigh the same."""
-        return torch.ones_like(log_snr)
-
 
 class GaussianRendered:
     """q = N(m, L Lᵀ), exactly; given the camera, that is z, the rendering itself."""
@@ -62,13 +59,13 @@ class GaussianRendered:
         self.x_0 = (mean + z @ factor.T)[:, :, None, None]
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: bool
+        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: Tensor
     ) -> Tensor:
-        """ε_ψ(∅) or ε_ψ(c)."""
-        if marginal:
-            return _gaussian_noise(x_t, self.mean, self.covariance, log_snr)
+        """ε_ψ(∅) or ε_ψ(c); which rendering a row is of stands in its camera's azimuth."""
         alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
-        return (x_t - alpha * self.x_0) / sigma
+        eps_psi_camera = (x_t - alpha * self.x_0[views.cameras.azimuth.long()]) / sigma
+        eps_psi_null = _gaussian_noise(x_t, self.mean, self.covariance, log_snr)
+        return eps_psi_null.where(marginal[:, None, None, None], eps_psi_camera)
 
     def update(self, renderings: Renderings, x_0: Tensor, views: Views) -> dict[str, float]:
         """Exact already."""
@@ -94,7 +91,7 @@ def _rest(source: Source, log_snr: list[float], steps: int = 400) -> tuple[Tenso
     eps = torch.randn(4 * len(log_snr), 2, 1, 1, generator=generator).double()
     eps = torch.stack([eps, -eps]).view(2, len(log_snr), 4, 2, 1, 1).transpose(0, 1).flatten(0, 2)
     level = torch.tensor(log_snr).double().repeat_interleave(8)
-    views = views_from(torch.zeros(len(z)))
+    views = views_from(torch.arange(len(z)).float())
     mean, factor = (
         torch.tensor([2.0, 1.0]).double(),
         torch.tensor([[0.5, 0.1], [-0.2, 0.7]]).double(),
@@ -103,7 +100,7 @@ def _rest(source: Source, log_snr: list[float], steps: int = 400) -> tuple[Tenso
         rendered = GaussianRendered(mean, factor, z)
         x_0 = rendered.x_0
         gradient = score_difference(
-            source, GaussianPrior(), rendered, noised(x_0, views, level, eps, 0.0)
+            source, one, GaussianPrior(), rendered, noised(x_0, views, level, eps, 0.0)
         )
         gradient = gradient.flatten(1)
         mean = mean - 1.0 * gradient.mean(0)
@@ -179,10 +176,6 @@ class TwoModes:
         eps[:, 0, 0, 0] = ((weights * residual).sum(1, keepdim=True) * sigma / variance)[:, 0]
         return eps
 
-    def omega(self, log_snr: Tensor) -> Tensor:
-        """All levels weigh the same."""
-        return torch.ones_like(log_snr)
-
 
 def _particles(source: Source, steps: int = 300, rate: float = 0.1, draws: int = 64) -> Tensor:
     """32 free one-pixel renderings that all start in front, after distillation at all levels.
@@ -202,6 +195,7 @@ def _particles(source: Source, steps: int = 300, rate: float = 0.1, draws: int =
         eps = torch.randn(32 * draws, 3, 1, 1, generator=generator)
         gradient = score_difference(
             source,
+            one,
             TwoModes(),
             rendered,
             noised(x_0.repeat(draws, 1, 1, 1), repeated, (1 - sigma**2).logit(), eps, 0.0),

@@ -57,12 +57,6 @@ def test_a_view_without_a_picture_is_an_error_from_the_start() -> None:
         ImageBankPrior(blobs(3, 8), [8], torch.tensor([0, 1, 0]))
 
 
-def test_omega_makes_the_gradient_a_difference_of_denoised_pictures() -> None:
-    # ω (ε_1 - ε_2) = x_0 of 2 - x_0 of 1 where ω = σ/α.
-    omega = ImageBankPrior(blobs(2, 8), [8]).omega(LOG_SNR)
-    torch.testing.assert_close(omega, ((-LOG_SNR).sigmoid() / LOG_SNR.sigmoid()).sqrt())
-
-
 def _main_variance(rgba: torch.Tensor, background: torch.Tensor) -> float:
     pictures = over(rgba, background).flatten(1)
     return float(torch.linalg.eigvalsh(torch.cov(pictures.T, correction=0))[-1])

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_conf import CHOICES, CONF, NEEDED, composed
+from test_conf import CHOICES, CONF, LEARNED, NEEDED, composed
+from tiny_models import tiny_pipeline
 from tiny_runs import save_corgis, tiny
 
 from gs_esd.config import (
@@ -38,6 +39,12 @@ TINY = [
     *(f"stages.{stage}.views=2" for stage in ("coarse", "middle", "fine")),
 ]
 SIZES = {"toyzoo": ["prior.pictures=8"], "ball": ["init.gaussians=30"]}
+WITH_A_NETWORK = {("rendered", "lora")} | {
+    (group, kind)
+    for group, kind in CHOICES
+    if group == "vram" or (group == "timesteps" and kind != "certainty")
+}
+"""Choices that go with a learned prior only."""
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +62,11 @@ def splat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_pipeline("latent_epsilon").save(tmp_path_factory.mktemp("model"))
+
+
 def takes_two_steps(config: Config, folder: Path) -> Trainer:
     validate(config)
     trainer = Trainer.from_config(config, folder)
@@ -68,19 +80,22 @@ def takes_two_steps(config: Config, folder: Path) -> Trainer:
 
 @pytest.mark.parametrize(("group", "kind"), CHOICES)
 def test_every_file_of_conf_composes_and_takes_two_steps(
-    group: str, kind: str, pictures: Path, splat: Path, tmp_path: Path
+    group: str, kind: str, pictures: Path, splat: Path, model: Path, tmp_path: Path
 ) -> None:
     if kind == "cuda" and not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA")
-    chosen = {"prior": "toyzoo", "init": "ball", group: kind}
+    prior = "diffusers" if (group, kind) in WITH_A_NETWORK else "toyzoo"
+    chosen = {"prior": prior, "init": "ball", group: kind}
     needed = {"images": [f"prior.path={pictures}"], "ply": [f"init.path={splat}"]}
-    assert needed.keys() == NEEDED.keys()
+    needed |= {learned: [f"prior.path={model}"] for learned in LEARNED}
+    assert needed.keys() >= NEEDED.keys()
     overrides = [
         value
         for name in (chosen["prior"], chosen["init"])
         for value in SIZES.get(name, []) + needed.get(name, [])
     ]
-    takes_two_steps(composed(f"{group}={kind}", *TINY, *overrides), tmp_path)
+    choices = [f"{group}='{kind}'" for group, kind in chosen.items()]
+    takes_two_steps(composed(*choices, *TINY, *overrides), tmp_path)
 
 
 def test_the_choices_are_all_there_is() -> None:
@@ -93,7 +108,7 @@ def test_the_choices_are_all_there_is() -> None:
 def test_every_schedule_of_lambda_takes_two_steps(
     schedule: LambdaSchedule, lambda_esd: float, tmp_path: Path
 ) -> None:
-    config = tiny(guidance=EsdConfig(schedule), lambda_esd=lambda_esd)
+    config = tiny(guidance=EsdConfig(schedule=schedule), lambda_esd=lambda_esd)
     assert isinstance(takes_two_steps(config, tmp_path).parts.source, EsdSource)
 
 

@@ -5,6 +5,7 @@ import torch
 from small_pictures import (
     alpha_sigma_of,
     blobs,
+    branch,
     exact_noise,
     over,
     posterior,
@@ -13,12 +14,12 @@ from small_pictures import (
 )
 from torch import Tensor
 
-from gs_esd.cameras import Cameras
-from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.esd import EsdSource, both_branches
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.score_difference import NoisyViews, Source, noised, score_difference
 from gs_esd.guidance.sds import sds_source
 from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.weights import one, sigma_over_alpha
 from gs_esd.noise import add_noise
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.rendered.closed_form import ClosedFormRenderedScore
@@ -51,6 +52,7 @@ class Scene:
         """What the project says."""
         return score_difference(
             source,
+            sigma_over_alpha,
             self.prior,
             self.rendered,
             noised(self.x_0, self.views, LOG_SNR, self.eps, 0.0),
@@ -105,7 +107,7 @@ def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
     noisy = NoisyViews(x_t, scene.eps, LOG_SNR, scene.views, 0.0)
     assert sds_source(scene.rendered, noisy) is noisy.eps
     eps_phi = scene.prior.predict_noise(x_t, LOG_SNR, scene.views)
-    omega = scene.prior.omega(LOG_SNR)[:, None, None, None]
+    omega = sigma_over_alpha(LOG_SNR)[:, None, None, None]
     torch.testing.assert_close(scene.gradient(sds_source), omega * (eps_phi - scene.eps))
 
 
@@ -113,7 +115,7 @@ def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
     rendered = ClosedFormRenderedScore(memory=0)
     rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    args = (scene.prior, rendered, noisy)
+    args = (sigma_over_alpha, scene.prior, rendered, noisy)
     vsd, sds = score_difference(vsd_source, *args), score_difference(sds_source, *args)
     torch.testing.assert_close(vsd, sds, atol=2e-5, rtol=1e-5)
 
@@ -134,41 +136,72 @@ def test_each_picture_has_its_own_lambda(scene: Scene) -> None:
 
 
 class Spy(ClosedFormRenderedScore):
-    """Notes which branches are evaluated."""
+    """Notes which branches of which pictures are evaluated, and how often it is asked."""
 
     def __init__(self, rendered: ClosedFormRenderedScore) -> None:
         """Answer as `rendered` does."""
-        super().__init__(rendered.memory)
+        super().__init__(memory=8)
         self.load_state_dict(rendered.state_dict())
-        self.marginal: list[bool] = []
+        self.null: list[float] = []
+        self.camera: list[float] = []
+        self.calls = 0
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: bool
+        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: Tensor
     ) -> Tensor:
-        """As of the mixture, and noted."""
-        self.marginal.append(marginal)
+        """As of the mixture, and noted; pictures are told apart by their azimuths."""
+        self.null += views.cameras.azimuth[marginal].tolist()
+        self.camera += views.cameras.azimuth[~marginal].tolist()
+        self.calls += 1
         return super().predict_noise(x_t, log_snr, views, marginal=marginal)
 
 
+ALL = [0.0, 1.0, 2.0, 3.0]
+
+
 @pytest.mark.parametrize(
-    ("source", "branches"),
+    ("source", "null", "camera"),
     [
-        (sds_source, []),
-        (vsd_source, [False]),
-        (_esd(0.0), [False]),
-        (_esd(1.0), [True]),
-        (_esd(0.5), [False, True]),
-        (_esd(-0.5), [False, True]),
-        (EsdSource(lambda noisy: torch.tensor([0.0, 0.0, 0.0, 1.0])), [False, True]),
+        (vsd_source, [], ALL),
+        (_esd(0.0), [], ALL),
+        (_esd(1.0), ALL, []),
+        (_esd(0.5), ALL, ALL),
+        (_esd(-0.5), ALL, ALL),
+        (EsdSource(lambda noisy: torch.tensor([0.0, 0.0, 0.5, 1.0])), ALL[2:], ALL[:3]),
     ],
 )
-def test_a_branch_of_weight_zero_is_not_evaluated(
-    scene: Scene, source: Source, branches: list[bool]
+def test_a_branch_is_evaluated_where_it_has_weight_and_all_in_one_call(
+    scene: Scene, source: Source, null: list[float], camera: list[float]
 ) -> None:
     spy = Spy(scene.rendered)
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    score_difference(source, scene.prior, spy, noisy)
-    assert sorted(spy.marginal) == branches
+    score_difference(source, one, scene.prior, spy, noisy)
+    assert (spy.null, spy.camera, spy.calls) == (null, camera, 1)
+
+
+def test_sds_asks_q_nothing(scene: Scene) -> None:
+    spy = Spy(scene.rendered)
+    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    score_difference(sds_source, one, scene.prior, spy, noisy)
+    assert spy.calls == 0
+
+
+def test_one_call_for_both_branches_equals_two(scene: Scene) -> None:
+    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    both = torch.ones(4, dtype=torch.bool)
+    found = both_branches(scene.rendered, noisy, null=both, camera=both)
+    asked = (scene.rendered, noisy.x_t, LOG_SNR, scene.views)
+    for eps_psi, marginal in zip(found, (True, False), strict=True):
+        alone = branch(*asked, marginal=marginal)
+        torch.testing.assert_close(eps_psi, alone, atol=1e-5, rtol=1e-5)
+
+
+def test_omega_weighs_each_picture_by_its_noise_level(scene: Scene) -> None:
+    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    args = (scene.prior, scene.rendered, noisy)
+    weighed = score_difference(_esd(0.5), lambda log_snr: log_snr + 7, *args)
+    expected = (LOG_SNR + 7)[:, None, None, None] * score_difference(_esd(0.5), one, *args)
+    torch.testing.assert_close(weighed, expected)
 
 
 def test_the_marginal_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> None:
@@ -176,12 +209,12 @@ def test_the_marginal_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> 
     rendered = ClosedFormRenderedScore(memory=0)
     rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
     x_t = add_noise(scene.x_0, scene.eps, LOG_SNR)
-    marginal = rendered.predict_noise(x_t, LOG_SNR, scene.views, marginal=True)
+    marginal = branch(rendered, x_t, LOG_SNR, scene.views, marginal=True)
     pictures = over(scene.rgba, scene.views.background)
     mean = torch.zeros_like(marginal)
     for c in range(4):
-        same_camera = Views(_repeat(scene.views.cameras, c), scene.views.background)
-        eps_psi_camera = rendered.predict_noise(x_t, LOG_SNR, same_camera, marginal=False)
+        same_camera = scene.views[torch.full((4,), c)]
+        eps_psi_camera = branch(rendered, x_t, LOG_SNR, same_camera, marginal=False)
         p_c = torch.stack(
             [posterior(x, pictures, level)[c] for x, level in zip(x_t, LOG_SNR, strict=True)]
         )
@@ -189,22 +222,11 @@ def test_the_marginal_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> 
     torch.testing.assert_close(marginal, mean, atol=1e-4, rtol=1e-4)
 
 
-def _repeat(cameras: Cameras, which: int) -> Cameras:
-    index = torch.full((len(cameras),), which)
-    return Cameras(
-        cameras.viewmats[index],
-        cameras.Ks[index],
-        cameras.width,
-        cameras.height,
-        cameras.azimuth[index],
-        cameras.elevation[index],
-    )
-
-
 def test_no_graph_is_built_through_p_or_q(scene: Scene) -> None:
     x_0 = scene.x_0.clone().requires_grad_()
     gradient = score_difference(
         _esd(0.5),
+        one,
         scene.prior,
         scene.rendered,
         noised(x_0, scene.views, LOG_SNR, scene.eps, 0.0),

@@ -15,6 +15,8 @@ from gs_esd import trainer as trainer_module
 from gs_esd.checkpoint import load_checkpoint
 from gs_esd.config import (
     BallInitConfig,
+    CertaintyRange,
+    CertaintyTimestepsConfig,
     Config,
     SolidBackgroundConfig,
     StageConfig,
@@ -89,9 +91,6 @@ class Prior:
         noise = self.inner.predict_noise(x_t, log_snr, views)
         return self.act(noise) if len(self.shapes) == self.at_call + 1 else noise
 
-    def omega(self, log_snr: Tensor) -> Tensor:
-        return self.inner.omega(log_snr)
-
 
 def with_prior(
     config: Config, folder: Path, at_call: int = -2, act: Callable[[Tensor], Tensor] = torch.clone
@@ -113,7 +112,7 @@ def test_every_logged_step_has_its_scalars_once(straight: Callable[[str], Traine
     lines = logged(straight("default").folder)
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     for line in lines:
-        assert {"loss", "lambda_esd", "log_snr", "alpha", "gaussians"} <= line.keys()
+        assert {"loss", "lambda_esd", "log_snr", "kappa", "alpha", "gaussians"} <= line.keys()
         assert all(math.isfinite(value) for value in line.values())
 
 
@@ -321,11 +320,16 @@ def test_stages_set_the_size_and_number_of_pictures(tmp_path: Path) -> None:
 
 
 def test_renderings_move_towards_the_priors_pictures(tmp_path: Path) -> None:
-    level = StageConfig(1.0, 16, 4, 0.5, 0.6)
-    stages = StagesConfig(
-        dataclasses.replace(level, until=0.3), dataclasses.replace(level, until=0.6), level
+    last, level = StageConfig(1.0, 16, 4), CertaintyRange(0.5, 0.6)
+    config = tiny(
+        steps=60,
+        lambda_esd=0.0,
+        stages=StagesConfig(
+            dataclasses.replace(last, until=0.3), dataclasses.replace(last, until=0.6), last
+        ),
+        timesteps=CertaintyTimestepsConfig(level, level, level),
+        background=SolidBackgroundConfig(),
     )
-    config = tiny(steps=60, lambda_esd=0.0, stages=stages, background=SolidBackgroundConfig())
     trainer = Trainer.from_config(config, tmp_path)
     losses = [trainer.train_step()["loss"] for _ in range(60)]
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
@@ -343,3 +347,44 @@ def test_lambda_changes_the_run_and_0_is_vsd(tmp_path: Path) -> None:
     none = after(8, tmp_path, lambda_esd=0.0)
     assert not same_clouds(entropic, none)
     assert same_clouds(none, after(8, tmp_path, lambda_esd=0.0, guidance=VsdConfig()))
+
+
+def with_levels(log_snr: float, folder: Path, **changes: Any) -> Trainer:
+    """A run that noises everything alike."""
+    parts = make_parts(tiny(**changes))
+    parts = dataclasses.replace(
+        parts, levels=lambda views, progress, generator: torch.full((4,), log_snr)
+    )
+    return Trainer(tiny(**changes), folder, parts)
+
+
+@pytest.mark.parametrize(
+    ("log_snr", "changes", "warnings"),
+    [
+        (12.0, {"lambda_esd": 1.0}, 1),
+        (12.0, {"lambda_esd": 0.0}, 0),
+        (12.0, {"lambda_esd": 0.0, "guidance": VsdConfig()}, 0),
+        (-12.0, {"lambda_esd": 1.0}, 0),
+    ],
+)
+def test_a_run_is_warned_once_where_lambda_has_nothing_to_act_on(
+    log_snr: float,
+    changes: dict[str, Any],
+    warnings: int,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for _ in range(3):  # stopped within what is counted, and just after
+        trainer = with_levels(log_snr, tmp_path, **changes)
+        for _ in range(3 if trainer.step == 0 else 2):
+            kappa = trainer.train_step()["kappa"]
+            assert (kappa > 10) == (log_snr > 0)
+        trainer.save()
+    assert sum("kappa" in record.getMessage() for record in caplog.records) == warnings
+
+
+def test_one_rendering_has_no_kappa(tmp_path: Path) -> None:
+    one = dataclasses.replace(tiny().stages.coarse, views=1)
+    stages = dataclasses.replace(tiny().stages, coarse=one)
+    trainer = Trainer.from_config(tiny(stages=stages), tmp_path)
+    assert "kappa" not in trainer.train_step()

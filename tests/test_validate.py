@@ -7,21 +7,30 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import tiny_pipeline
 
 from gs_esd.config import (
     CamerasConfig,
+    CertaintyRange,
+    CertaintyTimestepsConfig,
     Config,
     Device,
+    DreamtimeTimestepsConfig,
     EsdConfig,
     HardwareConfig,
     ImagesPriorConfig,
+    LinearTimestepsConfig,
     PlyInitConfig,
     SdsConfig,
     StageConfig,
     StagesConfig,
+    TimestepsConfig,
     ToyZooPriorConfig,
+    TwoStageTimestepsConfig,
+    UniformTimestepsConfig,
     VsdConfig,
 )
+from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
 from gs_esd.schema import GROUPS
 from gs_esd.validate import ORDERED, RANGES, check_folder, check_hardware, validate
@@ -104,14 +113,11 @@ def stages(name: str, **changes: float) -> StagesConfig:
         (stages("coarse", resolution=128), "stages.coarse.resolution=128 is above"),
         (stages("middle", resolution=256), "stages.middle.resolution=256 is above"),
         (stages("coarse", until=0.7), "stages.coarse.until=0.7 is above"),
-        (stages("fine", certainty_min=0.95), "stages.fine.certainty_min=0.95 is above"),
         (stages("middle", resolution=48), "stages.middle.resolution=48 does not divide"),
         (stages("coarse", resolution=24), "stages.coarse.resolution=24 does not divide"),
         (stages("fine", until=0.9), "stages.fine.until must be 1"),
         (stages("middle", views=0), "stages.middle.views=0 is not allowed"),
         (stages("fine", resolution=4), "stages.fine.resolution=4 is not allowed"),
-        (stages("coarse", certainty_max=1.5), "stages.coarse.certainty_max=1.5 is not allowed"),
-        (stages("coarse", certainty_min=math.nan), "stages.coarse.certainty_min=nan"),
     ],
 )
 def test_stages_that_cannot_follow_each_other_are_refused(changed: StagesConfig, told: str) -> None:
@@ -119,9 +125,33 @@ def test_stages_that_cannot_follow_each_other_are_refused(changed: StagesConfig,
         validate(replace(GOOD, stages=changed))
 
 
+def certainty(**changes: CertaintyRange) -> CertaintyTimestepsConfig:
+    """The usual ranges, with some changed."""
+    return replace(CertaintyTimestepsConfig(), **changes)
+
+
 def test_stages_may_be_equal() -> None:
-    same = StageConfig(1.0, 64, 8, 0.5, 0.5)
+    same = StageConfig(1.0, 64, 8)
     assert validate(replace(GOOD, stages=StagesConfig(same, same, same))) == []
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "told"),
+    [
+        (certainty(fine=CertaintyRange(0.95, 0.9)), "timesteps.fine.min=0.95 is above"),
+        (certainty(coarse=CertaintyRange(0.1, 1.5)), "timesteps.coarse.max=1.5 is not allowed"),
+        (certainty(middle=CertaintyRange(math.nan, 0.5)), "timesteps.middle.min=nan"),
+        (UniformTimestepsConfig(t_min=0.9, t_max=0.1), "timesteps.t_min=0.9 is above"),
+        (LinearTimestepsConfig(t_max=1.2), "timesteps.t_max=1.2 is not allowed"),
+        (TwoStageTimestepsConfig(t_max_late=0.99), "timesteps.t_max_late=0.99 is above"),
+        (TwoStageTimestepsConfig(t_max_late=0.01), "above timesteps.t_max_late=0.01"),
+        (DreamtimeTimestepsConfig(m1=0.4), "timesteps.m2=0.5 is above timesteps.m1=0.4"),
+        (DreamtimeTimestepsConfig(s1=0.0), "timesteps.s1=0.0 is not allowed"),
+    ],
+)
+def test_noise_levels_that_cannot_be_are_refused(timesteps: TimestepsConfig, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        validate(replace(GOOD, timesteps=timesteps))
 
 
 def test_a_subject_that_the_zoo_does_not_know_is_refused() -> None:
@@ -173,6 +203,41 @@ def test_lambda_is_refused_where_there_is_none(guidance: SdsConfig | VsdConfig, 
 def test_a_negative_prompt_that_nothing_reads_is_told() -> None:
     [warning] = validate(replace(GOOD, negative_prompt="blurry"))
     assert "negative_prompt" in warning
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tiny_pipeline("latent_epsilon").save(tmp_path_factory.mktemp("model"))
+    return replace(
+        GOOD,
+        prompt="a dragon",
+        prior=DiffusersPriorConfig(path=str(folder)),
+        rendered=LoraRenderedConfig(),
+        timesteps=TwoStageTimestepsConfig(),
+    )
+
+
+def test_a_network_reads_negative_prompts_and_any_subject(learned: Config) -> None:
+    assert validate(replace(learned, negative_prompt="blurry")) == []
+
+
+def test_a_network_takes_pictures_of_any_size(learned: Config) -> None:
+    assert validate(replace(learned, stages=stages("coarse", resolution=24))) == []
+
+
+def test_parts_that_do_not_go_together_are_refused(learned: Config) -> None:
+    with pytest.raises(UserError, match="Use timesteps=two_stage"):
+        validate(replace(learned, timesteps=CertaintyTimestepsConfig()))
+
+
+def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"prior\.path"):
+        validate(replace(learned, prior=DiffusersPriorConfig(path=str(tmp_path / "missing"))))
+
+
+def test_a_lora_that_sds_never_asks_is_told(learned: Config) -> None:
+    [warning] = validate(replace(learned, guidance=SdsConfig(), lambda_esd=0.0))
+    assert "rendered=lora is trained for nothing" in warning
 
 
 def test_paths_must_exist(tmp_path: Path) -> None:

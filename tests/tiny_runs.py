@@ -9,6 +9,8 @@ from PIL import Image
 from gs_esd.config import (
     BallInitConfig,
     CamerasConfig,
+    CertaintyRange,
+    CertaintyTimestepsConfig,
     Config,
     DefaultDensifyConfig,
     HardwareConfig,
@@ -40,9 +42,14 @@ def tiny(**changes: Any) -> Config:
         hardware=HardwareConfig(threads=1),
         prior=ToyZooPriorConfig(pictures=24),
         stages=StagesConfig(
-            coarse=StageConfig(0.4, 8, 4, 0.1, 0.4),
-            middle=StageConfig(0.6, 16, 4, 0.4, 0.9),
-            fine=StageConfig(1.0, 16, 4, 0.6, 0.9),
+            coarse=StageConfig(0.4, 8, 4),
+            middle=StageConfig(0.6, 16, 4),
+            fine=StageConfig(1.0, 16, 4),
+        ),
+        timesteps=CertaintyTimestepsConfig(
+            coarse=CertaintyRange(0.1, 0.4),
+            middle=CertaintyRange(0.4, 0.9),
+            fine=CertaintyRange(0.6, 0.9),
         ),
         init=BallInitConfig(gaussians=60),
         densify=DENSIFY["none"],

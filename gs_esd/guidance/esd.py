@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gs_esd.guidance.lambda_schedules import LambdaAt
@@ -14,23 +15,37 @@ from gs_esd.rendered.base import RenderedScore
 class EsdSource:
     """λ ε_ψ(∅) + (1 - λ) ε_ψ(c) (arXiv 2401.00909, Eq. 6).
 
-    A branch whose weight is zero in the whole batch is skipped.
+    A branch is evaluated only for the pictures in which it has weight.
     """
 
     lam: LambdaAt
 
     def __call__(self, rendered: RenderedScore, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
         """The source of a noisy batch."""
-        lam = self.lam(noisy)[:, None, None, None]
-        if bool((lam == 0).all()):
-            return self._eps_psi(rendered, noisy, marginal=False)
-        if bool((lam == 1).all()):
-            return self._eps_psi(rendered, noisy, marginal=True)
-        eps_psi_null = self._eps_psi(rendered, noisy, marginal=True)
-        eps_psi_camera = self._eps_psi(rendered, noisy, marginal=False)
+        lam = self.lam(noisy)
+        eps_psi_null, eps_psi_camera = both_branches(
+            rendered, noisy, null=lam != 0, camera=lam != 1
+        )
+        lam = lam[:, None, None, None]
         return lam * eps_psi_null + (1 - lam) * eps_psi_camera
 
-    def _eps_psi(
-        self, rendered: RenderedScore, noisy: NoisyViews, *, marginal: bool
-    ) -> Float[Tensor, "B C h w"]:
-        return rendered.predict_noise(noisy.x_t, noisy.log_snr, noisy.views, marginal=marginal)
+
+def both_branches(
+    rendered: RenderedScore,
+    noisy: NoisyViews,
+    *,
+    null: Bool[Tensor, " B"],
+    camera: Bool[Tensor, " B"],
+) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
+    """ε_ψ(∅) of the pictures in `null` and ε_ψ(c) of those in `camera`, by one call.
+
+    Where a picture is not in one of them, zeros stand for its answer.
+    """
+    wanted = torch.cat([null, camera])  # [2B]
+    rows = torch.arange(len(wanted), device=wanted.device)[wanted]
+    marginal, of = rows < len(null), rows % len(null)
+    eps_psi = noisy.x_t.new_zeros(len(wanted), *noisy.x_t.shape[1:])
+    eps_psi[rows] = rendered.predict_noise(
+        noisy.x_t[of], noisy.log_snr[of], noisy.views[of], marginal=marginal
+    )
+    return eps_psi[: len(null)], eps_psi[len(null) :]

@@ -4,7 +4,8 @@ Notation (see also gs_esd/noise.py)
     ε_φ         noise that the prior p sees in the noisy rendering x_t, given the prompt y
     ε_ψ(c)      noise that the model of renderings q sees in it, given the camera c
     ε_ψ(∅)      the same, marginal over cameras; the prompt stays
-    λ           entropy weight `lam`; ω(t) weight of the noise level
+    λ           entropy weight `lam`
+    ω(t)        weight of the noise level, see gs_esd/guidance/weights.py
 
     gradient on x_0  =  ω(t) (ε_φ(x_t; y) - source)
 
@@ -23,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gs_esd.guidance.weights import Weight
 from gs_esd.noise import add_noise
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.rendered.base import RenderedScore
@@ -60,9 +62,13 @@ Source = Callable[[RenderedScore, NoisyViews], Float[Tensor, "B C h w"]]
 
 @torch.no_grad()
 def score_difference(
-    source: Source, prior: DiffusionPrior, rendered: RenderedScore, noisy: NoisyViews
+    source: Source,
+    omega: Weight,
+    prior: DiffusionPrior,
+    rendered: RenderedScore,
+    noisy: NoisyViews,
 ) -> Float[Tensor, "B C h w"]:
     """The gradient on x_0, ω(t) (ε_φ - source)."""
     eps_phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
-    omega = prior.omega(noisy.log_snr)[:, None, None, None]
-    return omega * (eps_phi - source(rendered, noisy))
+    omega_t = omega(noisy.log_snr)[:, None, None, None]
+    return omega_t * (eps_phi - source(rendered, noisy))

@@ -5,6 +5,7 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.views import Views
 
 
@@ -22,6 +23,12 @@ class DiffusionPrior(Protocol):
         """ε_φ: the noise that the prior sees in x_t, guidance by the prompt included."""
         ...
 
-    def omega(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """ω(t), the weight of a noise level in the gradient."""
+
+@runtime_checkable
+class LearnedPrior(DiffusionPrior, Protocol):
+    """A prior that learned at certain noise levels, and is to be asked at no others."""
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """These levels, in the order of the prior's timesteps."""
         ...

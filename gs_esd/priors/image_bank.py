@@ -60,10 +60,6 @@ class ImageBankPrior:
         x_0 = mixture.denoise(x_t, log_snr, views.background, own_view)
         return noise_from_denoised(x_t, x_0, log_snr)
 
-    def omega(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-        """σ/α, which makes the gradient a plain difference of denoised pictures."""
-        return (-0.5 * log_snr).exp()
-
     def main_variance(self, views: Views, resolution: int) -> float:
         """The largest eigenvalue of the bank's covariance over the background of `views`.
 

@@ -41,38 +41,48 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     @register_to_config
     def __init__(
-        self, patch_size: int = 4, latent_channels: int = 24, scaling_factor: float = 1.0
+        self, patch_size: int = 4, latent_channels: int = 12, scaling_factor: float = 1.0
     ) -> None:
         """The codec of nothing yet: `fit` or stored weights give it its components."""
         super().__init__()
         values = 3 * patch_size**2
         self.register_buffer("mean", torch.zeros(values))
         self.register_buffer("components", torch.eye(values)[:latent_channels].clone())
+        self.register_buffer("scales", torch.ones(latent_channels))
 
     @classmethod
     def fit(
         cls, pictures: Float[Tensor, "M 3 H W"], patch_size: int, latent_channels: int
     ) -> "PatchCodec":
-        """The codec that loses least of some pictures, scaled so that their latents have RMS 1."""
+        """The codec that loses least of some pictures, scaled so that their latents have RMS 1.
+
+        Each component is divided by the root of its standard deviation. Undivided, faint ones drown
+        in noise at all levels but the lowest, and a v-predicting network learns little else than to
+        pass that noise on. Divided by the whole, they would count as much as the strongest in the
+        distance of two pictures.
+        """
         patches = unfold(pictures, patch_size, stride=patch_size).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
-        covariance = (patches - mean).double().T @ (patches - mean).double()
-        components = torch.linalg.eigh(covariance).eigenvectors.T.flip(0)[:latent_channels].float()
-        latents = (patches - mean) @ components.T
-        codec = cls(patch_size, latent_channels, float(latents.square().mean().rsqrt()))
+        covariance = (patches - mean).double().T @ (patches - mean).double() / len(patches)
+        variances, vectors = (part.flip(-1).float() for part in torch.linalg.eigh(covariance))
+        scales = variances[:latent_channels].clamp(min=1e-8) ** 0.25
+        codec = cls(patch_size, latent_channels, float(scales.square().mean().rsqrt()))
         codec.mean.copy_(mean)
-        codec.components.copy_(components)
+        codec.components.copy_(vectors.T[:latent_channels])
+        codec.scales.copy_(scales)
         return codec
 
     def encode(self, pictures: Float[Tensor, "B 3 H W"]) -> PatchLatents:
         """Components of every patch, [B, C, h, w]; p divides H and W."""
         size = self.config.patch_size
-        kernels = self.components.view(-1, 3, size, size)
-        return PatchLatents(conv2d(pictures, kernels, -(self.components @ self.mean), stride=size))
+        rows = self.components / self.scales[:, None]
+        kernels = rows.view(-1, 3, size, size)
+        return PatchLatents(conv2d(pictures, kernels, -(rows @ self.mean), stride=size))
 
     def decode(self, latents: Float[Tensor, "B C h w"]) -> PatchPictures:
         """The pictures that hold these components and no others."""
         size = self.config.patch_size
-        patches = self.components.T @ latents.flatten(2) + self.mean[:, None]  # [B, D, hw]
+        columns = (self.components * self.scales[:, None]).T
+        patches = columns @ latents.flatten(2) + self.mean[:, None]  # [B, D, hw]
         height, width = latents.shape[2] * size, latents.shape[3] * size
         return PatchPictures(fold(patches, (height, width), size, stride=size))

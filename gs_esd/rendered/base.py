@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gs_esd.render import Renderings
@@ -25,9 +25,12 @@ class RenderedScore(Protocol):
         log_snr: Float[Tensor, " B"],
         views: Views,
         *,
-        marginal: bool,
+        marginal: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B C h w"]:
-        """ε_ψ(∅) if `marginal`, else ε_ψ(c) with c = views.cameras; the prompt stays in both."""
+        """ε_ψ(∅) in the rows that are `marginal`, in the others ε_ψ(c) with c = views.cameras.
+
+        The prompt stays in both.
+        """
         ...
 
     def state_dict(self) -> dict[str, Tensor]:

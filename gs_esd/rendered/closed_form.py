@@ -12,6 +12,7 @@ from torch import Tensor
 from gs_esd.mixture import PictureMixture, moments_of
 from gs_esd.noise import noise_from_denoised
 from gs_esd.render import Renderings
+from gs_esd.rendered.recent import RecentRows
 from gs_esd.views import Views
 
 
@@ -20,8 +21,7 @@ class ClosedFormRenderedScore:
 
     def __init__(self, memory: int) -> None:
         """memory: renderings remembered besides the current batch."""
-        self.memory = memory
-        self._begin(torch.zeros(0, 4, 0, 0))
+        self._recent = RecentRows(memory)
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B 3 H W"], views: Views
@@ -31,14 +31,8 @@ class ClosedFormRenderedScore:
         The renderings themselves are kept, not x_0, so that they can stand on any background.
         """
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).detach().permute(0, 3, 1, 2)
-        if len(self._rgba) != self.memory + len(rgba) or self._rgba.shape[1:] != rgba.shape[1:]:
-            self._begin(rgba)
-        places = (self._written + torch.arange(len(rgba), device=rgba.device)) % len(self._rgba)
-        self._rgba[places] = rgba
-        self._moments[places] = moments_of(rgba)
-        self._viewmats[places] = views.cameras.viewmats
-        self._written += len(rgba)
-        return {"memory": float(len(self._mixture()))}
+        self._recent.take(views.cameras, rgba=rgba, moments=moments_of(rgba))
+        return {"memory": float(len(self._recent))}
 
     def predict_noise(
         self,
@@ -46,44 +40,27 @@ class ClosedFormRenderedScore:
         log_snr: Float[Tensor, " B"],
         views: Views,
         *,
-        marginal: bool,
+        marginal: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B 3 h w"]:
         """ε_ψ(∅) or ε_ψ(c), exactly. Raises ValueError for a camera with no rendering."""
-        mixture = self._mixture()
-        from_camera = None if marginal else self._from_camera(views, len(mixture))
-        x_0 = mixture.denoise(x_t, log_snr, views.background, from_camera)
+        mixture = PictureMixture(self._recent["rgba"], moments=self._recent["moments"])
+        allowed = self._allowed(views, marginal)
+        x_0 = mixture.denoise(x_t, log_snr, views.background, allowed)
         return noise_from_denoised(x_t, x_0, log_snr)
 
-    def _from_camera(self, views: Views, held: int) -> Bool[Tensor, "B M"]:
-        """Which of the renderings held were taken from each of the cameras."""
-        same = views.cameras.viewmats[:, None] == self._viewmats[:held]  # [B, M, 4, 4]
-        from_camera = same.flatten(2).all(-1)
-        if not bool(from_camera.any(dim=1).all()):
+    def _allowed(self, views: Views, marginal: Bool[Tensor, " B"]) -> Bool[Tensor, "B M"] | None:
+        """Which of the renderings held each row is about; None where all are about all."""
+        if bool(marginal.all()):
+            return None
+        allowed = marginal[:, None] | self._recent.taken_from(views.cameras)
+        if not bool(allowed.any(dim=1).all()):
             raise ValueError("no rendering from one of these cameras: call update() first")
-        return from_camera
+        return allowed
 
     def state_dict(self) -> dict[str, Tensor]:
         """The remembered renderings, their cameras, and where the next ones go."""
-        return {
-            "rgba": self._rgba,
-            "moments": self._moments,
-            "viewmats": self._viewmats,
-            "written": torch.tensor(self._written),
-        }
+        return self._recent.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` gave."""
-        self._rgba, self._moments = state["rgba"].clone(), state["moments"].clone()
-        self._viewmats, self._written = state["viewmats"].clone(), int(state["written"])
-
-    def _begin(self, batch: Float[Tensor, "B 4 H W"]) -> None:
-        """An empty ring: writing over the oldest, in place, is far faster than moving the rest."""
-        room = self.memory + len(batch)
-        self._rgba = batch.new_zeros(room, *batch.shape[1:])
-        self._moments = batch.new_zeros(room, 9, dtype=torch.float64)
-        self._viewmats = batch.new_zeros(room, 4, 4)
-        self._written = 0
-
-    def _mixture(self) -> PictureMixture:
-        held = min(self._written, len(self._rgba))
-        return PictureMixture(self._rgba[:held], moments=self._moments[:held])
+        self._recent.load_state_dict(state)

@@ -6,6 +6,7 @@ Notation
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float, Int
@@ -41,7 +42,7 @@ class ZooClassifier(nn.Module):
         super().__init__()
         widths = (3, 32, 64, 128, 192)
         self.features = nn.Sequential(
-            *(_block(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)),
+            *(_block(a, b) for a, b in pairwise(widths)),
             nn.AdaptiveAvgPool2d(2),
             nn.Flatten(),
         )

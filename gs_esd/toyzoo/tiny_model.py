@@ -19,7 +19,7 @@ from gs_esd.toyzoo.captions import vocabulary
 
 RESOLUTION = 64
 """Pixels a side of the pictures that the model knows."""
-PATCH_SIZE, LATENT_CHANNELS = 4, 24
+PATCH_SIZE, LATENT_CHANNELS = 4, 12
 TEXT_WIDTH, TEXT_LENGTH = 128, 16
 TIMESTEPS = 1000
 LOG_SNR_MAX, LOG_SNR_MIN = 7.0, -10.0

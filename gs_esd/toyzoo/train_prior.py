@@ -47,7 +47,7 @@ from gs_esd.toyzoo.training_pictures import (
 
 GROUPS, ROWS, REFERENCES = 8, 4, 96
 LEARNING_RATE = 5e-4
-WARM_UP = 16_000
+WARM_UP = 8_000
 """Samples over which the learning rate rises."""
 COOL_DOWN = 0.25
 """The share of the training over which it falls to nothing."""

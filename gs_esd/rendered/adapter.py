@@ -1,0 +1,58 @@
+"""The part of a U-Net's weights that ψ adds to φ's, and the switch between the two."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from diffusers import UNet2DConditionModel
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
+
+from gs_esd.errors import UserError
+
+ADAPTER = "rendered"
+
+
+class Adapter:
+    """Low-rank matrices beside the attention's projections of a U-Net, in float32.
+
+    parameters: the matrices by name.
+    """
+
+    def __init__(self, unet: UNet2DConditionModel, rank: int) -> None:
+        """Put them into a U-Net, switched off, with a place for the camera; freeze its weights.
+
+        Raises UserError where the place is taken.
+        """
+        if unet.class_embedding is not None:
+            raise UserError(
+                "rendered=lora needs a U-Net without classes: it tells the camera where they "
+                f"would be told (class_embed_type={unet.config.class_embed_type} in the U-Net's "
+                "configuration). Take another model, or rendered=closed_form."
+            )
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=rank,  # a factor of one, whatever the rank
+            init_lora_weights="gaussian",
+            target_modules=["to_q", "to_k", "to_v", "to_out.0"],
+        )
+        inject_adapter_in_model(config, unet, ADAPTER)
+        unet.class_embedding = nn.Identity()
+        self._layers = [layer for layer in unet.modules() if isinstance(layer, BaseTunerLayer)]
+        self.parameters = {name: each for name, each in unet.named_parameters() if ".lora_" in name}
+        for parameter in self.parameters.values():
+            parameter.data = parameter.data.float()  # peft took the dtype of the U-Net
+        self._switch(on=False)
+
+    @contextmanager
+    def enabled(self) -> Iterator[None]:
+        """Inside, the U-Net is that of ψ."""
+        self._switch(on=True)
+        try:
+            yield
+        finally:
+            self._switch(on=False)
+
+    def _switch(self, *, on: bool) -> None:
+        for layer in self._layers:
+            layer.enable_adapters(on)
