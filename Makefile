@@ -15,6 +15,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 HAS_GPU := $(shell ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)
+# On a GPU the prior is Stable Diffusion.
+EXTRA := $(if $(HAS_GPU),[diffusers])
 
 .PHONY: corgi test check clean
 .DELETE_ON_ERROR:
@@ -51,7 +53,7 @@ endif
 	@touch $@
 
 $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/installed-torch
-	$(PIP) install -c constraints.txt --editable .
+	$(PIP) install -c constraints.txt --editable '.$(EXTRA)'
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/installed

@@ -1,16 +1,13 @@
-"""The exact denoiser of a finite set of pictures: no network, no weights, two matrix products.
+"""The exact denoiser of pictures with alpha: no network, no weights, two matrix products.
 
-Notation
+Notation (see also gs_esd/gaussian_mixture.py)
     M           pictures in the set; B noisy pictures to denoise; h, w pixels
     rgba        premultiplied colours and alpha of each picture, in [0, 1]
     b           background colour, RGB in [0, 1]
     x_i         picture i over b in the denoiser's range: x_i = 2 (rgb_i + (1 - a_i) b) - 1
-    x_t         alpha x_0 + sigma eps, see gs_esd/noise.py
-    weights     p(i | x_t) = softmax_i(-‖x_t - alpha x_i‖² / 2 sigma²), rows sum to one
 
-The noised set is a mixture of M Gaussians, so E[x_0 | x_t] = Σ_i weights_i x_i exactly. Both
-⟨x_t, x_i⟩ and ‖x_i‖² are polynomials in b, so a new background costs nothing: pictures are never
-composited.
+Both ⟨x_t, x_i⟩ and ‖x_i‖² are polynomials in b, so a new background costs nothing: pictures are
+never composited.
 """
 
 import math
@@ -20,12 +17,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gs_esd.noise import alpha_sigma
+from gs_esd.gaussian_mixture import log_posterior, posterior_mean
+from gs_esd.noise import add_noise
 
-NEGLIGIBLE_WEIGHT = 1e-7
-"""Pictures below this weight are left out of a mean: together at most M times as much of it."""
-SPARSE = 0.25
-"""The filling of the weights below which a sparse product is taken: at 0.2 it took 40 % as long."""
 LEAST_SPREAD = 1e-6
 """D² of pictures that are all alike, of which rounding would make anything about zero."""
 
@@ -100,29 +94,13 @@ class PictureMixture:
         x_t: Float[Tensor, "B 3 h w"],
         log_snr: Float[Tensor, " B"],
         background: Float[Tensor, "3"],
+        allowed: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B M"]:
-        """log p(i | x_t), normalised."""
-        alpha, sigma = alpha_sigma(log_snr.double()[:, None])
+        """log p(i | x_t), normalised, in float64; `allowed` as for `denoise`."""
         on_background = -torch.einsum("bchw,c->bhw", x_t, background.to(x_t))
         features = torch.cat([x_t, on_background[:, None]], dim=1)  # [B, 4, h, w]
-        # ⟨x_t, x_i⟩ up to a constant in i, which the softmax does not see.
-        products = 2 * (self._on_support(features) @ self._flat.T).double()  # [B, M]
-        logits = (alpha * products - 0.5 * alpha**2 * self.squared_norms(background)) / sigma**2
-        return logits.log_softmax(dim=1).to(x_t.dtype)
-
-    def posterior_mean(
-        self,
-        log_weights: Float[Tensor, "B M"],
-        background: Float[Tensor, "3"],
-    ) -> Float[Tensor, "B 3 h w"]:
-        """E[x_0 | x_t] = Σ_i weights_i x_i for given log weights."""
-        weights = log_weights.exp()
-        weights = weights.where(weights > NEGLIGIBLE_WEIGHT, 0)
-        if weights.count_nonzero() < SPARSE * weights.numel():
-            mean = weights.to_sparse() @ self._flat
-        else:
-            mean = weights @ self._flat
-        return _over(self._on_canvas(mean), background)
+        products = 2 * (self._on_support(features) @ self._flat.T)  # [B, M]
+        return log_posterior(products, self.squared_norms(background), log_snr, allowed)
 
     def denoise(
         self,
@@ -135,10 +113,8 @@ class PictureMixture:
 
         allowed: which pictures each x_t can be of, at least one in every row; all if None.
         """
-        log_weights = self.log_weights(x_t, log_snr, background)
-        if allowed is not None:
-            log_weights = log_weights.masked_fill(~allowed, -torch.inf).log_softmax(dim=1)
-        return self.posterior_mean(log_weights, background)
+        log_weights = self.log_weights(x_t, log_snr, background, allowed)
+        return _over(self._on_canvas(posterior_mean(log_weights, self._flat)), background)
 
     def _on_support(self, pictures: Float[Tensor, "B 4 h w"]) -> Float[Tensor, "B D"]:
         if self._support is None:
@@ -194,7 +170,6 @@ def information(
     x_0 = mixture.some(picked, background)
     eps = torch.randn(x_0.shape, generator=generator).to(x_0)
     level = torch.full((len(x_0),), log_snr).to(x_0)
-    alpha, sigma = alpha_sigma(level[:, None, None, None])
-    log_weights = mixture.log_weights(alpha * x_0 + sigma * eps, level, background)
+    log_weights = mixture.log_weights(add_noise(x_0, eps, level), level, background)
     entropy = -(log_weights.exp() * log_weights).sum(1).mean()
     return math.log(len(mixture)) - float(entropy)

@@ -6,6 +6,7 @@ import platform
 import time
 from enum import Enum
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from gs_esd.parts import Parts
 
 PACKAGES = ("torch", "gsplat", "numba", "numpy", "hydra-core")
 """Those whose version can change a number."""
+LEARNED = ("diffusers", "transformers", "peft")
+"""The same where networks are at work; they need not be installed."""
 
 
 def write_results(folder: Path, config: Config, parts: Parts, seconds: float) -> None:
@@ -48,11 +51,13 @@ def write_results(folder: Path, config: Config, parts: Parts, seconds: float) ->
 
 
 def versions() -> dict[str, str]:
-    """Of this program and of everything that can change a number."""
+    """Of this program and of everything installed that can change a number."""
+    learned = {name: version(name) for name in LEARNED if find_spec(name)}
     return {
         "gs-esd": gs_esd.__version__,
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
+        **learned,
     }
 
 

@@ -314,7 +314,7 @@ def test_schedules_of_other_levels_do_not(changes: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
-    """Random weights in the published shapes, latents of 64 x 64: 866 M parameters, some 6 GB."""
+    """Random weights in the published shapes, latents of 64 x 64: 866 M parameters, 5 GB."""
     unet = UNet2DConditionModel(
         sample_size=64,
         in_channels=4,
@@ -336,7 +336,7 @@ def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
         plain = denoiser(x_0, log_snr, prompt)
     score = LoraRenderedScore(denoiser, prompt, _generator(), gradient_checkpointing=True)
     learned = sum(value.numel() for value in _learned(score).values())
-    assert learned == 16 + 1280 * (16 + 1) + 1280 * (1280 + 1) + 829_952 * 2
+    assert learned == 16 + 1280 * (16 + 1) + 1280 * (1280 + 1) + 829_952
     assert torch.equal(score.predict_noise(x_0, log_snr, one, marginal=null), plain)
     loss = score.update(UNSEEN, x_0, one)["lora_loss"]
     assert 0 < loss < 10

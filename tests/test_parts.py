@@ -147,7 +147,7 @@ def test_an_unknown_subject_lists_the_zoo_and_the_ways_out() -> None:
         make_parts(tiny(prompt="a chair"))
     assert all(animal in str(caught.value) for animal in ANIMALS)
     assert "prior=images prior.path=FOLDER" in str(caught.value)
-    assert "this version does not have yet" in str(caught.value)
+    assert 'prompt="a chair" prior=sd21' in str(caught.value)
 
 
 def test_words_that_the_zoo_ignores_are_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ from gs_esd.config import Config, Device, LambdaSchedule
 from gs_esd.errors import UserError
 from gs_esd.export.ply import load_ply
 from gs_esd.parts import Parts, make_parts
-from gs_esd.results import PACKAGES, plain, versions, write_results
+from gs_esd.results import LEARNED, PACKAGES, plain, versions, write_results
 
 PROMPT = "a corgi of Zürich, 猫 🐕"
 
@@ -87,8 +87,17 @@ def test_a_run_whose_results_are_incomplete_is_not_marked_as_finished(
 
 def test_versions_name_everything_that_can_change_a_number() -> None:
     known = versions()
-    assert set(known) == {"gs-esd", "python", *PACKAGES}
+    assert {"gs-esd", "python", *PACKAGES} <= set(known)
     assert known["torch"].partition("+")[0] == torch.__version__.partition("+")[0]
+
+
+def test_versions_of_networks_are_told_where_they_are_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("peft")
+    assert set(LEARNED) <= set(versions())
+    monkeypatch.setattr("gs_esd.results.find_spec", lambda name: None)
+    assert not set(LEARNED) & set(versions())
 
 
 def test_plain_configurations_say_of_which_kind_they_are() -> None:

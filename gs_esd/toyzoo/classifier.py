@@ -20,7 +20,7 @@ from gs_esd.toyzoo.training_pictures import SubjectPictures, on_background
 from gs_esd.view_names import VIEW_NAMES
 
 BATCH = 64
-BLUR_SHARE = 0.5
+DEGRADED_SHARE = 0.5
 """How often a training picture is seen through `degrade`."""
 
 Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
@@ -83,7 +83,7 @@ def train_classifier(
     rate = OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in range(steps):
         pictures, truth = draw_labelled(zoo, BATCH, generator)
-        half = torch.rand(BATCH, 1, 1, 1, generator=generator) < BLUR_SHARE
+        half = torch.rand(BATCH, 1, 1, 1, generator=generator) < DEGRADED_SHARE
         animals, views = classifier(torch.where(half, degrade(pictures), pictures))
         loss = cross_entropy(animals, truth.animals) + cross_entropy(views, truth.views)
         optimizer.zero_grad(set_to_none=True)

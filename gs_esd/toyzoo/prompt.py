@@ -126,6 +126,6 @@ def _unknown(prompt: str) -> str:
     return (
         f'the toy zoo has no animal in "{quoted}"; it knows {known}.\n'
         "From pictures of your own: add prior=images prior.path=FOLDER.\n"
-        "Other subjects need Stable Diffusion, which this version does not have yet; it will be "
+        "Anything else, by Stable Diffusion on a GPU: "
         f'python train.py prompt="{quoted}" prior=sd21'
     )
