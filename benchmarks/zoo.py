@@ -4,50 +4,32 @@
     python -m benchmarks.zoo --animals corgi --seeds 0 --lambdas 1
 
 A run is what `python train.py prompt="a corgi" seed=0` does, less the exported files. It is then
-matched with the zoo's true views, which training never sees:
-
-    coherence   |mean exp(i (matched azimuth - camera azimuth))| over 16 evenly spaced renderings,
-                up to one rotation or mirroring of the whole: 1 if every side is in its place,
-                about 0 if all look alike
-    PSNR        the median over the 16 renderings, each against its matched true view, at 128²
-                over white
+matched with the zoo's true views, which training never sees; see benchmarks/judge.py.
 
 Finished runs are kept in a file of JSON lines and not made again; delete it after a change.
 """
 
 import argparse
 import json
-import math
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import ParameterDict
 
-from gs_esd.cameras import Orbit, orbit_cameras, turntable
+from benchmarks.judge import judge
 from gs_esd.config import Config, HardwareConfig
 from gs_esd.export.pictures import contact_sheet, save_png
-from gs_esd.render import render
-from gs_esd.toyzoo import build_animal, parse_prompt, trace
 from gs_esd.trainer import Trainer
-from gs_esd.views import composite
 
 ANIMALS = (
     *("bear", "cat", "corgi", "elephant", "fox", "frog"),
     *("lion", "owl", "panda", "penguin", "pig", "rabbit"),
 )
 RESULTS = Path(__file__).parent / "results"
-RESOLUTION = 128
-RENDERINGS = 16
-ELEVATIONS_DEG = (7.5, 10, 12.5, 15, 17.5, 20, 22.5)
-AZIMUTH_STEP_DEG = 2.0
 
 
 @dataclass(frozen=True)
@@ -93,60 +75,20 @@ def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
             trainer.train_step()
     seconds = time.monotonic() - started
     cloud, orbit = trainer.parts.cloud, trainer.parts.orbit
-    coherence, psnr, renderings = judge(cloud, orbit, animal)
+    verdict = judge(cloud, orbit, animal)
     pictures = RESULTS / "zoo"
     pictures.mkdir(exist_ok=True)
-    sheet = contact_sheet(renderings[::2], columns=8)
+    sheet = contact_sheet(verdict.renderings[::2], columns=8)
     save_png(pictures / f"{animal}-lam{lambda_esd:g}-seed{seed}.png", sheet)
     return Outcome(
         animal,
         seed,
         lambda_esd,
-        round(coherence, 3),
-        round(psnr, 2),
+        round(verdict.coherence, 3),
+        round(verdict.psnr_db, 2),
         len(cloud["means"]),
         round(seconds, 1),
     )
-
-
-def judge(
-    cloud: ParameterDict, orbit: Orbit, animal: str
-) -> tuple[float, float, Float[Tensor, "B H W 3"]]:
-    """Coherence, median PSNR in dB, and the renderings that were judged."""
-    white = torch.ones(3)
-    cameras = turntable(RENDERINGS, math.radians(15), orbit, RESOLUTION)
-    with torch.no_grad():
-        renderings = render(cloud, cameras).over(white).clamp(0, 1)
-    views, azimuths = true_views(animal, orbit)
-    distances = torch.cdist(renderings.flatten(1), views.flatten(1)).square() / views[0].numel()
-    error, matched = distances.min(dim=1)
-    psnr = float((-10 * error.log10()).median())
-    return coherence(azimuths[matched], cameras.azimuth), psnr, renderings
-
-
-def coherence(matched: Float[Tensor, " B"], camera: Float[Tensor, " B"]) -> float:
-    """How evenly matched azimuths follow the cameras' (radians) or their mirror, in [0, 1]."""
-    turns = (torch.exp(1j * (matched - sign * camera)).mean().abs() for sign in (1, -1))
-    return max(float(turn) for turn in turns)
-
-
-@lru_cache(maxsize=1)
-def true_views(animal: str, orbit: Orbit) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
-    """The canonical animal over white from a grid of cameras, and their azimuths."""
-    azimuths = torch.arange(0, 360, AZIMUTH_STEP_DEG).deg2rad()
-    model = build_animal(parse_prompt(animal))
-    views = []
-    for elevation in ELEVATIONS_DEG:
-        cameras = orbit_cameras(
-            azimuths,
-            torch.full_like(azimuths, math.radians(elevation)),
-            distance=orbit.distance,
-            fov=orbit.fov,
-            resolution=RESOLUTION,
-        )
-        rgba = trace(model, cameras)
-        views.append(composite(rgba[..., :3], rgba[..., 3:], torch.ones(3)))
-    return torch.cat(views), azimuths.repeat(len(ELEVATIONS_DEG))
 
 
 def to_table(outcomes: list[Outcome]) -> str:

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from benchmarks.zoo import RENDERINGS, Outcome, coherence, to_table
+from benchmarks.judge import RENDERINGS, coherence, in_place
+from benchmarks.zoo import Outcome, to_table
 
 CAMERAS = 2 * math.pi * torch.arange(RENDERINGS) / RENDERINGS
 
@@ -25,6 +26,21 @@ def test_one_view_from_everywhere_is_not_coherent() -> None:
 def test_two_opposite_views_reach_at_most_two_over_pi() -> None:
     halves = torch.where(torch.arange(RENDERINGS) < RENDERINGS // 2, 0.5 * math.pi, 1.5 * math.pi)
     assert coherence(halves, CAMERAS) == pytest.approx(2 / math.pi, abs=0.01)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("wrong", [0, 1, 3])
+def test_views_in_place_are_counted_whatever_the_turn(sign: int, wrong: int) -> None:
+    matched = sign * CAMERAS + 2.0 + 0.2 * torch.sin(5 * CAMERAS)
+    matched[:wrong] += 2.0 + torch.arange(wrong)  # each by another angle
+    assert in_place(matched, CAMERAS) == RENDERINGS - wrong
+
+
+def test_a_few_of_one_or_two_views_are_in_place_by_chance() -> None:
+    one = torch.full_like(CAMERAS, 1.0)
+    two = torch.where(torch.arange(RENDERINGS) < RENDERINGS // 2, 0.5 * math.pi, 1.5 * math.pi)
+    assert in_place(one, CAMERAS) == 3
+    assert in_place(two, CAMERAS) == 6
 
 
 def test_the_table_counts_runs_on_either_side_of_the_bars() -> None:

@@ -1,0 +1,161 @@
+"""What does λ do where both scores are networks? Runs `prior=tiny` and makes the table.
+
+    python -m benchmarks.tiny_prior                4 animals, 3 seeds, five λ, LoRA and closed form
+    python -m benchmarks.tiny_prior --rendered lora --lambdas 0 1 --seeds 0 --animals corgi
+    python -m benchmarks.tiny_prior --name late timesteps=uniform prior.view_prompts=off
+
+A run is what `python train.py prior=tiny prompt="a corgi" ...` does, less the exported files,
+with the overrides given. It is judged as benchmarks/judge.py says. `kappa` is the geometric mean
+over the first fifth of the run (see gs_esd/guidance/kappa.py). Finished runs are kept in a file of
+JSON lines under results/, one a name, and not made again.
+"""
+
+import argparse
+import json
+import math
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+
+from benchmarks.judge import judge
+from gs_esd import folders, schema
+from gs_esd.config import Config
+from gs_esd.export.pictures import contact_sheet, save_png
+from gs_esd.trainer import Trainer
+
+RESULTS = Path(__file__).parent / "results"
+EARLY = 0.2
+"""The part of a run over which kappa is averaged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run."""
+
+    animal: str
+    seed: int
+    rendered: str
+    lambda_esd: float
+    coherence: float
+    in_place: int
+    psnr_db: float
+    kappa: float
+    seconds: float
+
+
+def main() -> None:
+    """Run what is not yet there and print the table."""
+    options = _options()
+    kept = RESULTS / f"{options.name}.jsonl"
+    outcomes = load(kept)
+    done = {_key(outcome) for outcome in outcomes}
+    asked = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
+    for seed, animal, rendered, lam in asked:
+        if (seed, animal, rendered, lam) in done:
+            continue
+        overrides = [f"rendered={rendered}", f"lambda_esd={lam}", f"seed={seed}"]
+        outcomes.append(run(animal, [*overrides, *options.overrides], options.name))
+        print(json.dumps(asdict(outcomes[-1])), flush=True)
+        with kept.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(asdict(outcomes[-1])) + "\n")
+    table = to_table([outcome for outcome in outcomes if _key(outcome) in set(asked)])
+    kept.with_suffix(".md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def run(animal: str, overrides: list[str], name: str) -> Outcome:
+    """Make one splat and judge it."""
+    config = configured([f"prompt=a {animal}", "prior=tiny", *overrides])
+    rendered = next(o.partition("=")[2] for o in overrides if o.startswith("rendered="))
+    started, log_kappas = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer.from_config(config, Path(folder))
+        while trainer.step < config.steps:
+            scalars = trainer.train_step()
+            if trainer.step <= EARLY * config.steps:
+                log_kappas.append(math.log(scalars["kappa"]))
+    seconds = time.monotonic() - started
+    verdict = judge(trainer.parts.cloud, trainer.parts.orbit, animal)
+    pictures = RESULTS / name
+    pictures.mkdir(exist_ok=True)
+    sheet = contact_sheet(verdict.renderings[::2], columns=8)
+    picture = f"{animal}-{rendered}-lam{config.lambda_esd:g}-seed{config.seed}.png"
+    save_png(pictures / picture, sheet)
+    return Outcome(
+        animal,
+        config.seed,
+        rendered,
+        config.lambda_esd,
+        round(verdict.coherence, 3),
+        verdict.in_place,
+        round(verdict.psnr_db, 2),
+        round(math.exp(torch.tensor(log_kappas).mean()), 2),
+        round(seconds, 1),
+    )
+
+
+def configured(overrides: list[str]) -> Config:
+    """The configuration of a command line."""
+    schema.register_schema()
+    folders.register_resolvers()
+    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
+        return schema.to_config(compose("config", overrides))
+
+
+def to_table(outcomes: list[Outcome]) -> str:
+    """A Markdown table with a row for each q and λ: medians over animals and seeds."""
+    lines = [
+        "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place | PSNR dB | κ | s a run |",
+        "|---" * 9 + "|",
+    ]
+    for rendered, lam in sorted({(o.rendered, o.lambda_esd) for o in outcomes}):
+        these = [o for o in outcomes if (o.rendered, o.lambda_esd) == (rendered, lam)]
+        good = sum(o.coherence >= 0.9 for o in these)
+        cells = [
+            f"{_median([getattr(o, key) for o in these]):.{digits}f}"
+            for key, digits in (
+                ("coherence", 2),
+                ("in_place", 1),
+                ("psnr_db", 1),
+                ("kappa", 1),
+                ("seconds", 0),
+            )
+        ]
+        lines.append(f"| {rendered} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def load(kept: Path) -> list[Outcome]:
+    """Runs that are finished already."""
+    if not kept.exists():
+        kept.parent.mkdir(exist_ok=True)
+        return []
+    return [Outcome(**json.loads(line)) for line in kept.read_text("utf-8").splitlines()]
+
+
+def _key(outcome: Outcome) -> tuple[int, str, str, float]:
+    return outcome.seed, outcome.animal, outcome.rendered, outcome.lambda_esd
+
+
+def _median(values: list[float]) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("overrides", nargs="*", help="for every run, as train.py takes them")
+    parser.add_argument("--name", default="tiny_prior", help="of the files under results/")
+    parser.add_argument("--animals", nargs="+", default=["corgi", "panda", "penguin", "pig"])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--lambdas", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
+    parser.add_argument("--rendered", nargs="+", default=["lora", "closed_form"])
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
