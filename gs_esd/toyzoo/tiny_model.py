@@ -22,7 +22,7 @@ RESOLUTION = 64
 PATCH_SIZE, LATENT_CHANNELS = 4, 12
 TEXT_WIDTH, TEXT_LENGTH = 128, 16
 TIMESTEPS = 1000
-LOG_SNR_MAX, LOG_SNR_MIN = 7.0, -10.0
+LOG_SNR_MAX, LOG_SNR_MIN = 5.0, -9.0
 """Signal-to-noise at the first and the last timestep but one; at the last there is no signal."""
 PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 

@@ -45,9 +45,9 @@ from gs_esd.toyzoo.training_pictures import (
     on_background,
 )
 
-GROUPS, ROWS, REFERENCES = 8, 4, 96
-LEARNING_RATE = 5e-4
-WARM_UP = 8_000
+GROUPS, ROWS, REFERENCES = 8, 2, 64
+LEARNING_RATE = 8e-4
+WARM_UP = 5_000
 """Samples over which the learning rate rises."""
 COOL_DOWN = 0.25
 """The share of the training over which it falls to nothing."""

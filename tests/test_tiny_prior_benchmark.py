@@ -1,0 +1,24 @@
+"""The benchmark of the tiny prior: what it runs, and its table."""
+
+from benchmarks.tiny_prior import Outcome, configured, to_table
+from gs_esd.config import ClosedFormRenderedConfig
+from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
+
+
+def test_runs_are_what_the_command_line_makes() -> None:
+    config = configured(["prompt=a pig", "prior=tiny", "rendered=closed_form", "lambda_esd=0.25"])
+    assert (config.prompt, config.lambda_esd) == ("a pig", 0.25)
+    assert isinstance(config.prior, DiffusersPriorConfig)
+    assert isinstance(config.rendered, ClosedFormRenderedConfig)
+    assert isinstance(configured(["prompt=a pig", "prior=tiny"]).rendered, LoraRenderedConfig)
+
+
+def test_the_table_has_medians_and_counts_for_each_q_and_lambda() -> None:
+    outcomes = [
+        Outcome("pig", seed, "lora", lam, coherence, 6 + seed, 20.0, 2.0, 100.0)
+        for lam, coherences in ((0.0, (0.1, 0.2, 0.6)), (1.0, (0.95, 0.7, 0.9)))
+        for seed, coherence in enumerate(coherences)
+    ]
+    table = to_table(outcomes)
+    assert "| lora | 0 | 3 | 0 | 0.20 | 7.0 | 20.0 | 2.0 | 100 |" in table
+    assert "| lora | 1 | 3 | 2 | 0.90 | 7.0 | 20.0 | 2.0 | 100 |" in table
