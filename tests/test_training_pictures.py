@@ -13,6 +13,8 @@ from gs_esd.toyzoo.prompt import COLORS, ZooSubject, parse_prompt
 from gs_esd.toyzoo.training_pictures import BatchMaker, SubjectPictures, mean_v, on_background
 from gs_esd.view_names import VIEW_NAMES
 
+CPU = torch.device("cpu")
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -33,7 +35,9 @@ def batches() -> BatchMaker:
         flat_pictures(ZooSubject("fox", COLORS["red"], "red"), [200, 255], [0, 2]),
     ]
     levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([-math.inf])])
-    return BatchMaker(zoo, lambda pictures: pictures, levels, groups=6, rows=3, references=8)
+    return BatchMaker(
+        zoo, lambda pictures: pictures, levels, groups=6, rows=3, references=8, device=CPU
+    )
 
 
 def slow_mean_v(x_t: Tensor, log_snr: float, pictures: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def _find_folder(path: str, revision: str | None) -> ModelFiles:
     if path == BUNDLED:
         raise UserError(
             f"the bundled model is not in this installation ({folder}). Train one: "
-            "python -m gs_esd.toyzoo.train_prior"
+            "python -m gs_esd.toyzoo.train_prior, and add prior.path=outputs/tiny-prior/model"
         )
     raise UserError(
         f"prior.path={path} is not a folder; give the folder of a model in diffusers' format, or a "

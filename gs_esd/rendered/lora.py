@@ -146,9 +146,12 @@ class LoraRenderedScore:
                     x_t[rows], log_snr[rows], *self._told(cameras[rows], dropped[rows])
                 )
                 loss = (predicted - target[rows]).square().sum()
+                # Of the sum: the mean's gradient would underflow in float16, and to AdamW the
+                # scale is all one.
                 loss.backward()
                 squares += float(loss.detach())
-            self._step(x_0.numel())
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
         return squares / x_0.numel()
 
     def _told(
@@ -156,17 +159,6 @@ class LoraRenderedScore:
     ) -> tuple[TextEmbeddings, Float[Tensor, "R E"]]:
         """What the U-Net is told besides x_t and t: the prompt, and the camera or ∅."""
         return self._prompt.expand(len(cameras)), self._embed(cameras, marginal)
-
-    def _step(self, values: int) -> None:
-        """Descend along the gradient of a mean over `values`.
-
-        What was propagated back is that of the sum: the mean's would underflow in float16.
-        """
-        for parameter in self._parameters.values():
-            if parameter.grad is not None:
-                parameter.grad /= values
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Adapter, camera embedding, the optimiser's moments, and where the generator stands."""

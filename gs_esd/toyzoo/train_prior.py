@@ -70,7 +70,7 @@ class Training:
         self.device = device
         self.tokenizer = make_tokenizer()
         self.scheduler = make_scheduler()
-        self.codec = fit_codec(zoo)
+        self.codec = fit_codec(zoo).to(device)
         self.networks = nn.ModuleDict(
             {"unet": make_unet(), "text_encoder": make_text_encoder(self.tokenizer)}
         ).to(device)
@@ -80,7 +80,7 @@ class Training:
         self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * batch, samples))
         self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
         self.batches = BatchMaker(
-            zoo, self._encode, log_snr_of(self.scheduler), GROUPS, ROWS, REFERENCES
+            zoo, self._encode, log_snr_of(self.scheduler), GROUPS, ROWS, REFERENCES, device
         )
         self.steps, self.seconds = 0, 0.0
 
@@ -93,7 +93,7 @@ class Training:
         """Learn from one batch; returns its loss."""
         started = time.monotonic()
         batch = self.batches.draw(self.generator, self.choice)
-        loss = (self.predict(batch) - batch.target.to(self.device)).square().mean()
+        loss = (self.predict(batch) - batch.target).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
@@ -111,8 +111,8 @@ class Training:
         states = self.networks["text_encoder"](tokens.input_ids.to(self.device)).last_hidden_state
         text = states[[words.index(caption) for caption in batch.captions]]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            x_t, timestep = batch.x_t.to(self.device), batch.timestep.to(self.device)
-            prediction: Tensor = self.networks["unet"](x_t, timestep, text).sample
+            timestep = batch.timestep.to(self.device)
+            prediction: Tensor = self.networks["unet"](batch.x_t, timestep, text).sample
         return prediction.float()
 
     def model(self) -> TinyModel:
@@ -120,7 +120,7 @@ class Training:
         networks = deepcopy(self.average).half().cpu()
         return TinyModel(
             networks["unet"],
-            self.codec,
+            deepcopy(self.codec).cpu(),
             networks["text_encoder"],
             self.tokenizer,
             self.scheduler,

@@ -101,6 +101,8 @@ class BatchMaker:
     rows: int
     references: int
     """Pictures that a group's mean is taken over."""
+    device: torch.device
+    """Where batches are made; random numbers are drawn on the CPU all the same."""
 
     def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
         """A batch of groups x rows pictures."""
@@ -116,12 +118,12 @@ class BatchMaker:
         pictures = self._draw_subject(choice)
         shown, view = self._draw_view(pictures, generator, choice)
         picked = shown[torch.randperm(len(shown), generator=generator)[: self.references]]
-        background = torch.rand(3, generator=generator)
-        references = self.encode(on_background(pictures.rgba[picked], background))
+        background = torch.rand(3, generator=generator).to(self.device)
+        references = self.encode(on_background(pictures.rgba[picked].to(self.device), background))
         x_0 = references[torch.randint(len(picked), (self.rows,), generator=generator)]
         timestep = torch.randint(len(self.log_snr), (self.rows,), generator=generator)
-        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
-        log_snr = self.log_snr.to(x_0)[timestep]
+        eps = torch.randn(x_0.shape, generator=generator).to(self.device)
+        log_snr = self.log_snr[timestep].to(self.device)
         x_t = add_noise(x_0, eps, log_snr)
         captions = [
             "" if choice.random() < EMPTY_SHARE else caption(pictures.subject, view, choice)
