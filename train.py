@@ -29,9 +29,9 @@ def run(settings: DictConfig) -> None:
         config = schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
         log.info(f"run folder: {os.path.relpath(folder)}")
+        check_hardware(config)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)
-        check_hardware(config)
         folders.claim(folder, settings, HydraConfig.get().overrides.task)
 
         # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -208,6 +209,14 @@ def test_a_mistake_ends_with_one_message_and_status_1(
     assert told in result.stderr
     assert "Traceback" not in result.stderr
     assert "Error executing" not in result.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_missing_gpu_is_told_before_a_model_for_it_is_downloaded(tmp_path: Path) -> None:
+    result = run_train(tmp_path, "prompt=x", "hardware=cuda")
+    assert result.returncode == 1
+    assert "cannot use a GPU" in result.stderr
+    assert "download" not in result.stderr
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

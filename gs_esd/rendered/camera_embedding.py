@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from gs_esd.cameras import Cameras
 
 HARMONICS = 4
-"""A renderer's picture changes over some 20°; smoother features would take longer to learn."""
+"""With one, it took more than twice as many steps to tell cameras 20° apart from each other."""
 FEATURES = 4 * HARMONICS
 
 
@@ -38,9 +38,9 @@ class CameraEmbedding(nn.Module):
     def __init__(self, width: int) -> None:
         """width: E."""
         super().__init__()
-        # ∅ has features of its own, as large as a camera's. Zeros would put it amid the cameras,
-        # where hardly any hidden unit tells it from their mean.
-        self.null = nn.Parameter(0.5**0.5 * torch.randn(FEATURES))
+        # ∅ has features of its own, at first amid all cameras'. Starting them as far out as a
+        # camera's taught ε_ψ(∅) no faster.
+        self.null = nn.Parameter(torch.zeros(FEATURES))
         self.hidden = nn.Linear(FEATURES, width)
         self.out = nn.Linear(width, width)
         nn.init.zeros_(self.out.weight)

@@ -17,7 +17,11 @@ from gs_esd.views import Views
 
 
 class LatentMixtureScore:
-    """The exact score of the last `memory` encodings and the current batch, equally weighted."""
+    """The exact score of the last `memory` encodings and the current batch, equally weighted.
+
+    Each stays on the background that it was encoded over. Where that is another one at every step,
+    ε_ψ(∅) is marginal over backgrounds as well, as is that of a prior trained on all of them.
+    """
 
     def __init__(self, memory: int) -> None:
         """memory: encodings remembered besides the current batch."""

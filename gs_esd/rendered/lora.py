@@ -146,12 +146,9 @@ class LoraRenderedScore:
                     x_t[rows], log_snr[rows], *self._told(cameras[rows], dropped[rows])
                 )
                 loss = (predicted - target[rows]).square().sum()
-                # Of the sum: the mean's gradient would underflow in float16, and to AdamW the
-                # scale is all one.
                 loss.backward()
                 squares += float(loss.detach())
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._descend(x_0.numel())
         return squares / x_0.numel()
 
     def _told(
@@ -159,6 +156,18 @@ class LoraRenderedScore:
     ) -> tuple[TextEmbeddings, Float[Tensor, "R E"]]:
         """What the U-Net is told besides x_t and t: the prompt, and the camera or ∅."""
         return self._prompt.expand(len(cameras)), self._embed(cameras, marginal)
+
+    def _descend(self, values: int) -> None:
+        """A step along the gradient of the mean over `values`, from that of the sum.
+
+        In float16, the mean's own would have underflowed on its way through the U-Net. The sum's
+        would grow with the number and size of pictures, and AdamW takes long steps when it grows.
+        """
+        for parameter in self._parameters.values():
+            if parameter.grad is not None:
+                parameter.grad /= values
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Adapter, camera embedding, the optimiser's moments, and where the generator stands."""

@@ -49,7 +49,12 @@ class TinyModel:
 
 
 def make_unet() -> UNet2DConditionModel:
-    """The denoiser: 11 M parameters, 9 ms a picture on two CPU cores."""
+    """The denoiser: 11 M parameters, 9 ms a picture on two CPU cores.
+
+    It is told of the text twice: token by token through attention, as Stable Diffusion is, and as a
+    whole with the timestep, as DeepFloyd IF is. With attention alone it had not begun to listen
+    after 2,000 steps.
+    """
     return UNet2DConditionModel(
         sample_size=RESOLUTION // PATCH_SIZE,
         in_channels=LATENT_CHANNELS,
@@ -61,6 +66,8 @@ def make_unet() -> UNet2DConditionModel:
         cross_attention_dim=TEXT_WIDTH,
         attention_head_dim=4,
         use_linear_projection=True,
+        addition_embed_type="text",
+        addition_embed_type_num_heads=4,
     )
 
 
