@@ -52,7 +52,7 @@ def small_unet() -> UNet2DConditionModel:
 
 def weights(training: Training) -> dict[str, Tensor]:
     """Every number that training changes."""
-    states = {"now": training.networks, "mean": training.average}
+    states = {"now": training.unet, "mean": training.average}
     return {f"{k}.{n}": v for k, m in states.items() for n, v in m.state_dict().items()}
 
 
@@ -78,7 +78,7 @@ def test_the_model_is_stored_as_diffusers_stores_one(zoo, tmp_path: Path) -> Non
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     assert index["vae"] == ["gs_esd.priors.patch_codec", "PatchCodec"]
     unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
-    for name, value in training.average["unet"].state_dict().items():
+    for name, value in training.average.state_dict().items():
         assert torch.equal(unet.state_dict()[name].float(), value.half().float()), name
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
     assert float(scheduler.alphas_cumprod[-1]) == 0
@@ -108,9 +108,22 @@ def test_the_average_follows_the_weights(zoo) -> None:
     training.step()
     weight = 2 / 11
     for old, mean, new in zip(
-        before, training.average.parameters(), training.networks.parameters(), strict=True
+        before, training.average.parameters(), training.unet.parameters(), strict=True
     ):
         torch.testing.assert_close(mean, weight * old + (1 - weight) * new.detach())
+
+
+def test_the_text_encoder_tells_captions_apart_and_stays(zoo) -> None:
+    training = Training(zoo, 100, CPU)
+    before = {name: each.clone() for name, each in training.text_encoder.state_dict().items()}
+    training.step()
+    for name, each in training.text_encoder.state_dict().items():
+        assert torch.equal(each, before[name])
+    words = ["a red owl", "a red pig", "a blue pig", "a pig, side view", ""]
+    tokens = training.tokenizer(words, padding="max_length", return_tensors="pt").input_ids
+    states = training.text_encoder(tokens).last_hidden_state.flatten(1)
+    apart = torch.pdist(states) / states.norm(dim=1).mean()
+    assert apart.min() > 0.2
 
 
 @pytest.mark.parametrize(

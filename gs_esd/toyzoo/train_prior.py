@@ -59,7 +59,7 @@ log = logging.getLogger("gs_esd.toyzoo.train_prior")
 
 
 class Training:
-    """A model in training: the networks, their average, the optimiser, and where it all stands."""
+    """A model in training: U-Net, its running average, the optimiser, and where it all stands."""
 
     def __init__(self, zoo: list[SubjectPictures], samples: int, device: torch.device) -> None:
         """Begin; `load` goes on.
@@ -71,11 +71,10 @@ class Training:
         self.tokenizer = make_tokenizer()
         self.scheduler = make_scheduler()
         self.codec = fit_codec(zoo).to(device)
-        self.networks = nn.ModuleDict(
-            {"unet": make_unet(), "text_encoder": make_text_encoder(self.tokenizer)}
-        ).to(device)
-        self.average = deepcopy(self.networks).requires_grad_(False)
-        self.optimizer = AdamW(self.networks.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        self.text_encoder = make_text_encoder(self.tokenizer).to(device)
+        self.unet = make_unet().to(device)
+        self.average = deepcopy(self.unet).requires_grad_(False)
+        self.optimizer = AdamW(self.unet.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
         batch = GROUPS * ROWS
         self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * batch, samples))
         self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
@@ -96,7 +95,7 @@ class Training:
         loss = (self.predict(batch) - batch.target).square().mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
         self.optimizer.step()
         self.rate.step()
         self.steps += 1
@@ -105,23 +104,22 @@ class Training:
         return float(loss.detach())
 
     def predict(self, batch: NoisyBatch) -> Tensor:
-        """What the networks, as they are, make of a batch: v, [N, C, h, w]."""
+        """What the U-Net, as it is, makes of a batch: v, [N, C, h, w]."""
         words = sorted(set(batch.captions))
         tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
-        states = self.networks["text_encoder"](tokens.input_ids.to(self.device)).last_hidden_state
+        states = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
         text = states[[words.index(caption) for caption in batch.captions]]
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             timestep = batch.timestep.to(self.device)
-            prediction: Tensor = self.networks["unet"](batch.x_t, timestep, text).sample
+            prediction: Tensor = self.unet(batch.x_t, timestep, text).sample
         return prediction.float()
 
     def model(self) -> TinyModel:
         """The averaged model in half precision, to be stored."""
-        networks = deepcopy(self.average).half().cpu()
         return TinyModel(
-            networks["unet"],
+            deepcopy(self.average).half().cpu(),
             deepcopy(self.codec).cpu(),
-            networks["text_encoder"],
+            deepcopy(self.text_encoder).half().cpu(),
             self.tokenizer,
             self.scheduler,
         )
@@ -129,7 +127,8 @@ class Training:
     def save(self, path: Path) -> None:
         """Write all that `load` needs."""
         state = {
-            "networks": self.networks.state_dict(),
+            "text_encoder": self.text_encoder.state_dict(),
+            "unet": self.unet.state_dict(),
             "average": self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
@@ -143,7 +142,8 @@ class Training:
     def load(self, path: Path) -> None:
         """Go on where `save` was called; the number of samples to come may differ."""
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
-        self.networks.load_state_dict(state["networks"])
+        self.text_encoder.load_state_dict(state["text_encoder"])
+        self.unet.load_state_dict(state["unet"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
@@ -155,7 +155,7 @@ class Training:
     @torch.no_grad()
     def _average(self) -> None:
         weight = min(AVERAGE, (1 + self.steps) / (10 + self.steps))
-        for mean, value in zip(self.average.parameters(), self.networks.parameters(), strict=True):
+        for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
             mean.lerp_(value, 1 - weight)
 
     def _encode(self, pictures: Tensor) -> Tensor:
