@@ -11,11 +11,10 @@ JSON lines under results/, one a name, and not made again.
 """
 
 import argparse
-import json
 import math
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -23,6 +22,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from benchmarks.judge import judge
+from benchmarks.kept import keep, load
 from gs_esd import folders, schema
 from gs_esd.config import Config
 from gs_esd.export.pictures import contact_sheet, save_png
@@ -52,7 +52,7 @@ def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
     kept = RESULTS / f"{options.name}.jsonl"
-    outcomes = load(kept)
+    outcomes = load(kept, Outcome)
     done = {_key(outcome) for outcome in outcomes}
     asked = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
     for seed, animal, rendered, lam in asked:
@@ -60,9 +60,7 @@ def main() -> None:
             continue
         overrides = [f"rendered={rendered}", f"lambda_esd={lam}", f"seed={seed}"]
         outcomes.append(run(animal, [*overrides, *options.overrides], options.name))
-        print(json.dumps(asdict(outcomes[-1])), flush=True)
-        with kept.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(outcomes[-1])) + "\n")
+        keep(kept, outcomes[-1])
     table = to_table([outcome for outcome in outcomes if _key(outcome) in set(asked)])
     kept.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
@@ -128,14 +126,6 @@ def to_table(outcomes: list[Outcome]) -> str:
         ]
         lines.append(f"| {rendered} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def load(kept: Path) -> list[Outcome]:
-    """Runs that are finished already."""
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        return []
-    return [Outcome(**json.loads(line)) for line in kept.read_text("utf-8").splitlines()]
 
 
 def _key(outcome: Outcome) -> tuple[int, str, str, float]:

@@ -10,17 +10,17 @@ Finished runs are kept in a file of JSON lines and not made again; delete it aft
 """
 
 import argparse
-import json
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
 import torch
 
 from benchmarks.judge import judge
+from benchmarks.kept import keep, load
 from gs_esd.config import Config, HardwareConfig
 from gs_esd.export.pictures import contact_sheet, save_png
 from gs_esd.trainer import Trainer
@@ -49,16 +49,14 @@ def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
     kept = RESULTS / "zoo.jsonl"
-    outcomes = _load(kept)
+    outcomes = load(kept, Outcome)
     done = {(o.animal, o.seed, o.lambda_esd) for o in outcomes}
     asked = list(product(options.animals, options.seeds, options.lambdas))
     with ProcessPoolExecutor(options.processes) as pool:
         jobs = [pool.submit(run, *job) for job in asked if job not in done]
         for job in as_completed(jobs):
             outcomes.append(job.result())
-            print(json.dumps(asdict(outcomes[-1])), flush=True)
-            with kept.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(outcomes[-1])) + "\n")
+            keep(kept, outcomes[-1])
     table = to_table([o for o in outcomes if (o.animal, o.seed, o.lambda_esd) in set(asked)])
     (RESULTS / "zoo.md").write_text(table, encoding="utf-8")
     print(table)
@@ -121,13 +119,6 @@ def _summary(outcomes: list[Outcome], lam: float) -> str:
         f"- λ={lam:g}: coherence ≥ 0.95 in {high} and ≤ 0.5 in {low} of {len(these)} runs; "
         f"median PSNR {median:.1f} dB; median {seconds:.0f} s a run on one thread"
     )
-
-
-def _load(kept: Path) -> list[Outcome]:
-    if not kept.exists():
-        kept.parent.mkdir(exist_ok=True)
-        return []
-    return [Outcome(**json.loads(line)) for line in kept.read_text("utf-8").splitlines()]
 
 
 def _options() -> argparse.Namespace:
