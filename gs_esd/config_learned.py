@@ -42,6 +42,9 @@ class DiffusersPriorConfig(PriorConfig):
     """How far from the back it is still "back view" (view_prompts=nearest)."""
     overhead_deg: float = 60.0
     """The elevation above which it is "overhead view"."""
+    picture_size: int = 0
+    """Pixels a side that renderings are brought to; 0 for what it was trained on. Smaller pictures
+    have fewer latents, and betray their camera at noisier levels only."""
     precision: Precision = Precision.auto
     compile: bool = False
     """Run the network through torch.compile, which takes minutes at first."""

@@ -37,6 +37,7 @@ def make_learned_prior(
             vae_checkpointing=config.memory.gradient_checkpointing,
             compile=model.compile,
         ),
+        picture_size=model.picture_size or None,
     )
 
 

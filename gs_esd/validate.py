@@ -44,6 +44,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "prior.front_deg": (0, 180),
     "prior.back_deg": (0, 180),
     "prior.overhead_deg": (-90, 90),
+    "prior.picture_size": (0, 4096),
     "rendered.memory": (0, 1e6),
     "rendered.rank": (1, 1024),
     "rendered.learning_rate": (0, 1),

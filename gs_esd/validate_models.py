@@ -9,6 +9,7 @@ from gs_esd.errors import UserError
 from gs_esd.priors.model_files import ModelFiles
 from gs_esd.priors.model_hub import find_model
 from gs_esd.priors.model_kinds import is_flow
+from gs_esd.priors.picture_size import pixels_a_side
 
 SHARED = ("in_channels", "cross_attention_dim")
 """Settings in which a LoRA's U-Net must agree with the prior's: both see the same x_t and text."""
@@ -21,6 +22,7 @@ def check_models(prior: DiffusersPriorConfig, rendered: RenderedConfig) -> None:
         UserError: a model is not there, not whole, or cannot be what it is to be.
     """
     of_prior = find_model(prior.path, prior.revision or None)
+    pixels_a_side(of_prior, prior.picture_size)
     if not isinstance(rendered, LoraRenderedConfig):
         return
     _check_has_unet(of_prior)

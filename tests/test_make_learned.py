@@ -80,6 +80,13 @@ def test_a_run_that_goes_on_ends_bit_identical(
         assert torch.equal(value, state[name])
 
 
+def test_the_prior_looks_at_pictures_of_the_size_that_is_told(models: Path, tmp_path: Path) -> None:
+    prior = DiffusersPriorConfig(path=str(models / "latent_v"), picture_size=32)
+    trainer = took(1, learned(models / "latent_v", prior=prior), tmp_path)
+    views = trainer.parts.prior.encode(torch.rand(1, 20, 20, 3))
+    assert views.shape == (1, 4, 16, 16)
+
+
 def test_a_flow_goes_with_the_closed_form(models: Path, tmp_path: Path) -> None:
     folder = tiny_flow_pipeline().save(tmp_path / "flow")
     config = learned(folder, ClosedFormRenderedConfig())

@@ -1,5 +1,6 @@
 """Models on disk that do and do not go with each other."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def prior(folder: Path) -> DiffusersPriorConfig:
 def test_whole_models_pass_with_either_score(models: Path, kind: str) -> None:
     for rendered in (ClosedFormRenderedConfig(), LoraRenderedConfig()):
         check_models(prior(models / kind), rendered)
+
+
+def test_pictures_are_of_a_size_that_the_model_takes(models: Path) -> None:
+    config = replace(prior(models / "pixel"), picture_size=10)
+    check_models(config, ClosedFormRenderedConfig())
+    with pytest.raises(UserError, match=r"picture_size=9.*multiples of 2"):
+        check_models(replace(config, picture_size=9), ClosedFormRenderedConfig())
 
 
 def test_a_missing_model_is_refused(models: Path) -> None:

@@ -23,7 +23,6 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from gs_esd.errors import UserError
 from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.priors.codec import Codec, PixelCodec, VaeCodec
 from gs_esd.priors.denoiser import Denoiser, UnetDenoiser
@@ -33,6 +32,7 @@ from gs_esd.priors.model_files import ModelFiles
 from gs_esd.priors.model_hub import find_model
 from gs_esd.priors.model_kinds import is_flow
 from gs_esd.priors.patch_codec import PatchCodec
+from gs_esd.priors.picture_size import downsampling, pixels_a_side
 from gs_esd.priors.prompts import (
     Prompts,
     all_texts,
@@ -161,16 +161,9 @@ def load_codec(
 ) -> Codec:
     """The VAE, or what stands for it in pixel space, for pictures of a size.
 
-    Raises UserError for a size that the denoiser cannot take.
+    Raises UserError as `pixels_a_side` does.
     """
-    network = files.config("transformer" if is_flow(files) else "unet")
-    factor = downsampling(files)
-    size = picture_size or network["sample_size"] * factor
-    multiple = factor * denoiser_multiple(network)
-    if size % multiple:
-        raise UserError(
-            f"the size of pictures is {size}; {files.folder} takes multiples of {multiple}"
-        )
+    size, factor = pixels_a_side(files, picture_size), downsampling(files)
     if "vae" not in files.components:
         return PixelCodec(size)
     if files.components["vae"].class_name == "PatchCodec":
@@ -184,23 +177,6 @@ def load_codec(
     if memory.vae_checkpointing:
         vae.enable_gradient_checkpointing()
     return VaeCodec(vae, size, size // factor)
-
-
-def downsampling(files: ModelFiles) -> int:
-    """Pixels a side of a picture for each of its latent."""
-    if "vae" not in files.components:
-        return 1
-    vae = files.config("vae")
-    if files.components["vae"].class_name == "PatchCodec":
-        return vae["patch_size"]
-    return 2 ** (len(vae["block_out_channels"]) - 1)
-
-
-def denoiser_multiple(settings: dict[str, Any]) -> int:
-    """What the denoiser's pictures must be a multiple of, by the settings of its network."""
-    if "patch_size" in settings:
-        return settings["patch_size"]
-    return 2 ** (len(settings["block_out_channels"]) - 1)
 
 
 @torch.no_grad()
