@@ -9,6 +9,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
+from gs_esd.noise_schedule import LEAST_LOG_SNR, NoiseSchedule
 from gs_esd.priors.load_model import load_prior
 from gs_esd.seeds import stream
 from gs_esd.toyzoo import train_prior, training_pictures
@@ -18,7 +19,6 @@ from gs_esd.toyzoo.tiny_model import (
     LOG_SNR_MAX,
     LOG_SNR_MIN,
     TEXT_LENGTH,
-    log_snr_of,
     make_scheduler,
     make_tokenizer,
     make_unet,
@@ -45,9 +45,7 @@ RED_OWL = next(s for s in subjects() if s.animal == "owl" and s.color_name == "r
 def small_unet() -> UNet2DConditionModel:
     """As the real one, with a hundredth of its weights."""
     config = {name: value for name, value in make_unet().config.items() if name[0] != "_"}
-    return UNet2DConditionModel(
-        **{**config, "block_out_channels": (16, 16, 16), "norm_num_groups": 4}
-    )
+    return UNet2DConditionModel(**{**config, "block_out_channels": (16, 16), "norm_num_groups": 4})
 
 
 def weights(training: Training) -> dict[str, Tensor]:
@@ -102,6 +100,13 @@ def test_it_learns(zoo) -> None:
     assert error() < 0.95 * before
 
 
+def test_workers_share_a_batch_and_learn_the_same(zoo) -> None:
+    alone, shared = Training(zoo, 100, CPU), Training(zoo, 100, CPU, workers=3)
+    assert shared.step() == pytest.approx(alone.step(), rel=1e-5)
+    for one, other in zip(alone.weights, shared.weights, strict=True):
+        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
+
+
 def test_the_average_follows_the_weights(zoo) -> None:
     training = Training(zoo, 100, CPU)
     before = [p.clone() for p in training.average.parameters()]
@@ -134,10 +139,10 @@ def test_the_learning_rate_rises_stays_and_falls(samples: int, factor: float) ->
 
 
 def test_log_snr_is_linear_and_ends_without_signal() -> None:
-    levels = log_snr_of(make_scheduler())
+    levels = NoiseSchedule.from_alphas_cumprod(make_scheduler().alphas_cumprod).log_snr
     expected = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, len(levels) - 1)
     torch.testing.assert_close(levels[:-1], expected, rtol=0, atol=2e-3)
-    assert levels[-1] == -torch.inf
+    assert levels[-1] == LEAST_LOG_SNR
 
 
 def test_the_scheduler_survives_its_file(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """What the tiny prior is taught: exact means, captions that fit, the bias of the cameras."""
 
-import math
 import random
 
 import pytest
@@ -8,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gs_esd.noise import add_noise, alpha_sigma
+from gs_esd.noise_schedule import LEAST_LOG_SNR
 from gs_esd.toyzoo import training_pictures
 from gs_esd.toyzoo.prompt import COLORS, ZooSubject, parse_prompt
 from gs_esd.toyzoo.training_pictures import BatchMaker, SubjectPictures, mean_v, on_background
@@ -34,7 +34,7 @@ def batches() -> BatchMaker:
         flat_pictures(ZooSubject("fox"), [0, 40], [0, 2]),
         flat_pictures(ZooSubject("fox", COLORS["red"], "red"), [200, 255], [0, 2]),
     ]
-    levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([-math.inf])])
+    levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([LEAST_LOG_SNR])])
     return BatchMaker(
         zoo, lambda pictures: pictures, levels, groups=6, rows=3, references=8, device=CPU
     )
@@ -63,8 +63,9 @@ def test_mean_v_is_bayes_rule(log_snr: float) -> None:
 def test_without_signal_v_is_the_mean_picture() -> None:
     pictures = torch.randn(5, 2, 4, 4, generator=generator())
     x_t = torch.randn(3, 2, 4, 4, generator=generator(1))
-    answer = mean_v(x_t, torch.full((3,), -math.inf), pictures)
-    torch.testing.assert_close(answer, -pictures.mean(0).expand(3, -1, -1, -1))
+    answer = mean_v(x_t, torch.full((3,), LEAST_LOG_SNR), pictures)
+    expected = -pictures.mean(0).expand(3, -1, -1, -1)
+    torch.testing.assert_close(answer, expected, rtol=0, atol=2e-3)
 
 
 def test_of_one_picture_v_is_the_drawn_noise_and_picture() -> None:
@@ -105,6 +106,17 @@ def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
             assert min(abs(shown - shade) for shade in allowed) < 2
             seen.add((parse_prompt(words).color_name, named))
     assert seen == {(color, view) for color in (None, "red") for view in (None, 0, 2)}
+
+
+@pytest.mark.parametrize("n", [1, 4, 18, 30])
+def test_shares_of_a_batch_are_the_whole(batches: BatchMaker, n: int) -> None:
+    batch = batches.draw(generator(), random.Random(0))
+    shares = batch.shares(n)
+    assert len(shares) == min(n, 18)
+    assert [words for share in shares for words in share.captions] == batch.captions
+    for name in ("x_t", "timestep", "target"):
+        assert torch.equal(torch.cat([getattr(s, name) for s in shares]), getattr(batch, name))
+    assert all(len(s.captions) == len(s.x_t) > 0 for s in shares)
 
 
 def test_some_captions_are_empty(batches: BatchMaker) -> None:

@@ -12,7 +12,9 @@ import json
 import logging
 import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from gs_esd.atomic import atomic_write
 from gs_esd.config import HardwareConfig
 from gs_esd.hardware import cpu_threads
+from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.seeds import stream
 from gs_esd.toyzoo.tiny_model import (
@@ -31,7 +34,6 @@ from gs_esd.toyzoo.tiny_model import (
     PATCH_SIZE,
     RESOLUTION,
     TinyModel,
-    log_snr_of,
     make_scheduler,
     make_text_encoder,
     make_tokenizer,
@@ -61,10 +63,13 @@ log = logging.getLogger("gs_esd.toyzoo.train_prior")
 class Training:
     """A model in training: U-Net, its running average, the optimiser, and where it all stands."""
 
-    def __init__(self, zoo: list[SubjectPictures], samples: int, device: torch.device) -> None:
+    def __init__(
+        self, zoo: list[SubjectPictures], samples: int, device: torch.device, workers: int = 1
+    ) -> None:
         """Begin; `load` goes on.
 
         samples: pictures after which the training will end, which the learning rate depends on.
+        workers: threads that share each batch. Layers are too small to be shared themselves.
         """
         torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
         self.device = device
@@ -74,13 +79,16 @@ class Training:
         self.text_encoder = make_text_encoder(self.tokenizer).to(device)
         self.unet = make_unet().to(device)
         self.average = deepcopy(self.unet).requires_grad_(False)
-        self.optimizer = AdamW(self.unet.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.99))
+        self.weights = list(self.unet.parameters())
+        self.optimizer = AdamW(self.weights, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
         batch = GROUPS * ROWS
         self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * batch, samples))
         self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
+        schedule = NoiseSchedule.from_alphas_cumprod(self.scheduler.alphas_cumprod)
         self.batches = BatchMaker(
-            zoo, self._encode, log_snr_of(self.scheduler), GROUPS, ROWS, REFERENCES, device
+            zoo, self._encode, schedule.log_snr, GROUPS, ROWS, REFERENCES, device
         )
+        self.workers, self.pool = workers, ThreadPoolExecutor(workers)
         self.steps, self.seconds = 0, 0.0
 
     @property
@@ -92,16 +100,17 @@ class Training:
         """Learn from one batch; returns its loss."""
         started = time.monotonic()
         batch = self.batches.draw(self.generator, self.choice)
-        loss = (self.predict(batch) - batch.target).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.unet.parameters(), 1.0)
+        learn = partial(self._gradients, of=batch.target.numel())
+        losses, gradients = zip(*self.pool.map(learn, batch.shares(self.workers)), strict=True)
+        for weight, *parts in zip(self.weights, *gradients, strict=True):
+            weight.grad = sum(parts[1:], parts[0])
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()
         self.rate.step()
         self.steps += 1
         self._average()
         self.seconds += time.monotonic() - started
-        return float(loss.detach())
+        return sum(losses)
 
     def predict(self, batch: NoisyBatch) -> Tensor:
         """What the U-Net, as it is, makes of a batch: v, [N, C, h, w]."""
@@ -151,6 +160,11 @@ class Training:
         self.choice.setstate((version, tuple(internal), gauss))
         self.steps, self.seconds = state["steps"], state["seconds"]
         self.rate.last_epoch = self.steps
+
+    def _gradients(self, share: NoisyBatch, of: int) -> tuple[float, tuple[Tensor, ...]]:
+        """The loss on a share of a batch of so many numbers, and its gradient."""
+        loss = (self.predict(share) - share.target).square().sum() / of
+        return float(loss.detach()), torch.autograd.grad(loss, self.weights)
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -218,8 +232,8 @@ def main() -> None:
     """Parse the command line and train."""
     options = _options()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    threads = cpu_threads(HardwareConfig(threads=options.threads))
-    torch.set_num_threads(threads)
+    threads, device = cpu_threads(HardwareConfig(threads=options.threads)), options.device
+    torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     zoo = draw_zoo(
         options.pictures,
@@ -229,7 +243,8 @@ def main() -> None:
         generator=stream(SEED, "zoo"),
         threads=threads,
     )
-    training = Training(zoo, options.samples, torch.device(options.device))
+    workers = threads if device == "cpu" else 1
+    training = Training(zoo, options.samples, torch.device(device), workers)
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists():
         training.load(checkpoint)

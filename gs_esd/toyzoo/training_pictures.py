@@ -11,12 +11,15 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from gs_esd.noise import add_noise, alpha_sigma
+from gs_esd.gaussian_mixture import log_posterior, posterior_mean
+from gs_esd.noise import add_noise, noise_from_denoised
+from gs_esd.priors.denoiser import prediction_of
 from gs_esd.toyzoo.bank import draw_bank
 from gs_esd.toyzoo.captions import caption, subjects
 from gs_esd.toyzoo.prompt import ZooSubject
@@ -51,6 +54,17 @@ class NoisyBatch:
     timestep: Int[Tensor, " N"]
     captions: list[str]
     target: Float[Tensor, "N C h w"]
+
+    def shares(self, n: int) -> list["NoisyBatch"]:
+        """The batch in `n` parts, as near to equal as may be; fewer if it has fewer pictures."""
+        of_tensors = (
+            x.tensor_split(min(n, len(x))) for x in (self.x_t, self.timestep, self.target)
+        )
+        captions = iter(self.captions)
+        return [
+            NoisyBatch(x_t, timestep, list(islice(captions, len(x_t))), target)
+            for x_t, timestep, target in zip(*of_tensors, strict=True)
+        ]
 
 
 def draw_zoo(
@@ -158,15 +172,10 @@ def mean_v(
     log_snr: Float[Tensor, " N"],
     pictures: Float[Tensor, "M C h w"],
 ) -> Float[Tensor, "N C h w"]:
-    """E[v | x_t] where x_0 is one of `pictures`, all equally likely: v = (alpha x_t - x_0) / sigma.
-
-    log_snr may be -∞, where nothing is known of x_0.
-    """
-    alpha, sigma = alpha_sigma(log_snr[:, None].double())
-    products = (x_t.flatten(1) @ pictures.flatten(1).T).double()  # [N, M]
-    squared_norms = pictures.flatten(1).square().sum(1).double()
-    logits = (alpha * products - 0.5 * alpha**2 * squared_norms) / sigma**2
-    weights = logits.softmax(1).to(x_t)
-    x_0 = (weights @ pictures.flatten(1)).view_as(x_t)
-    alpha, sigma = (value.to(x_t)[:, :, None, None] for value in (alpha, sigma))
-    return (alpha * x_t - x_0) / sigma
+    """E[v | x_t] where x_0 is one of `pictures`, all equally likely."""
+    flat = pictures.flatten(1)
+    products = x_t.flatten(1) @ flat.T  # [N, M]
+    log_weights = log_posterior(products, flat.double().square().sum(1), log_snr)
+    x_0 = posterior_mean(log_weights, flat).view_as(x_t)
+    eps = noise_from_denoised(x_t, x_0, log_snr)
+    return prediction_of(x_0, eps, log_snr, "v_prediction")
