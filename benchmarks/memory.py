@@ -113,8 +113,6 @@ def _configure(unet: UNet2DConditionModel, vae: AutoencoderKL, memory: MemoryCon
     if memory.gradient_checkpointing:
         unet.enable_gradient_checkpointing()
         vae.enable_gradient_checkpointing()
-        unet.train()
-        vae.train()
     if memory.vae_slicing:
         vae.enable_slicing()
 

@@ -118,15 +118,15 @@ def _score(denoiser: UnetDenoiser, learning_rate: float) -> LoraRenderedScore:
 def test_both_branches_draw_near_to_the_oracle() -> None:
     score = _score(_trained_phi(steps=400), learning_rate=4e-3)
     errors = [_errors(score)]
-    for _ in range(2):
+    for _ in range(4):
         _train(score, steps=120)
         errors.append(_errors(score))
     camera, null = zip(*errors, strict=True)
     assert camera[0] > 1.2
-    assert camera[1] < 1.0
-    assert camera[2] < 0.8
+    assert camera[1] < 0.75
+    assert camera[4] < 0.6
     assert null[0] > 0.9
-    assert null[2] < 0.8
+    assert null[4] < 0.6
 
 
 @pytest.mark.slow

@@ -132,3 +132,9 @@ def prediction_of(
             return x_0
         case other:
             raise ValueError(f"prediction_type={other} is none of {PREDICTION_TYPES}")
+
+
+def chunks(rows: int, at_once: int) -> list[slice]:
+    """Slices that cover a number of rows, `at_once` each but the last; one slice if that is 0."""
+    step = at_once or rows
+    return [slice(start, start + step) for start in range(0, rows, step)]

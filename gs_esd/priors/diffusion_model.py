@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.priors.codec import Codec
-from gs_esd.priors.denoiser import Denoiser
+from gs_esd.priors.denoiser import Denoiser, chunks
 from gs_esd.priors.guided import classifier_free_guidance, perp_neg_guidance
 from gs_esd.priors.prompts import Prompts
 from gs_esd.priors.sampling import ddim, trailing_levels
@@ -126,9 +126,3 @@ class DiffusionModelPrior:
         if not self.perp_neg or views is None or self.view_weights is None:
             return None
         return negative_weights(self.view_weights(views.cameras))
-
-
-def chunks(rows: int, at_once: int) -> list[slice]:
-    """Slices that cover a number of rows, `at_once` each but the last; one slice if that is 0."""
-    step = at_once or rows
-    return [slice(start, start + step) for start in range(0, rows, step)]

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.cameras import Cameras
-from gs_esd.view_names import VIEW_NAMES
+from gs_esd.view_names import VIEW_NAMES, angle_from_front
 
 PROMPT_VIEWS = (*VIEW_NAMES, "overhead")
 FRONT, SIDE, BACK, OVERHEAD = range(4)
@@ -78,8 +78,3 @@ def negative_weights(weights: Float[Tensor, "B V"]) -> Float[Tensor, "B 2"]:
     behind = torch.stack([(-side / 2).exp() + 4 - 5 * end, (-side / 2).exp() - end], dim=1)
     negative = torch.where((back > 0)[:, None], -behind, -4 * before)
     return torch.where((overhead > 0)[:, None], 0.0, negative)
-
-
-def angle_from_front(azimuth: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """How far around the object from its front, in [0, π], on either side."""
-    return torch.atan2(azimuth.sin(), azimuth.cos()).abs()

@@ -23,7 +23,7 @@ from gs_esd.cameras import Cameras
 from gs_esd.errors import UserError
 from gs_esd.noise import add_noise
 from gs_esd.noise_schedule import NoiseSchedule
-from gs_esd.priors.denoiser import UnetDenoiser, prediction_of
+from gs_esd.priors.denoiser import UnetDenoiser, chunks, prediction_of
 from gs_esd.priors.text_embeddings import TextEmbeddings
 from gs_esd.render import Renderings
 from gs_esd.rendered.adapter import Adapter
@@ -33,11 +33,11 @@ from gs_esd.views import Views
 SAME_LOG_SNR = 1e-2
 """How far the levels of two models may lie apart: alpha and sigma then differ by at most 0.3 %."""
 
-DrawLevels = Callable[[int, torch.Generator], Float[Tensor, " R"]]
+DrawTrainingLevels = Callable[[int, torch.Generator], Float[Tensor, " R"]]
 """The noise levels (log_snr) that a number of pictures is looked at."""
 
 
-def uniform_timesteps(schedule: NoiseSchedule) -> DrawLevels:
+def uniform_timesteps(schedule: NoiseSchedule) -> DrawTrainingLevels:
     """t ~ U{0 .. T - 1}, as φ itself was trained."""
     return lambda n, generator: schedule.log_snr.cpu()[
         torch.randint(len(schedule), (n,), generator=generator)
@@ -61,7 +61,7 @@ class LoraRenderedScore:
         learning_rate: float = 1e-4,
         camera_dropout: float = 0.1,
         steps_per_update: int = 1,
-        draw_levels: DrawLevels | None = None,
+        draw_levels: DrawTrainingLevels | None = None,
         rows_per_call: int = 0,
         train_rows: int = 0,
         gradient_checkpointing: bool = False,
@@ -116,7 +116,7 @@ class LoraRenderedScore:
                 self._denoiser(
                     x_t[rows], log_snr[rows], *self._told(views.cameras[rows], marginal[rows])
                 )
-                for rows in _chunks(len(x_t), self._rows_per_call)
+                for rows in chunks(len(x_t), self._rows_per_call)
             ]
         return torch.cat(parts)
 
@@ -141,7 +141,7 @@ class LoraRenderedScore:
         target = prediction_of(x_0, eps, log_snr, self._denoiser.prediction_type)
         squares = 0.0
         with self._adapter.enabled():  # around the backward pass too: it may run layers again
-            for rows in _chunks(n, self._train_rows):
+            for rows in chunks(n, self._train_rows):
                 predicted = self._denoiser.predict(
                     x_t[rows], log_snr[rows], *self._told(cameras[rows], dropped[rows])
                 )
@@ -213,11 +213,6 @@ def check_same_schedule(own: NoiseSchedule, priors: NoiseSchedule) -> None:
 def _described(schedule: NoiseSchedule) -> str:
     first, last = float(schedule.log_snr[0]), float(schedule.log_snr[-1])
     return f"{len(schedule)} steps from log SNR {first:.2f} to {last:.2f}"
-
-
-def _chunks(n: int, size: int) -> list[slice]:
-    size = size or n
-    return [slice(start, start + size) for start in range(0, n, size)]
 
 
 @contextmanager
