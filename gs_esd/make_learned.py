@@ -1,5 +1,6 @@
 """How a configuration asks for a p and a q that are networks. Imports diffusers."""
 
+import logging
 import math
 
 import torch
@@ -10,16 +11,25 @@ from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.denoiser import Denoiser, UnetDenoiser
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.load_model import Memory, dtype_of, load_denoiser, load_prior
+from gs_esd.priors.model_files import ModelFiles
 from gs_esd.priors.model_hub import find_model
 from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
 from gs_esd.rendered.lora import LoraRenderedScore, check_same_schedule
 from gs_esd.seeds import stream
+
+LARGE = 500e6
+"""Bytes of weights above which a model is hardly of use on a CPU. Stable Diffusion 2.1 has 2.6e9
+in float16, and takes two CPU minutes to be asked and adapted once (the slow tests/test_lora.py)."""
+
+log = logging.getLogger(__name__)
 
 
 def make_learned_prior(
     model: DiffusersPriorConfig, config: Config, device: torch.device
 ) -> DiffusionModelPrior:
     """p of a model's files. Raises UserError where they are not those of a model."""
+    if device.type == "cpu":
+        _warn_if_large(find_model(model.path, model.revision or None))
     return load_prior(
         model.path,
         prompt=config.prompt,
@@ -39,6 +49,18 @@ def make_learned_prior(
         ),
         picture_size=model.picture_size or None,
     )
+
+
+def _warn_if_large(files: ModelFiles) -> None:
+    names = [name for component in files.components.values() for name in component.files]
+    size = sum((files.folder / name).stat().st_size for name in names)
+    if size > LARGE:
+        log.warning(
+            "%s has %.1f GB of weights: without a GPU a step takes minutes, and a run days. "
+            "prior=tiny takes the same path in minutes",
+            files.folder,
+            size / 1e9,
+        )
 
 
 def make_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:

@@ -10,6 +10,7 @@ from tiny_models import tiny_flow_pipeline, tiny_pipeline
 from tiny_runs import STEPS, tiny
 from torch import Tensor
 
+from gs_esd import make_learned
 from gs_esd.cameras import orbit_cameras
 from gs_esd.config import (
     ClosedFormRenderedConfig,
@@ -85,6 +86,16 @@ def test_the_prior_looks_at_pictures_of_the_size_that_is_told(models: Path, tmp_
     trainer = took(1, learned(models / "latent_v", prior=prior), tmp_path)
     views = trainer.parts.prior.encode(torch.rand(1, 20, 20, 3))
     assert views.shape == (1, 4, 16, 16)
+
+
+def test_a_large_model_on_a_cpu_is_warned_of(
+    models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_parts(learned(models / "pixel"))
+    assert "without a GPU" not in caplog.text
+    monkeypatch.setattr(make_learned, "LARGE", 1000)
+    make_parts(learned(models / "pixel"))
+    assert "without a GPU" in caplog.text
 
 
 def test_a_flow_goes_with_the_closed_form(models: Path, tmp_path: Path) -> None:
