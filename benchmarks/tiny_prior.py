@@ -1,7 +1,7 @@
 """What does λ do where both scores are networks? Runs `prior=tiny` and makes the table.
 
     python -m benchmarks.tiny_prior                4 animals, 3 seeds, five λ, LoRA and closed form
-    python -m benchmarks.tiny_prior --rendered lora --lambdas 0 1 --seeds 0 --animals corgi
+    python -m benchmarks.tiny_prior --rendered lora_short --lambdas 0 1 --seeds 0 --animals corgi
     python -m benchmarks.tiny_prior --name late timesteps=uniform prior.view_prompts=off
 
 A run is what `python train.py prior=tiny prompt="a corgi" ...` does, less the exported files,
@@ -143,7 +143,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--animals", nargs="+", default=["corgi", "panda", "penguin", "pig"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
-    parser.add_argument("--rendered", nargs="+", default=["lora", "closed_form"])
+    parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
     return parser.parse_args()
 
 

@@ -131,6 +131,15 @@ def test_sds_has_no_score_of_renderings_learned() -> None:
     assert isinstance(explicit.rendered, LoraRenderedConfig)
 
 
+def test_a_lora_learns_faster_in_the_short_runs_of_the_tiny_prior() -> None:
+    short, usual = composed("prior=tiny").rendered, composed("prior=sd21").rendered
+    assert isinstance(short, LoraRenderedConfig)
+    assert isinstance(usual, LoraRenderedConfig)
+    assert short.learning_rate >= 10 * usual.learning_rate
+    assert composed("prior=tiny", "rendered=lora").rendered == usual
+    assert composed("prior=sd21", "rendered=lora_short").rendered == short
+
+
 def test_less_memory_changes_memory_alone() -> None:
     usual = composed("prior=sd21")
     presets = [composed("prior=sd21", f"vram='{size}'") for size in (8, 12, 16, 24)]
