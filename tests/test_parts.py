@@ -39,7 +39,7 @@ TINY = [
     *(f"stages.{stage}.views=2" for stage in ("coarse", "middle", "fine")),
 ]
 SIZES = {"toyzoo": ["prior.pictures=8"], "ball": ["init.gaussians=30"]}
-WITH_A_NETWORK = {("rendered", "lora")} | {
+WITH_A_NETWORK = {("rendered", "lora"), ("rendered", "lora_short")} | {
     (group, kind)
     for group, kind in CHOICES
     if group == "vram" or (group == "timesteps" and kind != "certainty")
