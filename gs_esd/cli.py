@@ -37,6 +37,12 @@ _HYDRA_VALUE = re.compile(rf"\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*|choice\(.*\))\
 _CANNOT_WRITE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _NO_FOLDER = (errno.EEXIST, errno.ENOTDIR, errno.ENAMETOOLONG)
 
+OUT_OF_MEMORY = (
+    "the GPU has no memory left. A network takes less with vram=8 or fewer views "
+    "(stages.coarse.views=1, and so on), a splat with a lower densify.cap; or something else may "
+    "be using the GPU (nvidia-smi tells). What changes results makes a run in a folder of its own"
+)
+
 log = logging.getLogger(__name__)
 
 
@@ -95,8 +101,12 @@ def reporting(folder: Path) -> Iterator[None]:
             return
         except UserError as error:
             log.error(error)
-        except Exception:
-            log.exception("this is a bug; please report it with the lines below")
+        except Exception as error:
+            # torch's, which is not imported here.
+            if type(error).__name__ == "OutOfMemoryError":
+                log.error(OUT_OF_MEMORY)
+            else:
+                log.exception("this is a bug; please report it with the lines below")
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         raise UserError(f"not every job succeeded; the first that failed is in {folder}")
     sys.exit(1)

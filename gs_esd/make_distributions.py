@@ -7,7 +7,13 @@ imported where one is asked for: diffusers is optional, and takes seconds.
 import torch
 
 from gs_esd.cameras import Orbit
-from gs_esd.config import ClosedFormRenderedConfig, Config, ImagesPriorConfig, ToyZooPriorConfig
+from gs_esd.config import (
+    ClosedFormRenderedConfig,
+    Config,
+    Device,
+    ImagesPriorConfig,
+    ToyZooPriorConfig,
+)
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.hardware import cpu_threads
 from gs_esd.priors.base import DiffusionPrior
@@ -64,3 +70,13 @@ def make_rendered(config: Config, prior: DiffusionPrior) -> RenderedScore:
             return make_lora(lora, config, prior, device_of(config))
         case other:
             raise TypeError(other)
+
+
+def log_memory(
+    config: Config, orbit: Orbit, prior: DiffusionPrior, rendered: RenderedScore
+) -> None:
+    """Tell how much memory networks on a GPU will take; it is seconds of work."""
+    if config.hardware.device == Device.cuda and isinstance(config.prior, DiffusersPriorConfig):
+        from gs_esd import step_memory
+
+        step_memory.log_memory(config.stages, orbit, prior, rendered, device_of(config))

@@ -2,12 +2,14 @@ import logging
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
@@ -217,6 +219,20 @@ def test_a_missing_gpu_is_told_before_a_model_for_it_is_downloaded(tmp_path: Pat
     assert result.returncode == 1
     assert "cannot use a GPU" in result.stderr
     assert "download" not in result.stderr
+
+
+def test_a_gpu_without_memory_left_is_no_bug(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(cli.HydraConfig, "get", lambda: SimpleNamespace(mode=RunMode.RUN))
+    with pytest.raises(SystemExit), cli.reporting(tmp_path):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+    assert "vram=8" in caplog.text
+    assert "bug" not in caplog.text
+    caplog.clear()
+    with pytest.raises(SystemExit), cli.reporting(tmp_path):
+        raise RuntimeError("something else")
+    assert "this is a bug" in caplog.text
 
 
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path: Path) -> None:

@@ -129,17 +129,18 @@ class LoraRenderedScore:
         the caller is to look at it.
         """
         x_0 = x_0.detach().float()
-        losses = [self._train_step(x_0, views.cameras) for _ in range(self._steps_per_update)]
-        return {"lora_loss": sum(losses) / len(losses)}
+        losses = [self.train_step(x_0, views.cameras) for _ in range(self._steps_per_update)]
+        return {"lora_loss": float(torch.stack(losses).mean())}
 
-    def _train_step(self, x_0: Float[Tensor, "B C h w"], cameras: Cameras) -> float:
+    def train_step(self, x_0: Float[Tensor, "B C h w"], cameras: Cameras) -> Float[Tensor, ""]:
+        """One step of adapter and camera embedding; returns its loss."""
         n, generator, device = len(x_0), self._generator, x_0.device
         log_snr = self._draw_levels(n, generator).to(device)
         eps = torch.randn(x_0.shape, generator=generator).to(device)
         dropped = (torch.rand(n, generator=generator) < self._camera_dropout).to(device)
         x_t = add_noise(x_0, eps, log_snr)
         target = prediction_of(x_0, eps, log_snr, self._denoiser.prediction_type)
-        squares = 0.0
+        squares = x_0.new_zeros(())
         with self._adapter.enabled():  # around the backward pass too: it may run layers again
             for rows in chunks(n, self._train_rows):
                 predicted = self._denoiser.predict(
@@ -147,7 +148,7 @@ class LoraRenderedScore:
                 )
                 loss = (predicted - target[rows]).square().sum()
                 loss.backward()
-                squares += float(loss.detach())
+                squares += loss.detach()
         self._descend(x_0.numel())
         return squares / x_0.numel()
 
