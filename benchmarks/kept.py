@@ -1,6 +1,8 @@
 """Finished runs of a benchmark, a line of JSON each, so that none is made twice."""
 
 import json
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,3 +24,26 @@ def keep(path: Path, outcome: Any) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.write(line + "\n")
+
+
+def complete(
+    path: Path,
+    kind: type[Outcome],
+    jobs: Sequence[tuple[Hashable, ...]],
+    run: Callable[..., Outcome],
+    job_of: Callable[[Outcome], tuple[Hashable, ...]],
+    processes: int,
+) -> list[Outcome]:
+    """The outcomes of all jobs; those that are not kept yet are made, several side by side.
+
+    run: makes the outcome of a job, which it gets as its arguments.
+    job_of: the job that an outcome is of.
+    """
+    outcomes = {job_of(outcome): outcome for outcome in load(path, kind)}
+    with ProcessPoolExecutor(processes) as pool:
+        running = [pool.submit(run, *job) for job in jobs if job not in outcomes]
+        for each in as_completed(running):
+            outcome = each.result()
+            keep(path, outcome)
+            outcomes[job_of(outcome)] = outcome
+    return [outcomes[job] for job in jobs]

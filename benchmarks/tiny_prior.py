@@ -15,6 +15,7 @@ import math
 import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from benchmarks.judge import judge
-from benchmarks.kept import keep, load
+from benchmarks.kept import complete
 from gs_esd import folders, schema
 from gs_esd.config import Config
 from gs_esd.export.pictures import contact_sheet, save_png
@@ -52,24 +53,20 @@ def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
     kept = RESULTS / f"{options.name}.jsonl"
-    outcomes = load(kept, Outcome)
-    done = {_key(outcome) for outcome in outcomes}
-    asked = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
-    for seed, animal, rendered, lam in asked:
-        if (seed, animal, rendered, lam) in done:
-            continue
-        overrides = [f"rendered={rendered}", f"lambda_esd={lam}", f"seed={seed}"]
-        outcomes.append(run(animal, [*overrides, *options.overrides], options.name))
-        keep(kept, outcomes[-1])
-    table = to_table([outcome for outcome in outcomes if _key(outcome) in set(asked)])
+    jobs = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
+    make = partial(run, overrides=options.overrides, name=options.name)
+    table = to_table(complete(kept, Outcome, jobs, make, _job_of, options.processes))
     kept.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 
 
-def run(animal: str, overrides: list[str], name: str) -> Outcome:
-    """Make one splat and judge it."""
-    config = configured([f"prompt=a {animal}", "prior=tiny", *overrides])
-    rendered = next(o.partition("=")[2] for o in overrides if o.startswith("rendered="))
+def run(
+    seed: int, animal: str, rendered: str, lambda_esd: float, overrides: list[str], name: str
+) -> Outcome:
+    """Make one splat on one thread, and judge it."""
+    chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
+    alone = ["prior=tiny", "hardware.threads=1"]
+    config = configured([f"prompt=a {animal}", *alone, *chosen, *overrides])
     started, log_kappas = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer.from_config(config, Path(folder))
@@ -82,13 +79,13 @@ def run(animal: str, overrides: list[str], name: str) -> Outcome:
     pictures = RESULTS / name
     pictures.mkdir(exist_ok=True)
     sheet = contact_sheet(verdict.renderings[::2], columns=8)
-    picture = f"{animal}-{rendered}-lam{config.lambda_esd:g}-seed{config.seed}.png"
+    picture = f"{animal}-{rendered}-lam{lambda_esd:g}-seed{seed}.png"
     save_png(pictures / picture, sheet)
     return Outcome(
         animal,
-        config.seed,
+        seed,
         rendered,
-        config.lambda_esd,
+        lambda_esd,
         round(verdict.coherence, 3),
         verdict.in_place,
         round(verdict.psnr_db, 2),
@@ -128,7 +125,7 @@ def to_table(outcomes: list[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _key(outcome: Outcome) -> tuple[int, str, str, float]:
+def _job_of(outcome: Outcome) -> tuple[int, str, str, float]:
     return outcome.seed, outcome.animal, outcome.rendered, outcome.lambda_esd
 
 
@@ -144,6 +141,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
     parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
+    parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args()
 
 

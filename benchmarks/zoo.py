@@ -12,7 +12,6 @@ Finished runs are kept in a file of JSON lines and not made again; delete it aft
 import argparse
 import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.judge import judge
-from benchmarks.kept import keep, load
+from benchmarks.kept import complete
 from gs_esd.config import Config, HardwareConfig
 from gs_esd.export.pictures import contact_sheet, save_png
 from gs_esd.trainer import Trainer
@@ -48,16 +47,9 @@ class Outcome:
 def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
-    kept = RESULTS / "zoo.jsonl"
-    outcomes = load(kept, Outcome)
-    done = {(o.animal, o.seed, o.lambda_esd) for o in outcomes}
-    asked = list(product(options.animals, options.seeds, options.lambdas))
-    with ProcessPoolExecutor(options.processes) as pool:
-        jobs = [pool.submit(run, *job) for job in asked if job not in done]
-        for job in as_completed(jobs):
-            outcomes.append(job.result())
-            keep(kept, outcomes[-1])
-    table = to_table([o for o in outcomes if (o.animal, o.seed, o.lambda_esd) in set(asked)])
+    jobs = list(product(options.animals, options.seeds, options.lambdas))
+    kept, processes = RESULTS / "zoo.jsonl", options.processes
+    table = to_table(complete(kept, Outcome, jobs, run, _job_of, processes))
     (RESULTS / "zoo.md").write_text(table, encoding="utf-8")
     print(table)
 
@@ -101,6 +93,10 @@ def to_table(outcomes: list[Outcome]) -> str:
         ]
         lines.append(f"| {animal} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", *(_summary(outcomes, lam) for lam in lambdas)]) + "\n"
+
+
+def _job_of(outcome: Outcome) -> tuple[str, int, float]:
+    return outcome.animal, outcome.seed, outcome.lambda_esd
 
 
 def _cells(outcomes: list[Outcome]) -> str:

@@ -100,7 +100,7 @@ def test_it_denoises_an_animal_best_when_told_which_it_is() -> None:
     pictures = torch.cat([unseen(ZooSubject(animal), 3)[0] for animal in animals])
     best = errors(pictures, [f"a {animal}" for animal in animals]).argmin(1).view(-1, 3)
     right = best == torch.arange(len(animals))[:, None]
-    assert right.float().mean() > 0.85
+    assert right.float().mean() > 0.9
 
 
 @torch.no_grad()
