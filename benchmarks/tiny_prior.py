@@ -2,19 +2,21 @@
 
     python -m benchmarks.tiny_prior                4 animals, 3 seeds, five λ, LoRA and closed form
     python -m benchmarks.tiny_prior --rendered lora_short --lambdas 0 1 --seeds 0 --animals corgi
-    python -m benchmarks.tiny_prior --name late timesteps=uniform prior.view_prompts=off
+    python -m benchmarks.tiny_prior --name late timesteps=uniform prior.view_prompts=nearest
+    python -m benchmarks.tiny_prior --name exact --exact        with an exact score as the prior
 
-A run is what `python train.py prior=tiny prompt="a corgi" ...` does, less the exported files,
-with the overrides given. It is judged as benchmarks/judge.py says. `kappa` is the geometric mean
-over the first fifth of the run (see gs_esd/guidance/kappa.py). Finished runs are kept in a file of
-JSON lines under results/, one a name, and not made again.
+A run is what `python train.py prior=tiny prior.view_prompts=off prompt="a corgi" ...` does, less
+the exported files, with the overrides given. Views are not named, so that λ alone is to tell them
+apart. It is judged as benchmarks/judge.py says. `kappa` is the geometric mean over the first fifth
+of the run (see gs_esd/guidance/kappa.py). Finished runs are kept in a file of JSON lines under
+results/, one a name, and not made again.
 """
 
 import argparse
 import math
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -22,11 +24,14 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
+from benchmarks.exact_prior import ExactPrior
 from benchmarks.judge import judge
 from benchmarks.kept import complete
 from gs_esd import folders, schema
 from gs_esd.config import Config
 from gs_esd.export.pictures import contact_sheet, save_png
+from gs_esd.parts import make_parts
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
@@ -54,22 +59,33 @@ def main() -> None:
     options = _options()
     kept = RESULTS / f"{options.name}.jsonl"
     jobs = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
-    make = partial(run, overrides=options.overrides, name=options.name)
+    make = partial(run, overrides=options.overrides, name=options.name, exact=options.exact)
     table = to_table(complete(kept, Outcome, jobs, make, _job_of, options.processes))
     kept.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
 
 
 def run(
-    seed: int, animal: str, rendered: str, lambda_esd: float, overrides: list[str], name: str
+    seed: int,
+    animal: str,
+    rendered: str,
+    lambda_esd: float,
+    *,
+    overrides: list[str],
+    name: str,
+    exact: bool,
 ) -> Outcome:
     """Make one splat on one thread, and judge it."""
     chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
-    alone = ["prior=tiny", "hardware.threads=1"]
+    alone = ["prior=tiny", "prior.view_prompts=off", "hardware.threads=1"]
     config = configured([f"prompt=a {animal}", *alone, *chosen, *overrides])
     started, log_kappas = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer.from_config(config, Path(folder))
+        parts = make_parts(config)
+        if exact:
+            assert isinstance(parts.prior, DiffusionModelPrior)
+            parts = replace(parts, prior=ExactPrior(parts.prior, animal, parts.orbit))
+        trainer = Trainer(config, Path(folder), parts)
         while trainer.step < config.steps:
             scalars = trainer.train_step()
             if trainer.step <= EARLY * config.steps:
@@ -141,6 +157,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
     parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
+    parser.add_argument("--exact", action="store_true", help="see benchmarks/exact_prior.py")
     parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args()
 

@@ -312,6 +312,11 @@ class RandomBackgroundConfig(BackgroundConfig):
 
 
 @dataclass
+class BlackOrWhiteBackgroundConfig(BackgroundConfig):
+    """One of the two, drawn anew at every step: however noisy a picture, they are told apart."""
+
+
+@dataclass
 class SolidBackgroundConfig(BackgroundConfig):
     """One colour, RGB in [0, 1]."""
 

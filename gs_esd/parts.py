@@ -17,6 +17,7 @@ from gs_esd.cameras import Orbit
 from gs_esd.config import (
     BackgroundConfig,
     BallInitConfig,
+    BlackOrWhiteBackgroundConfig,
     CamerasConfig,
     Config,
     InitConfig,
@@ -35,6 +36,7 @@ from gs_esd.make_guidance import DrawLevels, make_levels, make_omega, make_sourc
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.rendered.base import RenderedScore
 from gs_esd.seeds import stream
+from gs_esd.views import black_or_white
 
 DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
 
@@ -127,6 +129,8 @@ def make_background(config: BackgroundConfig) -> DrawBackground:
     match config:
         case RandomBackgroundConfig():
             return lambda generator: torch.rand(3, generator=generator)
+        case BlackOrWhiteBackgroundConfig():
+            return black_or_white
         case SolidBackgroundConfig():
             color = torch.tensor([config.red, config.green, config.blue])
             return lambda generator: color

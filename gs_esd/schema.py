@@ -33,7 +33,11 @@ GROUPS: dict[str, dict[str, type]] = {
         "default": c.DefaultDensifyConfig,
         "mcmc": c.McmcDensifyConfig,
     },
-    "background": {"random": c.RandomBackgroundConfig, "solid": c.SolidBackgroundConfig},
+    "background": {
+        "random": c.RandomBackgroundConfig,
+        "black_or_white": c.BlackOrWhiteBackgroundConfig,
+        "solid": c.SolidBackgroundConfig,
+    },
 }
 """Which dataclass each kind of a group is; conf/GROUP/*.yaml names them as /schema/GROUP/KIND."""
 

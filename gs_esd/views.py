@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -22,6 +23,11 @@ class Views:
     def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Views":
         """Some of the pictures, by a slice or by their indices, which may repeat."""
         return Views(self.cameras[part], self.background)
+
+
+def black_or_white(generator: torch.Generator) -> Float[Tensor, "3"]:
+    """One of the two backgrounds, each as likely as the other."""
+    return torch.randint(2, (1,), generator=generator).float().expand(3)
 
 
 def composite(

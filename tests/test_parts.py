@@ -9,6 +9,7 @@ from tiny_runs import save_corgis, tiny
 
 from gs_esd.config import (
     BallInitConfig,
+    BlackOrWhiteBackgroundConfig,
     CamerasConfig,
     Config,
     EsdConfig,
@@ -169,6 +170,10 @@ def test_backgrounds_are_drawn_or_fixed() -> None:
     draw = make_background(RandomBackgroundConfig())
     colors = torch.stack([draw(generator) for _ in range(100)])
     assert 0 <= colors.amin() < 0.1 < 0.9 < colors.amax() <= 1
+    draw = make_background(BlackOrWhiteBackgroundConfig())
+    drawn = [draw(generator).tolist() for _ in range(100)]
+    assert 30 < drawn.count([0.0] * 3) < 70
+    assert drawn.count([0.0] * 3) + drawn.count([1.0] * 3) == 100
     same = make_background(SolidBackgroundConfig(0.25, 0.5, 0.75))
     for _ in range(2):
         assert same(generator).tolist() == [0.25, 0.5, 0.75]
