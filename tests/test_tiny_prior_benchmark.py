@@ -10,7 +10,8 @@ def test_runs_are_what_the_command_line_makes() -> None:
     assert (config.prompt, config.lambda_esd) == ("a pig", 0.25)
     assert isinstance(config.prior, DiffusersPriorConfig)
     assert isinstance(config.rendered, ClosedFormRenderedConfig)
-    assert isinstance(configured(["prompt=a pig", "prior=tiny"]).rendered, LoraRenderedConfig)
+    usual = configured(["prompt=a pig", "prior=tiny", "rendered=lora_short"])
+    assert isinstance(usual.rendered, LoraRenderedConfig)
 
 
 def test_the_table_has_medians_and_counts_for_each_q_and_lambda() -> None:

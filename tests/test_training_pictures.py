@@ -85,6 +85,20 @@ def test_pictures_stand_on_the_background() -> None:
     assert picture[:, 1, 1].tolist() == [-1, 0, 1]
 
 
+def test_a_group_stands_on_black_or_on_white() -> None:
+    nothing = torch.zeros(9, 4, 4, 4, dtype=torch.uint8)
+    zoo = [
+        SubjectPictures(ZooSubject("fox"), nothing, torch.zeros(9, dtype=torch.long)),
+        SubjectPictures(ZooSubject("fox", COLORS["red"], "red"), nothing, torch.arange(9) % 3),
+    ]
+    maker = BatchMaker(zoo, lambda x: x, torch.tensor([3.0]), 30, rows=2, references=8, device=CPU)
+    batch = maker.draw(generator(), random.Random(0))
+    alpha, sigma = alpha_sigma(torch.tensor(3.0))
+    shown = (alpha * batch.x_t - sigma * batch.target).view(30, 2, -1)
+    torch.testing.assert_close(shown, shown[:, :1, :1].sign().expand_as(shown))
+    assert set(shown[:, 0, 0].sign().tolist()) == {-1, 1}
+
+
 def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
     """Dark pictures are of the plain fox, fronts of either are the darker ones."""
     shade_of = {("fox", None): {0: 0, 2: 40}, ("fox", "red"): {0: 200, 2: 255}}

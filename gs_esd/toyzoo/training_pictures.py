@@ -24,6 +24,7 @@ from gs_esd.toyzoo.bank import draw_bank
 from gs_esd.toyzoo.captions import caption, subjects
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.view_names import VIEW_NAMES, view_index
+from gs_esd.views import black_or_white
 
 PLAIN_SHARE = 0.5
 """How often an animal comes in its own colours."""
@@ -103,9 +104,11 @@ def draw_zoo(
 class BatchMaker:
     """Draws batches for v-prediction; the target is the exact one for the pictures at hand.
 
-    A batch is made of groups of one caption and one background. Within a group the mean of v over
-    all pictures that could have become x_t is known in closed form; it teaches the same as the one
-    picture that did, with less noise (arXiv 2302.00670).
+    A batch is made of groups of one caption and one background, black or white. Both are known in
+    whatever noise; where any colour was possible, the side that an animal shows was known only at
+    levels at which renderings betray it too, and λ had nothing to act on. Within a group the mean
+    of v over all pictures that could have become x_t is known in closed form; it teaches the same
+    as the one picture that did, with less noise (arXiv 2302.00670).
     """
 
     zoo: list[SubjectPictures]
@@ -132,7 +135,7 @@ class BatchMaker:
         pictures = self._draw_subject(choice)
         shown, view = self._draw_view(pictures, generator, choice)
         picked = shown[torch.randperm(len(shown), generator=generator)[: self.references]]
-        background = torch.rand(3, generator=generator).to(self.device)
+        background = black_or_white(generator).to(self.device)
         references = self.encode(on_background(pictures.rgba[picked].to(self.device), background))
         x_0 = references[torch.randint(len(picked), (self.rows,), generator=generator)]
         timestep = torch.randint(len(self.log_snr), (self.rows,), generator=generator)
