@@ -5,11 +5,11 @@
     python -m benchmarks.tiny_prior --name late timesteps=uniform prior.view_prompts=nearest
     python -m benchmarks.tiny_prior --name exact --exact        with an exact score as the prior
 
-A run is what `python train.py prior=tiny prior.view_prompts=off prompt="a corgi" ...` does, less
-the exported files, with the overrides given. Views are not named, so that λ alone is to tell them
-apart. It is judged as benchmarks/judge.py says. `kappa` is the geometric mean over the first fifth
-of the run (see gs_esd/guidance/kappa.py). Finished runs are kept in a file of JSON lines under
-results/, one a name, and not made again.
+A run is what `python train.py prompt="a corgi" ...` does with STUDY and the overrides given, less
+the exported files. Views are not named in prompts, so that λ alone is to tell them apart. It is
+judged as benchmarks/judge.py says. `kappa` is the geometric mean over the first fifth of the run
+(see gs_esd/guidance/kappa.py). Finished runs are kept in a file of JSON lines under results/, one
+a name, and not made again.
 """
 
 import argparse
@@ -35,6 +35,11 @@ from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
+STUDY = [
+    *("prior=tiny", "prior.view_prompts=off", "timesteps=dreamtime_tiny", "hardware.threads=1"),
+    *(f"stages.{stage}.views=16" for stage in ("coarse", "middle", "fine")),
+]
+"""Given to every run. With 8 views a step an exact prior placed 9 sides of a panda, with 16 all."""
 EARLY = 0.2
 """The part of a run over which kappa is averaged."""
 
@@ -77,8 +82,7 @@ def run(
 ) -> Outcome:
     """Make one splat on one thread, and judge it."""
     chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
-    alone = ["prior=tiny", "prior.view_prompts=off", "hardware.threads=1"]
-    config = configured([f"prompt=a {animal}", *alone, *chosen, *overrides])
+    config = configured([f"prompt=a {animal}", *STUDY, *chosen, *overrides])
     started, log_kappas = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         parts = make_parts(config)
