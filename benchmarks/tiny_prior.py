@@ -3,7 +3,7 @@
     python -m benchmarks.tiny_prior                4 animals, 3 seeds, five λ, LoRA and closed form
     python -m benchmarks.tiny_prior --rendered lora_short --lambdas 0 1 --seeds 0 --animals corgi
     python -m benchmarks.tiny_prior --name tiny_unguided prior.guidance_scale=1
-    python -m benchmarks.tiny_prior --name tiny_exact --exact        with an exact score as the prior
+    python -m benchmarks.tiny_prior --name tiny_exact --exact    with an exact score as the prior
 
 A run is what `python train.py prompt="a corgi" ...` does with STUDY and the overrides given, less
 the exported files. Views are not named in prompts, so that λ alone is to tell them apart. It is
