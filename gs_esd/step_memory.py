@@ -89,7 +89,11 @@ def log_memory(
     assert isinstance(prior, DiffusionModelPrior)
     stage = max((stages.coarse, stages.middle, stages.fine), key=lambda stage: stage.views)
     cameras = sample_orbit(stage.views, orbit, stage.resolution, torch.Generator()).to(device)
-    counted = count_step(prior, rendered, Views(cameras, torch.ones(3, device=device)))
+    try:
+        counted = count_step(prior, rendered, Views(cameras, torch.ones(3, device=device)))
+    except RuntimeError as reason:  # an operation that a network has and the count cannot follow
+        log.warning("memory: a step could not be counted beforehand (%s)", reason)
+        return
     log.info(
         "memory: a step with %d views takes some %.1f GB, the networks' weights among them, "
         "besides CUDA's own and the splat's",
@@ -133,16 +137,23 @@ def count_step(prior: DiffusionModelPrior, rendered: RenderedScore, views: Views
 
 
 def _step(prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Views) -> None:
-    """What gs_esd/trainer.py does with the networks; renderings wait for their gradient."""
+    """What gs_esd/trainer.py does with the networks; renderings wait for their gradient.
+
+    Of ψ both branches are asked, as wherever 0 < λ < 1.
+    """
     cameras, device = views.cameras, views.background.device
     size = (len(cameras), cameras.height, cameras.width, 3)
     x_0 = prior.encode(torch.rand(size, device=device, requires_grad=True))
     if lora:
         lora.train_step(x_0.detach(), cameras)
     log_snr = torch.zeros(len(cameras), device=device)
-    x_t = add_noise(x_0.detach(), torch.randn_like(x_0), log_snr)
+    eps = torch.randn(x_0.shape, device=device)
+    x_t = add_noise(x_0.detach(), eps, log_snr)
     gradient = prior.predict_noise(x_t, log_snr, views)
     if lora:
-        marginal = torch.zeros(len(cameras), dtype=torch.bool, device=device)
-        gradient = gradient - lora.predict_noise(x_t, log_snr, views, marginal=marginal)
+        rows = torch.arange(len(cameras), device=device).repeat(2)
+        marginal = torch.arange(len(rows), device=device) < len(cameras)
+        eps_psi = x_t.new_zeros(len(rows), *x_t.shape[1:])
+        eps_psi[:] = lora.predict_noise(x_t[rows], log_snr[rows], views[rows], marginal=marginal)
+        gradient = gradient - eps_psi[: len(cameras)]
     x_0.backward(gradient)

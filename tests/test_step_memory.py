@@ -21,6 +21,8 @@ from torch import nn
 
 from gs_esd.cameras import Orbit, turntable
 from gs_esd.config import StageConfig, StagesConfig
+from gs_esd.guidance.esd import both_branches
+from gs_esd.guidance.score_difference import NoisyViews
 from gs_esd.noise import add_noise
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -52,15 +54,21 @@ def views_of(n: int) -> Views:
 
 
 def step_that_is_made(prior: DiffusionModelPrior, lora: LoraRenderedScore, views: Views) -> None:
-    """As the trainer makes it, with both branches of ψ for as many pictures."""
+    """As the trainer makes it where 0 < λ < 1: both branches of ψ are asked."""
     n = len(views.cameras)
     x_0 = prior.encode(torch.rand(n, SIZE, SIZE, 3, requires_grad=True))
     lora.update(renderings_of(torch.zeros(n, 4, 4, 4)), x_0.detach(), views)
-    levels = torch.zeros(n)
-    x_t = add_noise(x_0.detach(), torch.randn(x_0.shape), levels)
-    gradient = prior.predict_noise(x_t, levels, views)
-    gradient = gradient - lora.predict_noise(x_t, levels, views, marginal=levels > 0)
+    levels, eps = torch.zeros(n), torch.randn(x_0.shape)
+    noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
+    gradient = prior.predict_noise(noisy.x_t, levels, views)
+    every = torch.ones(n, dtype=torch.bool)
+    gradient = gradient - blended(lora, noisy, every)
     x_0.backward(gradient)
+
+
+def blended(lora: LoraRenderedScore, noisy: NoisyViews, every: torch.Tensor) -> torch.Tensor:
+    null, camera = both_branches(lora, noisy, null=every, camera=every)
+    return 0.5 * null + 0.5 * camera
 
 
 SAVING = {"train_rows": 1, "gradient_checkpointing": True}
@@ -126,6 +134,16 @@ def test_the_largest_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
     prior, _ = networks()
     log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
     assert "a step with 3 views takes some 0.0 GB" in caplog.text
+
+
+def test_what_cannot_be_counted_does_not_stop_a_run(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior, _ = networks()
+    monkeypatch.setattr(prior, "predict_noise", lambda x_t, *_: x_t * float(x_t.sum()))
+    stages = StagesConfig(*(StageConfig(end, SIZE, 1) for end in (0.2, 0.5, 1.0)))
+    log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
+    assert "could not be counted" in caplog.text
 
 
 def test_too_little_memory_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
