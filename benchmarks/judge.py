@@ -11,22 +11,17 @@ PSNR        the median over the 16 renderings, each against its matched true vie
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import ParameterDict
 
-from gs_esd.cameras import Orbit, orbit_cameras, turntable
+from gs_esd.cameras import Orbit, turntable
+from gs_esd.metrics.zoo_views import RESOLUTION, match_views
 from gs_esd.render import render
-from gs_esd.toyzoo import build_animal, parse_prompt, trace
-from gs_esd.views import composite
 
-RESOLUTION = 128
 RENDERINGS = 16
-ELEVATIONS_DEG = (7.5, 10, 12.5, 15, 17.5, 20, 22.5)
-AZIMUTH_STEP_DEG = 2.0
 NEAR = math.radians(30)
 
 
@@ -46,14 +41,11 @@ def judge(cloud: ParameterDict, orbit: Orbit, animal: str) -> Verdict:
     cameras = turntable(RENDERINGS, math.radians(15), orbit, RESOLUTION)
     with torch.no_grad():
         renderings = render(cloud, cameras).over(white).clamp(0, 1)
-    views, azimuths = true_views(animal, orbit)
-    distances = torch.cdist(renderings.flatten(1), views.flatten(1)).square() / views[0].numel()
-    error, nearest = distances.min(dim=1)
-    matched = azimuths[nearest]
+    matches = match_views(renderings, animal, orbit)
     return Verdict(
-        coherence(matched, cameras.azimuth),
-        in_place(matched, cameras.azimuth),
-        float((-10 * error.log10()).median()),
+        coherence(matches.azimuth, cameras.azimuth),
+        in_place(matches.azimuth, cameras.azimuth),
+        float((-10 * matches.mean_squared_error.log10()).median()),
         renderings,
     )
 
@@ -76,22 +68,3 @@ def in_place(matched: Float[Tensor, " B"], camera: Float[Tensor, " B"]) -> int:
         near = torch.atan2(apart.sin(), apart.cos()).abs() < NEAR
         most = max(most, int(near.sum(dim=1).max()))
     return most
-
-
-@lru_cache(maxsize=1)
-def true_views(animal: str, orbit: Orbit) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
-    """The canonical animal over white from a grid of cameras, and their azimuths."""
-    azimuths = torch.arange(0, 360, AZIMUTH_STEP_DEG).deg2rad()
-    model = build_animal(parse_prompt(animal))
-    views = []
-    for elevation in ELEVATIONS_DEG:
-        cameras = orbit_cameras(
-            azimuths,
-            torch.full_like(azimuths, math.radians(elevation)),
-            distance=orbit.distance,
-            fov=orbit.fov,
-            resolution=RESOLUTION,
-        )
-        rgba = trace(model, cameras)
-        views.append(composite(rgba[..., :3], rgba[..., 3:], torch.ones(3)))
-    return torch.cat(views), azimuths.repeat(len(ELEVATIONS_DEG))

@@ -1,0 +1,19 @@
+"""How sure a success rate is that was counted in a few runs."""
+
+import math
+from statistics import NormalDist
+
+
+def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The interval that holds the true rate with this confidence, within [0, 1].
+
+    It is right for few runs and for rates of 0 and 1 too, where the usual rate ± error is not
+    (Wilson 1927). Raises ValueError unless 0 <= successes <= runs and runs >= 1.
+    """
+    if not 0 <= successes <= runs or runs < 1:
+        raise ValueError(f"cannot have {successes} successes in {runs} runs")
+    z = NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, shrink = successes / runs, 1 + z**2 / runs
+    middle = (rate + z**2 / (2 * runs)) / shrink
+    half = z * math.sqrt(rate * (1 - rate) / runs + z**2 / (4 * runs**2)) / shrink
+    return max(0.0, middle - half), min(1.0, middle + half)
