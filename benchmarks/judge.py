@@ -17,9 +17,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import ParameterDict
 
-from gs_esd.cameras import Orbit, turntable
-from gs_esd.metrics.zoo_views import RESOLUTION, match_views
-from gs_esd.render import render
+from gs_esd.cameras import Orbit
+from gs_esd.metrics.zoo_views import match_views, render_around
 
 RENDERINGS = 16
 NEAR = math.radians(30)
@@ -37,14 +36,12 @@ class Verdict:
 
 def judge(cloud: ParameterDict, orbit: Orbit, animal: str) -> Verdict:
     """Render a splat from all around and compare it with an animal's true views."""
-    white = torch.ones(3)
-    cameras = turntable(RENDERINGS, math.radians(15), orbit, RESOLUTION)
-    with torch.no_grad():
-        renderings = render(cloud, cameras).over(white).clamp(0, 1)
+    renderings = render_around(cloud, orbit, RENDERINGS)
+    azimuths = 2 * math.pi * torch.arange(RENDERINGS) / RENDERINGS
     matches = match_views(renderings, animal, orbit)
     return Verdict(
-        coherence(matches.azimuth, cameras.azimuth),
-        in_place(matches.azimuth, cameras.azimuth),
+        coherence(matches.azimuth, azimuths),
+        in_place(matches.azimuth, azimuths),
         float((-10 * matches.mean_squared_error.log10()).median()),
         renderings,
     )

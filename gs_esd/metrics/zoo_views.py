@@ -11,8 +11,10 @@ from functools import lru_cache
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import ParameterDict
 
-from gs_esd.cameras import Orbit, orbit_cameras
+from gs_esd.cameras import Orbit, orbit_cameras, turntable
+from gs_esd.render import render
 from gs_esd.toyzoo import build_animal, parse_prompt, trace
 from gs_esd.views import composite
 
@@ -20,6 +22,10 @@ RESOLUTION = 128
 """Pixels a side of renderings and views."""
 ELEVATIONS_DEG = (7.5, 10, 12.5, 15, 17.5, 20, 22.5)
 AZIMUTH_STEP_DEG = 2.0
+
+
+ELEVATION = math.radians(15)
+"""Of renderings; the middle of ELEVATIONS_DEG."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,17 @@ class Matches:
     mean_squared_error: Float[Tensor, " V"]
 
 
+@torch.no_grad()
+def render_around(cloud: ParameterDict, orbit: Orbit, views: int) -> Float[Tensor, "V H W 3"]:
+    """Renderings from evenly spaced azimuths, 0 the first, as `match_views` takes them."""
+    cameras = turntable(views, ELEVATION, orbit, RESOLUTION)
+    return render(cloud, cameras).over(torch.ones(3)).clamp(0, 1)
+
+
 def match_views(renderings: Float[Tensor, "V H W 3"], prompt: str, orbit: Orbit) -> Matches:
     """The nearest true views of the animal that a prompt names.
 
-    renderings: over white, RGB in [0, 1], of RESOLUTION pixels a side, from about 15° of elevation.
+    renderings: over white, RGB in [0, 1], of RESOLUTION pixels a side, from about ELEVATION.
     orbit: the distance and field of view that they were rendered with.
     """
     views, azimuths = true_views(prompt, orbit)

@@ -7,6 +7,7 @@ Notation
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
@@ -15,10 +16,13 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
+from gs_esd.atomic import atomic_write
 from gs_esd.toyzoo.animals import ANIMALS
 from gs_esd.toyzoo.training_pictures import SubjectPictures, on_background
 from gs_esd.view_names import VIEW_NAMES
 
+STORED = Path(__file__).parent / "classifier.pt"
+"""The trained one in this package."""
 BATCH = 64
 DEGRADED_SHARE = 0.5
 """How often a training picture is seen through `degrade`."""
@@ -55,6 +59,27 @@ class ZooClassifier(nn.Module):
         """Logits of the animals and of the views."""
         features = self.features(pictures)
         return self.animal(features), self.view(features)
+
+    def save(self, path: Path) -> None:
+        """Write the weights, in half precision."""
+        weights = {name: value.half() for name, value in self.state_dict().items()}
+        with atomic_write(path) as partial:
+            torch.save(weights, partial)
+
+    @classmethod
+    def load(cls, path: Path = STORED) -> "ZooClassifier":
+        """What `save` wrote, in single precision and ready to answer."""
+        classifier = cls()
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        classifier.load_state_dict({name: value.float() for name, value in weights.items()})
+        return classifier.eval()
+
+    @torch.no_grad()
+    def probabilities(self, pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B AV"]:
+        """Of every animal from every view, such as "a corgi from the back"; rows sum to one."""
+        logits = [self(part) for part in pictures.split(BATCH)]
+        animals, views = (torch.cat([both[i] for both in logits]).softmax(1) for i in range(2))
+        return torch.einsum("ba,bv->bav", animals, views).flatten(1)
 
     @torch.no_grad()
     def answer(self, pictures: Float[Tensor, "B 3 H W"]) -> Answers:
