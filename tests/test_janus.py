@@ -5,18 +5,13 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from zoo_renderings import ORBIT, rendered_from
 
-from gs_esd.cameras import orbit_cameras
-from gs_esd.config import CamerasConfig
 from gs_esd.metrics.janus import Faces, count_faces, faces_of_azimuths
-from gs_esd.metrics.zoo_views import RESOLUTION, match_views
-from gs_esd.parts import make_orbit
-from gs_esd.toyzoo import build_animal, parse_prompt, trace
+from gs_esd.metrics.zoo_views import match_views
 from gs_esd.toyzoo.animals import ANIMALS
-from gs_esd.views import composite
 
 VIEWS = 96
-ORBIT = make_orbit(CamerasConfig())
 ELEVATION = math.radians(13.7)
 
 
@@ -76,16 +71,7 @@ def test_faces_of_exact_azimuths_are_counted(lobes: int, turn: float) -> None:
 
 def with_faces(animal: str, lobes: int, turn: float) -> Tensor:
     """Renderings around a thing that turns a front to the camera `lobes` times."""
-    azimuth = lobes * circle() + turn
-    cameras = orbit_cameras(
-        azimuth,
-        torch.full_like(azimuth, ELEVATION),
-        distance=ORBIT.distance,
-        fov=ORBIT.fov,
-        resolution=RESOLUTION,
-    )
-    rgba = trace(build_animal(parse_prompt(animal)), cameras)
-    return composite(rgba[..., :3], rgba[..., 3:], torch.ones(3))
+    return rendered_from(lobes * circle() + turn, ELEVATION, animal)
 
 
 def counted(animal: str) -> list[bool]:

@@ -7,42 +7,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from zoo_renderings import ORBIT, rendered_from
 
-from gs_esd.cameras import orbit_cameras
-from gs_esd.config import CamerasConfig
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_ply
 from gs_esd.gaussians import ball_cloud
 from gs_esd.metrics import __main__ as command
 from gs_esd.metrics.finished import find_finished
 from gs_esd.metrics.measure import Measures, measure_zoo
-from gs_esd.metrics.zoo_views import ELEVATION, RESOLUTION
-from gs_esd.parts import make_orbit
-from gs_esd.toyzoo import build_animal, parse_prompt, trace
+from gs_esd.metrics.zoo_views import ELEVATION
 from gs_esd.toyzoo.classifier import ZooClassifier
-from gs_esd.views import composite
 
-ORBIT = make_orbit(CamerasConfig())
 AROUND = 2 * math.pi * torch.arange(24) / 24
-
-
-def pig_from(azimuth: Tensor) -> Tensor:
-    cameras = orbit_cameras(
-        azimuth,
-        torch.full_like(azimuth, ELEVATION),
-        distance=ORBIT.distance,
-        fov=ORBIT.fov,
-        resolution=RESOLUTION,
-    )
-    rgba = trace(build_animal(parse_prompt("pig")), cameras)
-    return composite(rgba[..., :3], rgba[..., 3:], torch.ones(3))
 
 
 @pytest.fixture(scope="module")
 def measures() -> dict[str, Measures]:
     """Of a whole pig, and of one that shows its front to everyone."""
-    around = {"whole": pig_from(AROUND), "front": pig_from(0 * AROUND)}
+    around = {
+        name: rendered_from(azimuth, ELEVATION, "pig")
+        for name, azimuth in (("whole", AROUND), ("front", 0 * AROUND))
+    }
     classifier = ZooClassifier.load()
     return {name: measure_zoo(seen, "a pig", ORBIT, classifier) for name, seen in around.items()}
 
