@@ -31,7 +31,7 @@ def main() -> None:
     free = sum(each.janus_free for each in measured)
     low, high = wilson_interval(free, len(measured))
     print(
-        f"free of Janus: {free} of {len(measured)} (95 % of such counts: {low:.0%} to {high:.0%})",
+        f"free of Janus: {free} of {len(measured)} (95 % interval: {low:.0%} to {high:.0%})",
         file=sys.stderr,
     )
 
