@@ -33,7 +33,7 @@ CPU = torch.device("cpu")
 def zoo(monkeypatch: pytest.MonkeyPatch) -> list[SubjectPictures]:
     """Two animals at the model's resolution, in batches of four."""
     monkeypatch.setattr(training_pictures, "subjects", lambda: [ZooSubject("pig"), RED_OWL])
-    for name, value in {"GROUPS": 2, "ROWS": 2, "REFERENCES": 8, "WARM_UP": 8}.items():
+    for name, value in {"BATCH": 4, "WARM_UP": 8}.items():
         monkeypatch.setattr(train_prior, name, value)
     monkeypatch.setattr(train_prior, "make_unet", small_unet)
     return draw_zoo(12, 12, 64, front_bias=0.5, generator=stream(0, "zoo"), threads=1)

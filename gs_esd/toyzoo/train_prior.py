@@ -39,15 +39,10 @@ from gs_esd.toyzoo.tiny_model import (
     make_tokenizer,
     make_unet,
 )
-from gs_esd.toyzoo.training_pictures import (
-    BatchMaker,
-    NoisyBatch,
-    SubjectPictures,
-    draw_zoo,
-    on_background,
-)
+from gs_esd.toyzoo.training_batches import BatchMaker, NoisyBatch, encode_zoo
+from gs_esd.toyzoo.training_pictures import SubjectPictures, draw_zoo, on_background
 
-GROUPS, ROWS, REFERENCES = 8, 2, 64
+BATCH = 16
 LEARNING_RATE = 8e-4
 WARM_UP = 5_000
 """Samples over which the learning rate rises."""
@@ -81,20 +76,18 @@ class Training:
         self.average = deepcopy(self.unet).requires_grad_(False)
         self.weights = list(self.unet.parameters())
         self.optimizer = AdamW(self.weights, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-        batch = GROUPS * ROWS
-        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * batch, samples))
+        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * BATCH, samples))
         self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
         schedule = NoiseSchedule.from_alphas_cumprod(self.scheduler.alphas_cumprod)
-        self.batches = BatchMaker(
-            zoo, self._encode, schedule.log_snr, GROUPS, ROWS, REFERENCES, device
-        )
+        latents = encode_zoo(zoo, self._encode, device)
+        self.batches = BatchMaker(latents, schedule.log_snr, BATCH)
         self.workers, self.pool = workers, ThreadPoolExecutor(workers)
         self.steps, self.seconds = 0, 0.0
 
     @property
     def samples(self) -> int:
         """Pictures seen so far."""
-        return self.steps * GROUPS * ROWS
+        return self.steps * BATCH
 
     def step(self) -> float:
         """Learn from one batch; returns its loss."""
