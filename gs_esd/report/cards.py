@@ -119,7 +119,7 @@ def _links(run: Run, name: str) -> str:
     links = ""
     if (run.folder / "splats.ply").exists():
         href = quote(f"./{run.name}/splats.ply", errors="surrogatepass")
-        links = f'<a href="{href}">splats.ply</a>' + _button("copy", "Copy viewer command", name)
+        links = f'<a href="{href}">splats.ply</a>' + _button("copy", "Copy command", name)
     return f"<footer>{links}{_button('compare', 'Compare', name)}</footer>"
 
 

@@ -42,13 +42,13 @@ def chart(title: str, values: Sequence[Point], summaries: Sequence[Summary]) -> 
 
 def nice_ticks(low: float, high: float, at_most: int = 5) -> list[float]:
     """Evenly spaced round numbers, at least two, that begin at or below low and end beyond high."""
-    if high <= low:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, up to rounding
         low, high = low - 0.5 * (abs(low) or 1), low + 0.5 * (abs(low) or 1)
     rough = (high - low) / (at_most - 1)
     unit = 10.0 ** math.floor(math.log10(rough))
     step = next(unit * times for times in (1, 2, 2.5, 5, 10, 20) if unit * times >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)
-    return [round(number * step, 10) for number in range(first, last + 1)]
+    return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
 
 
 def _range(values: Sequence[Point], summaries: Sequence[Summary]) -> tuple[float, float]:

@@ -87,7 +87,7 @@ async function copy(button) {
   try {
     await navigator.clipboard.writeText(command.textContent);
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy viewer command"; }, 1500);
+    setTimeout(() => { button.textContent = "Copy command"; }, 1500);
   } catch { // not allowed: then Ctrl-C copies what is selected
     command.closest("details").open = true;
     getSelection().selectAllChildren(command);

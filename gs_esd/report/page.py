@@ -89,10 +89,10 @@ def _absent(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
     if not lacking:
         return ""
     why = "; ".join(sorted({measures[run.key].why_not for run in lacking} - {""}))
-    reason = why or "nothing was measured (--no-measure)"
+    reason = why or "none was asked for (--no-measure)"
     return (
-        f'<p class="note">Without measures: {len(lacking)} of {len(finished)} finished runs. '
-        f"{escape(reason)}.</p>"
+        f'<p class="note">Without measures: {len(lacking)} of {len(finished)} finished runs: '
+        f"{escape(reason)}</p>"
     )
 
 
