@@ -1,0 +1,75 @@
+"""Show a sweep on one page: python -m gs_esd.report outputs.
+
+Writes report.html, report.csv and report.json into the folder. Runs of toy-zoo animals are measured
+first, unless their measures.json is there already; --no-measure leaves that out.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gs_esd.atomic import atomic_write
+from gs_esd.errors import UserError
+from gs_esd.report.measuring import Measure, Measured, measure_zoo_run, measured
+from gs_esd.report.page import page
+from gs_esd.report.runs import FINISHED, Run, find_runs
+from gs_esd.report.table import as_csv, as_json, rows
+
+
+def main() -> None:
+    """Parse the command line and write the report."""
+    options = _options()
+    try:
+        written = write_report(options.folder, None if options.no_measure else measure_zoo_run)
+    except UserError as error:
+        sys.exit(f"error: {error}")
+    print(written)
+
+
+def write_report(folder: Path, measure: Measure | None) -> Path:
+    """Write report.html, report.csv and report.json of the runs below a folder.
+
+    measure: how a finished run is measured; None shows no measures. Returns the page's path.
+    Raises UserError where there are no runs, or the folder cannot be written.
+    """
+    runs = find_runs(folder)
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"cannot write into {folder}: allow it, or copy the runs elsewhere")
+    measures = _measures(runs, measure)
+    table = rows(runs, measures)
+    _write(folder / "report.csv", as_csv(table))
+    _write(folder / "report.json", as_json(table))
+    title = f"Sweep: {folder.resolve().name}"
+    _write(folder / "report.html", page(title, runs, measures))
+    return folder / "report.html"
+
+
+def _measures(runs: Sequence[Run], measure: Measure | None) -> dict[str, Measured]:
+    if measure is None:
+        return {run.key: Measured() for run in runs}
+    made = {}
+    for run in runs:
+        if run.status == FINISHED:
+            print(f"measuring {run.name}", file=sys.stderr, flush=True)
+        made[run.key] = measured(run, measure)
+    return made
+
+
+def _write(file: Path, text: str) -> None:
+    with atomic_write(file) as partial:
+        partial.write_text(text, encoding="utf-8", errors="replace", newline="")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m gs_esd.report", description=__doc__)
+    parser.add_argument("folder", type=Path, help="a folder with runs in it, such as outputs")
+    parser.add_argument(
+        "--no-measure", action="store_true", help="measure nothing, and show no measures"
+    )
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

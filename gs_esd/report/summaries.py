@@ -1,0 +1,84 @@
+"""What the runs of one λ have in common: means and rates, with how sure they are."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from gs_esd.metrics.proportion import wilson_interval
+from gs_esd.report.measuring import Measured
+from gs_esd.report.runs import FINISHED, Run
+
+TITLES = {
+    "view_information": "View information (nats)",
+    "inception_quality": "Inception quality (lower is better)",
+    "inception_variety": "Inception variety (higher is better)",
+    "inception_gain": "Inception gain",
+    "faces": "Faces (1 is right)",
+    "front_share": "Share of front views (0.25 is right)",
+    "psnr_db": "PSNR against the true views (dB)",
+    "gaussians": "Gaussians",
+    "train_s": "Training (s)",
+}
+"""What is drawn against λ, and how it is called."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One run's value at its λ; label names the run."""
+
+    lam: float
+    value: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is drawn and said of all runs at one λ: a middle, and an interval if there is one."""
+
+    lam: float
+    runs: int
+    middle: float
+    interval: tuple[float, float] | None
+
+
+def points(runs: Iterable[Run], measures: Mapping[str, Measured], metric: str) -> list[Point]:
+    """A metric of every finished ESD run that has a finite value of it."""
+    found = []
+    for run in runs:
+        value = (dict(run.numbers) | dict(measures[run.key].values)).get(metric)
+        if _has_lambda(run) and isinstance(value, int | float) and math.isfinite(value):
+            label = f"{run.prompt}, {run.objective}, seed {run.seed}"
+            found.append(Point(float(run.lambda_esd or 0), float(value), label))
+    return found
+
+
+def means(values: Sequence[Point]) -> list[Summary]:
+    """The mean at every λ, ± 1 standard error where there are at least two runs."""
+    return [_mean(lam, [p.value for p in values if p.lam == lam]) for lam in _lambdas(values)]
+
+
+def rates(values: Sequence[Point]) -> list[Summary]:
+    """The share of ones among zeros and ones at every λ, with its 95 % Wilson interval."""
+    return [_rate(lam, [p.value for p in values if p.lam == lam]) for lam in _lambdas(values)]
+
+
+def _has_lambda(run: Run) -> bool:
+    return run.status == FINISHED and run.guidance == "esd" and run.lambda_esd is not None
+
+
+def _lambdas(values: Iterable[Point]) -> list[float]:
+    return sorted({point.lam for point in values})
+
+
+def _mean(lam: float, values: Sequence[float]) -> Summary:
+    middle = fmean(values)
+    if len(values) < 2:
+        return Summary(lam, 1, middle, None)
+    error = stdev(values) / math.sqrt(len(values))
+    return Summary(lam, len(values), middle, (middle - error, middle + error))
+
+
+def _rate(lam: float, values: Sequence[float]) -> Summary:
+    successes, runs = round(sum(values)), len(values)
+    return Summary(lam, runs, successes / runs, wilson_interval(successes, runs))

@@ -1,0 +1,69 @@
+"""The sweep as a table: report.csv and report.json."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gs_esd.report.differences import differences, usual_values
+from gs_esd.report.measuring import Measured
+from gs_esd.report.runs import Run, flat
+
+Row = dict[str, Any]
+
+
+def rows(runs: Sequence[Run], measures: Mapping[str, Measured]) -> list[Row]:
+    """One row a run, finished or not, with everything that is known of it.
+
+    measures: by the runs' keys.
+    """
+    usual = usual_values(runs)
+    return [_row(run, measures[run.key], differences(run, usual)) for run in runs]
+
+
+def as_json(table: Sequence[Row]) -> str:
+    """The rows as JSON; numbers that JSON does not know are null."""
+    return json.dumps(_finite(list(table)), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def as_csv(table: Sequence[Row]) -> str:
+    """The rows as CSV under one heading; nested entries are columns joined by dots."""
+    flattened = [flat(row) for row in table]
+    columns = list({column: None for row in flattened for column in row})
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows(flattened)
+    return text.getvalue()
+
+
+def _row(run: Run, made: Measured, different: Mapping[str, Any]) -> Row:
+    numbers = {key: value for key, value in run.numbers.items() if key not in _SAID}
+    return {
+        "run": run.name,
+        "status": run.status,
+        "prompt": run.prompt,
+        "guidance": run.guidance,
+        "lambda_esd": run.lambda_esd,
+        "seed": run.seed,
+        "error": run.error,
+        "progress": run.progress,
+        **numbers,
+        "measures": dict(made.values),
+        "not_measured": made.why_not,
+        "differs": "; ".join(f"{key}={value}" for key, value in different.items()),
+        "config": dict(run.config),
+    }
+
+
+_SAID = ("prompt", "lambda_esd", "seed")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
