@@ -1,6 +1,7 @@
 """Measure finished runs: python -m gs_esd.metrics outputs/… multirun/… splats.ply.
 
-A line of JSON for each, then how many are free of Janus.
+A line of JSON for each, then how many are free of Janus. Animals of the toy zoo are compared with
+their true views. With --clip, CLIP looks at splats of any prompt; what it says of faces is a proxy.
 """
 
 import argparse
@@ -8,14 +9,21 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
+
+from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import load_ply
+from gs_esd.metrics.clip_files import DEFAULT
+from gs_esd.metrics.clip_options import add_clip_options, load_clip
 from gs_esd.metrics.finished import Finished, find_finished
-from gs_esd.metrics.measure import Measures, measure_zoo
+from gs_esd.metrics.measure import measure_zoo
+from gs_esd.metrics.measure_clip import as_line, measure_around, render_for_clip
 from gs_esd.metrics.proportion import wilson_interval
 from gs_esd.metrics.zoo_views import render_around
 from gs_esd.toyzoo.classifier import ZooClassifier
+from gs_esd.toyzoo.prompt import UnknownAnimalError, parse_prompt
 
 VIEWS = 48
 
@@ -25,23 +33,61 @@ def main() -> None:
     options = _options()
     try:
         finished = [each for path in options.paths for each in find_finished(path, options.prompt)]
-        measured = [_measure(each, options.views) for each in finished]
+        lines = _measure_all(finished, options)
     except UserError as error:
         sys.exit(str(error))
-    free = sum(each.janus_free for each in measured)
-    low, high = wilson_interval(free, len(measured))
-    print(
-        f"free of Janus: {free} of {len(measured)} (95 % interval: {low:.0%} to {high:.0%})",
-        file=sys.stderr,
-    )
+    _report("free of Janus", [line["janus_free"] for line in lines if "janus_free" in line])
+    proxies = [line["janus_free_proxy"] for line in lines if "janus_free_proxy" in line]
+    _report("free of Janus by CLIP's proxy", proxies)
 
 
-def _measure(finished: Finished, views: int) -> Measures:
-    renderings = render_around(load_ply(finished.path), finished.orbit, views)
-    measures = measure_zoo(renderings, finished.prompt, finished.orbit, ZooClassifier.load())
-    line = {"path": str(finished.path), "prompt": finished.prompt, **asdict(measures)}
-    print(json.dumps(line, ensure_ascii=False), flush=True)
-    return measures
+def _measure_all(finished: list[Finished], options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A line for each, printed as soon as it is measured."""
+    clip, rivals = (None, None) if options.clip is None else load_clip(options)
+    if clip is None:
+        _check_measurable(finished)
+    lines = []
+    for each in finished:
+        cloud = load_ply(each.path)
+        line = {"path": str(each.path), "prompt": each.prompt}
+        if _in_zoo(each.prompt):
+            line |= _measure_zoo(cloud, each, options.views)
+        if clip is not None:
+            renderings = render_for_clip(cloud, each.orbit, options.views)
+            line |= as_line(*measure_around(clip, renderings, each.prompt, rivals))
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+        lines.append(line)
+    return lines
+
+
+def _measure_zoo(cloud: ParameterDict, finished: Finished, views: int) -> dict[str, Any]:
+    renderings = render_around(cloud, finished.orbit, views)
+    return asdict(measure_zoo(renderings, finished.prompt, finished.orbit, ZooClassifier.load()))
+
+
+def _check_measurable(finished: list[Finished]) -> None:
+    """Raise UserError if there is a splat that only CLIP could measure."""
+    for each in finished:
+        if not _in_zoo(each.prompt):
+            raise UserError(
+                f'{each.path} shows "{each.prompt}", which is no animal of the toy zoo: '
+                f"there are no true views to compare it with. Have CLIP look: --clip {DEFAULT}"
+            )
+
+
+def _in_zoo(prompt: str) -> bool:
+    try:
+        parse_prompt(prompt)
+    except UnknownAnimalError:
+        return False
+    return True
+
+
+def _report(what: str, free: list[bool]) -> None:
+    if free:
+        low, high = wilson_interval(sum(free), len(free))
+        interval = f"95 % interval: {low:.0%} to {high:.0%}"
+        print(f"{what}: {sum(free)} of {len(free)} ({interval})", file=sys.stderr)
 
 
 def _options() -> argparse.Namespace:
@@ -49,7 +95,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("paths", type=Path, nargs="+", help="runs, folders of runs, or .ply files")
     parser.add_argument("--prompt", help="what .ply files show")
     parser.add_argument("--views", type=int, default=VIEWS, help="renderings around the object")
-    return parser.parse_args()
+    add_clip_options(parser)
+    options = parser.parse_args()
+    if options.clip is None and (options.rivals or options.clip_revision):
+        parser.error("--rivals and --clip-revision are for CLIP: add --clip MODEL")
+    return options
 
 
 if __name__ == "__main__":

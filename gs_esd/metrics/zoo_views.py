@@ -37,9 +37,14 @@ class Matches:
 
 
 @torch.no_grad()
-def render_around(cloud: ParameterDict, orbit: Orbit, views: int) -> Float[Tensor, "V H W 3"]:
-    """Renderings from evenly spaced azimuths, 0 the first, as `match_views` takes them."""
-    cameras = turntable(views, ELEVATION, orbit, RESOLUTION)
+def render_around(
+    cloud: ParameterDict, orbit: Orbit, views: int, resolution: int = RESOLUTION
+) -> Float[Tensor, "V H W 3"]:
+    """Renderings over white from evenly spaced azimuths, 0 the first, RGB in [0, 1].
+
+    resolution: pixels a side; `match_views` takes RESOLUTION.
+    """
+    cameras = turntable(views, ELEVATION, orbit, resolution)
     return render(cloud, cameras).over(torch.ones(3)).clamp(0, 1)
 
 

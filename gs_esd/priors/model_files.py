@@ -121,22 +121,24 @@ def weight_files(
 ) -> tuple[str | None, list[str]]:
     """The variant and the files of a component's weights; half precision where there is no other.
 
-    base: the name of the weights without suffixes, "unet/diffusion_pytorch_model".
-    Raises UserError for weights that are not there, or pickled only.
+    base: the name of the weights without suffixes, "unet/diffusion_pytorch_model" or "model".
+    Raises UserError for weights that are there only as a pickle. Where there are none at all, the
+    name that they should have comes back, for `require` to miss.
     """
+    folder = base[: base.rfind("/") + 1]
     for variant, infix in ((None, ""), ("fp16", ".fp16")):
         if f"{base}{infix}.safetensors" in names:
             return variant, [f"{base}{infix}.safetensors"]
         index = f"{base}.safetensors.index{infix}.json"
         if index in names:
             shards = sorted(set(read(index)["weight_map"].values()))
-            return variant, [index, *(f"{Path(base).parent}/{shard}" for shard in shards)]
-    folder = str(Path(base).parent)
-    if any(name.startswith(f"{folder}/") and name.endswith((".bin", ".pt")) for name in names):
+            return variant, [index, *(f"{folder}{shard}" for shard in shards)]
+    if any(name.startswith(folder) and name.endswith((".bin", ".pt")) for name in names):
         raise UserError(
-            f"the {folder} of {model} is there only as a pickle (.bin), which could run any code "
-            "when it is opened. Use a model with .safetensors, or save this one so with "
-            "diffusers: pipeline.save_pretrained(FOLDER, safe_serialization=True)"
+            f"the {folder.rstrip('/') or 'model'} of {model} is there only as a pickle (.bin), "
+            "which could run any code when it is opened. Use a model, or a revision of it, with "
+            ".safetensors, or save this one so with diffusers or transformers: "
+            "save_pretrained(FOLDER, safe_serialization=True)"
         )
     return None, [f"{base}.safetensors"]  # missing, as `require` will say
 

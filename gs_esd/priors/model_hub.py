@@ -5,10 +5,20 @@ import importlib.util
 import logging
 import re
 import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from gs_esd.errors import UserError
-from gs_esd.priors.model_files import INDEX, ModelFiles, choose_files, read_json, read_model
+from gs_esd.priors.model_files import (
+    INDEX,
+    ModelFiles,
+    ReadJson,
+    choose_files,
+    read_json,
+    read_model,
+)
 from gs_esd.priors.model_kinds import check_supported
 
 log = logging.getLogger(__name__)
@@ -18,6 +28,41 @@ BUNDLED_FOLDER = Path(__file__).parents[1] / "toyzoo" / "tiny_prior"
 EXTRA = ("diffusers", "transformers", "peft", "huggingface_hub")
 """The packages that learned priors need and nothing else does: the extra `diffusers`."""
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Layout(Generic[Found]):
+    """How models of one kind lie in a folder or a repository.
+
+    index: the file at the top that makes it one.
+    otherwise: what something without the index is, for the user to read.
+    option: what the user writes before the path of such a model.
+    choose: the files that a model takes, of all that a repository holds; raises UserError.
+    read: the model in a folder; raises UserError where it is not there or not whole.
+    """
+
+    index: str
+    otherwise: str
+    option: str
+    choose: Callable[[set[str], ReadJson, str], Sequence[str]]
+    read: Callable[[Path], Found]
+
+
+def _choose_pipeline(names: set[str], read: ReadJson, model: str) -> list[str]:
+    components = choose_files(names, read, model).values()
+    return [INDEX, *(file for component in components for file in component.files)]
+
+
+PIPELINE = Layout(
+    INDEX,
+    "it is not a whole model in diffusers' format (an adapter, a single checkpoint, or a model for "
+    "something else)",
+    "prior.path=",
+    _choose_pipeline,
+    read_model,
+)
 
 
 def find_model(path: str, revision: str | None = None) -> ModelFiles:
@@ -32,18 +77,21 @@ def find_model(path: str, revision: str | None = None) -> ModelFiles:
     without the packages that it takes.
     """
     check_packages()
-    files = _find_on_hub(path, revision) if _is_hub_name(path) else _find_folder(path, revision)
+    if is_hub_name(path):
+        files = find_on_hub(path, revision, PIPELINE)
+    else:
+        files = _find_folder(path, revision)
     check_supported(files)
     check_tokenizers(files)
     return files
 
 
-def check_packages() -> None:
-    """Raise UserError if a package of the extra `diffusers` is missing."""
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+def check_packages(packages: Sequence[str] = EXTRA, needed_by: str = "this prior") -> None:
+    """Raise UserError if one of these packages of the extra `diffusers` is missing."""
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
-            f"this prior needs {', '.join(missing)}, which is not installed. Install what learned "
+            f"{needed_by} needs {', '.join(missing)}, which is not installed. Install what learned "
             "priors take: pip install -e '.[diffusers]'"
         )
 
@@ -61,7 +109,8 @@ def check_tokenizers(files: ModelFiles) -> None:
             )
 
 
-def _is_hub_name(path: str) -> bool:
+def is_hub_name(path: str) -> bool:
+    """Whether a path is owner/name on the Hub: there is no such folder, and it may be a name."""
     return HUB_NAME.fullmatch(path) is not None and not Path(path).is_dir() and path[0] != "."
 
 
@@ -82,7 +131,11 @@ def _find_folder(path: str, revision: str | None) -> ModelFiles:
     )
 
 
-def _find_on_hub(name: str, revision: str | None) -> ModelFiles:
+def find_on_hub(name: str, revision: str | None, layout: Layout[Found]) -> Found:
+    """The model of a name on the Hub, from the Hub's cache where all of it is there.
+
+    Raises UserError where the Hub does not have it or give it, or what it has is no such model.
+    """
     # HTTPError is httpx's or httpx2's, as the version of huggingface_hub has it.
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
         HFValidationError,
@@ -90,15 +143,15 @@ def _find_on_hub(name: str, revision: str | None) -> ModelFiles:
     )
 
     try:
-        cached = _cached(name, INDEX, revision)
+        cached = _cached(name, layout.index, revision)
         if cached is not None:
             try:
-                return read_model(cached.parent)
+                return layout.read(cached.parent)
             except UserError as problem:
                 log.info("the cached model is fetched anew where it must be: %s", problem)
-        return read_model(_download(name, revision))
+        return layout.read(_download(name, revision, layout))
     except (HTTPError, OSError, HFValidationError) as error:
-        raise explained(error, name, revision) from error
+        raise explained(error, name, revision, layout.option) from error
 
 
 def _cached(name: str, file: str, revision: str | None) -> Path | None:
@@ -112,26 +165,22 @@ def _cached(name: str, file: str, revision: str | None) -> Path | None:
     return Path(found) if isinstance(found, str) else None
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, layout: Layout[Found]) -> Path:
     """Fetch what a model needs and is not in the cache yet; returns its folder there."""
     from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 
     info = HfApi().model_info(name, revision=revision, files_metadata=True)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    if INDEX not in sizes:
-        raise UserError(
-            f"{name} on the Hub holds no {INDEX}: it is not a whole model in diffusers' format "
-            "(an adapter, a single checkpoint, or a model for something else)"
-        )
-    components = choose_files(
+    if layout.index not in sizes:
+        raise UserError(f"{name} on the Hub holds no {layout.index}: {layout.otherwise}")
+    wanted = layout.choose(
         set(sizes),
         lambda file: read_json(Path(hf_hub_download(name, file, revision=info.sha))),
         name,
     )
-    wanted = [INDEX, *(file for component in components.values() for file in component.files)]
     missing = [file for file in wanted if _cached(name, file, info.sha) is None]
     _check_room(name, sum(sizes[file] for file in missing))
-    return Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+    return Path(snapshot_download(name, revision=revision, allow_patterns=list(wanted)))
 
 
 def _check_room(name: str, size: int) -> None:
@@ -151,10 +200,15 @@ def _no_room(what: str) -> UserError:
     return UserError(f"{what} at {HF_HUB_CACHE}. Make room, or set HF_HOME to a larger disk")
 
 
-def explained(error: Exception, name: str, revision: str | None) -> UserError:
-    """What the user can do about an error of the Hub or of the way there."""
+def explained(error: Exception, name: str, revision: str | None, option: str) -> UserError:
+    """What the user can do about an error of the Hub or of the way there.
+
+    option: what is written before a model's path, "prior.path=".
+    """
     from huggingface_hub import errors
 
+    pinned = f" --revision {revision}" if revision else ""
+    elsewhere = f"hf download {name}{pinned} --local-dir FOLDER, and here {option}FOLDER"
     page = f"https://huggingface.co/{name}"
     match error:
         case errors.GatedRepoError():
@@ -174,8 +228,7 @@ def explained(error: Exception, name: str, revision: str | None) -> UserError:
         case errors.OfflineModeIsEnabled():
             return UserError(
                 f"HF_HUB_OFFLINE is set, and {name} is not in the Hub's cache, or not all of it. "
-                "Run once with HF_HUB_OFFLINE=0, or on a machine with a network: "
-                f"hf download {name} --local-dir FOLDER, and here prior.path=FOLDER"
+                f"Run once with HF_HUB_OFFLINE=0, or on a machine with a network: {elsewhere}"
             )
         case errors.HfHubHTTPError():
             return UserError(
@@ -187,7 +240,7 @@ def explained(error: Exception, name: str, revision: str | None) -> UserError:
         case _:
             return UserError(
                 f"{name} could not be downloaded ({_first_line(error)}). Check the network, or "
-                f"elsewhere: hf download {name} --local-dir FOLDER, and here prior.path=FOLDER"
+                f"elsewhere: {elsewhere}"
             )
 
 

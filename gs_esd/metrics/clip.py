@@ -1,0 +1,127 @@
+"""What CLIP makes of pictures and of prompts: vectors in one space, alike if they belong together.
+
+Notation
+    V, P, D     pictures, prompts, values of a feature
+    S           pixels a side of the pictures that the model takes
+
+Features have unit length, so that their product is the cosine between them.
+Source: CLIP, arXiv 2103.00020; the towers are transformers' CLIPModel.
+"""
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate, normalize
+
+from gs_esd.errors import UserError
+from gs_esd.metrics.clip_files import (
+    DEFAULT,
+    ClipFiles,
+    Preprocessing,
+    find_clip,
+    read_preprocessing,
+)
+
+BATCH = 32
+
+
+class Clip:
+    """CLIP's image and text towers, frozen, in float32.
+
+    files: where they came from.
+    preprocessing: what is done to pictures.
+    logit_scale: CLIP's inverse temperature, by which cosines become logits; 100 for OpenAI's.
+    """
+
+    def __init__(
+        self, model: Any, tokenizer: Any, files: ClipFiles, preprocessing: Preprocessing
+    ) -> None:
+        """Of a CLIPModel and its tokenizer; `load` makes them of a path."""
+        self._model = model.requires_grad_(False).eval()
+        self._tokenizer = tokenizer
+        self.files = files
+        self.preprocessing = preprocessing
+        self.logit_scale = float(model.logit_scale.exp())
+
+    @classmethod
+    def load(cls, path: str = DEFAULT, revision: str | None = None, device: str = "cpu") -> "Clip":
+        """The CLIP in a folder or on the Hub; see `find_clip`.
+
+        Raises UserError as that does, and where the weights are not those of the whole model.
+        """
+        files = find_clip(path, revision)
+        from transformers import CLIPModel, CLIPTokenizer
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()  # a bar for next to no time
+        model, loading = CLIPModel.from_pretrained(
+            files.folder,
+            variant=files.variant,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        _check_complete(files, loading["missing_keys"])
+        tokenizer = CLIPTokenizer.from_pretrained(files.folder, local_files_only=True)
+        return cls(model.to(device), tokenizer, files, read_preprocessing(files.folder))
+
+    @torch.no_grad()
+    def of_pictures(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
+        """Features of pictures, RGB in [0, 1] of any size, on the pictures' device."""
+        features = [self._of_batch(part) for part in pictures.split(BATCH)]
+        return torch.cat(features).to(pictures)
+
+    @torch.no_grad()
+    def of_prompts(self, prompts: list[str]) -> Float[Tensor, "P D"]:
+        """Features of prompts, on the CPU.
+
+        Logs a warning with the words of a prompt that the model has no room for.
+        """
+        from gs_esd.priors.prompts import tokenize
+
+        length = self._model.config.text_config.max_position_embeddings
+        ids, mask = tokenize(self._tokenizer, prompts, length)
+        features = []
+        for some, real in zip(ids.split(BATCH), mask.split(BATCH), strict=True):
+            device = self._model.device
+            states = self._model.text_model(some.to(device), attention_mask=real.to(device))
+            features.append(self._model.text_projection(states.pooler_output).cpu())
+        return normalize(torch.cat(features), dim=1)
+
+    def _of_batch(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
+        pixels = prepare(pictures.to(self._model.device), self.preprocessing)
+        states = self._model.vision_model(pixels)
+        return normalize(self._model.visual_projection(states.pooler_output), dim=1)
+
+
+def prepare(
+    pictures: Float[Tensor, "V H W 3"], preprocessing: Preprocessing
+) -> Float[Tensor, "V 3 S S"]:
+    """Pictures in [0, 1] as CLIP learned them: bicubic with antialias, the middle, normalised.
+
+    It is transformers' CLIPImageProcessor without the rounding to bytes before and after resizing.
+    """
+    channels = pictures.permute(0, 3, 1, 2)
+    shorter = min(channels.shape[2:])
+    sides = [int(preprocessing.edge * side / shorter) for side in channels.shape[2:]]
+    # Bicubic weights are negative in places; bytes could not leave [0, 1] when CLIP learned.
+    resized = interpolate(channels, sides, mode="bicubic", antialias=True).clamp(0, 1)
+    top, left = ((side - preprocessing.size) // 2 for side in sides)
+    middle = resized[..., top : top + preprocessing.size, left : left + preprocessing.size]
+    mean, std = (
+        middle.new_tensor(values)[:, None, None]
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (middle - mean) / std
+
+
+def _check_complete(files: ClipFiles, missing: Collection[str]) -> None:
+    if missing:
+        raise UserError(
+            f"the weights in {files.folder} are not those of a whole CLIP: {len(missing)} tensors "
+            f"are missing, {sorted(missing)[0]} for one. Download it again, or use another model"
+        )
