@@ -177,6 +177,15 @@ def test_what_a_run_differs_in_is_shown(tmp_path: Path) -> None:
         assert "Unlike most runs" not in by_seed[seed]
 
 
+def test_runs_that_do_not_know_their_kinds_yet_do_not_make_kinds_unusual(tmp_path: Path) -> None:
+    make_run(tmp_path)
+    for seed in (1, 2, 3):
+        begin_run(tmp_path, "a corgi", 1.0, seed)
+    page = made(tmp_path)
+    (finished,) = (run for run in find_runs(tmp_path) if run.seed == 0)
+    assert "Unlike most runs" not in page.article(finished)
+
+
 def test_vsd_is_a_column_of_its_own_and_has_no_lambda(tmp_path: Path) -> None:
     make_run(tmp_path, lam=0.0)
     make_run(tmp_path, lam=0.0, guidance={"kind": "VsdConfig"})
