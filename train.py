@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 
 import hydra
@@ -16,6 +17,7 @@ from omegaconf import DictConfig
 
 from gs_esd import cli, console, folders, hardware, schema
 from gs_esd.help import help_text
+from gs_esd.sweep import SweepListener, conclude
 from gs_esd.validate import check_hardware, validate
 
 log = logging.getLogger("gs_esd.train")
@@ -54,18 +56,21 @@ def main() -> None:
     console.tolerate_any_encoding()
     schema.register_schema()
     folders.register_resolvers()
-    sys.argv[1:] = cli.prepare(sys.argv[1:])
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print; explain() prints it
+    failed = False
     try:
+        sys.argv[1:] = cli.prepare(sys.argv[1:])
         run()
     except KeyboardInterrupt as interrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
     except Exception as error:
         message = cli.explain(error)
-        if message is None:
-            raise
-        sys.exit(f"error: {message}")
+        print(f"error: {message}" if message else traceback.format_exc(), file=sys.stderr)
+        failed = True
+    if SweepListener.folders:
+        sys.exit(conclude(SweepListener.folders) or failed)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":

@@ -47,11 +47,46 @@ log = logging.getLogger(__name__)
 
 
 def prepare(arguments: Sequence[str]) -> list[str]:
-    """The command line as Hydra is to see it: free text protected, hardware chosen."""
+    """The command line as Hydra is to see it: files read, free text protected, hardware chosen.
+
+    Raises UserError for a file of prompts that cannot be used.
+    """
     # Options first: Hydra reads `-m prompt=x seed=0,1`, but not `prompt=x -m seed=0,1`.
     values = [a for a in arguments if "=" in a and not a.startswith("-")]
     options = [a for a in arguments if a not in values]
+    if any(_key(value) == "prompts" for value in values):
+        options += [] if {"-m", "--multirun"} & set(options) else ["-m"]
+        values = read_prompts(values)
     return [*options, *choose_hardware(protect_free_text(values))]
+
+
+def read_prompts(arguments: Sequence[str]) -> list[str]:
+    """Replace prompts=FILE by a sweep over the file's lines, in UTF-8, empty ones left out.
+
+    Raises UserError where it stands beside a prompt, or the file has none or cannot be read.
+    """
+    files = [a.partition("=")[2] for a in arguments if _key(a) == "prompts"]
+    if len(files) > 1 or any(_key(a) == "prompt" for a in arguments):
+        raise UserError("prompts=FILE is given with other prompts; give one file, or prompt=TEXT")
+    others = [a for a in arguments if _key(a) != "prompts"]
+    prompts = _lines(Path(files[0]).expanduser())
+    return [f"prompt={','.join(quote(prompt) for prompt in prompts)}", *others]
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error.strerror
+        raise UserError(f"prompts={file} cannot be read: {reason}") from None
+    lines = [line.strip() for line in text.split("\n")]
+    if not any(lines):
+        raise UserError(f"prompts={file} is empty; it should hold a prompt a line")
+    return list(dict.fromkeys(line for line in lines if line))
+
+
+def _key(argument: str) -> str:
+    return argument.partition("=")[0].lstrip("+")
 
 
 def protect_free_text(arguments: Iterable[str]) -> list[str]:
@@ -65,7 +100,7 @@ def protect_free_text(arguments: Iterable[str]) -> list[str]:
 
 def _protect(argument: str) -> str:
     key, equals, value = argument.partition("=")
-    if not equals or key.lstrip("+") not in AS_TEXT or _HYDRA_VALUE.fullmatch(value):
+    if not equals or _key(argument) not in AS_TEXT or _HYDRA_VALUE.fullmatch(value):
         return argument
     return f"{key}={quote(value)}"
 
@@ -81,18 +116,17 @@ def quote(text: str) -> str:
 
 def choose_hardware(arguments: Sequence[str]) -> list[str]:
     """Add hardware=cpu or hardware=cuda, as the machine has it, unless the user gave one."""
-    if any(argument.partition("=")[0].lstrip("+") == "hardware" for argument in arguments):
+    if any(_key(argument) == "hardware" for argument in arguments):
         return list(arguments)
     return [*arguments, f"hardware={detect().device.value}"]
 
 
 @contextmanager
 def reporting(folder: Path) -> Iterator[None]:
-    """Show and log what goes wrong in a run; then end the program, or only this job of a sweep.
+    """Show and log what goes wrong in a run; then end the program, but in a sweep only the run.
 
-    Raises:
-        SystemExit: the run failed.
-        UserError: the same in a sweep; Hydra keeps it until the other jobs have run.
+    Raises SystemExit where a single run failed. A sweep looks at what its runs left; see
+    gs_esd/sweep.py.
     """
     with logging_to(folder / "train.log"):
         try:
@@ -107,9 +141,8 @@ def reporting(folder: Path) -> Iterator[None]:
                 log.error(OUT_OF_MEMORY)
             else:
                 log.exception("this is a bug; please report it with the lines below")
-    if HydraConfig.get().mode == RunMode.MULTIRUN:
-        raise UserError(f"not every job succeeded; the first that failed is in {folder}")
-    sys.exit(1)
+    if HydraConfig.get().mode != RunMode.MULTIRUN:
+        sys.exit(1)
 
 
 def explain(error: Exception) -> str | None:
@@ -157,7 +190,7 @@ def _explain_key(key: str) -> str:
 
 def known_keys() -> list[str]:
     """Every key of every kind, dotted."""
-    keys: list[str] = ["experiment", "vram"]
+    keys: list[str] = ["experiment", "prompts", "vram"]
     for entry in fields(Config):
         kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
         keys += [key for kind in kinds for key in _keys_below(entry.name, kind)]

@@ -16,6 +16,7 @@ The same command continues an interrupted run. Results: outputs/a-corgi/lam1.0-s
 
 Keys, given as key=value:
   prompt           what to make
+  prompts=FILE     the same, a prompt a line: a sweep
   lambda_esd       entropy weight λ: 0 is VSD, 1 matches the whole distribution of views
   seed, steps      random seed; length of the run
   negative_prompt  what to stay away from, for priors that read text

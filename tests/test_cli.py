@@ -1,6 +1,7 @@
 import logging
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,6 +125,40 @@ def test_a_preset_of_memory_is_a_name_and_no_number() -> None:
 @pytest.mark.parametrize("argument", ["lambda_esd=0,0.5", "prompts=a, b", "-m", "prompt", "--cfg"])
 def test_other_arguments_stay_as_they_are(argument: str) -> None:
     assert protect_free_text([argument]) == [argument]
+
+
+@given(st.lists(prompts.filter(lambda prompt: "\n" not in prompt), min_size=1, max_size=4))
+def test_a_file_of_prompts_is_a_sweep_over_its_lines(lines: list[str]) -> None:
+    told = list(dict.fromkeys(line.strip() for line in lines))
+    assume("" not in told and "???" not in told)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "some prompts, of mine.txt")
+        file.write_text("\n\n".join(lines), encoding="utf-8", newline="")
+        options, argument, *others = prepare(["seed=1,2", f"prompts={file}", "hardware=cpu"])
+    assert options == "-m"
+    assert [received(job) for job in jobs_of(argument)] == told
+    assert others == ["seed=1,2", "hardware=cpu"]
+
+
+@pytest.mark.parametrize(
+    ("content", "others", "told"),
+    [
+        (None, [], "cannot be read"),
+        (b"", [], "is empty"),
+        (b" \n\n", [], "is empty"),
+        (b"a dog\xe9", [], "not UTF-8"),
+        (b"a corgi", ["prompt=a pig"], "other prompts"),
+        (b"a corgi", ["prompts=x"], "other prompts"),
+    ],
+)
+def test_a_file_of_prompts_that_cannot_be_used_is_told(
+    content: bytes | None, others: list[str], told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "prompts.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UserError, match=told):
+        prepare([f"prompts={file}", *others])
 
 
 def test_options_may_stand_between_values() -> None:

@@ -1,29 +1,42 @@
-"""One real sweep, as a user would start it."""
+"""Real sweeps, as a user would start them."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gs_esd.sweep import conclude
+
 ROOT = Path(__file__).parents[1]
-SWEEP = ["-m", "experiment=quick", "prompt='a dragon','a corgi, asleep'", "lambda_esd=0,1"]
+SWEEP = ["experiment=quick", "prompts=my prompts.txt", "lambda_esd=0,1"]
+LONGER = ["-m", "experiment=quick", "steps=300", "prompt=a pig", "seed=0,1,2"]
 
 
-def sweep(folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "train.py"), *SWEEP]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=600)
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "train.py"), *arguments]
+
+
+def sweep(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=folder, capture_output=True, text=True, timeout=600
+    )
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("sweep")
+    made = tmp_path_factory.mktemp("sweep")
+    (made / "my prompts.txt").write_text("a dragon\n\na corgi, asleep\n", encoding="utf-8")
+    return made
 
 
 @pytest.fixture(scope="module")
 def result(folder: Path) -> subprocess.CompletedProcess[str]:
-    return sweep(folder)
+    return sweep(folder, *SWEEP)
 
 
 def runs(folder: Path, subject: str) -> list[Path]:
@@ -40,6 +53,25 @@ def test_a_job_that_fails_does_not_stop_the_others(
             assert (run / name).stat().st_size > 0
         assert "a corgi, asleep" in (run / ".hydra/config.yaml").read_text(encoding="utf-8")
         json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_the_end_tells_what_failed_and_why(
+    folder: Path, result: subprocess.CompletedProcess[str]
+) -> None:
+    _, _, end = result.stderr.partition("2 of 4 runs are not finished")
+    assert [line.split()[0] for line in end.splitlines()[1:]] == ["failed", "failed"]
+    for run in runs(folder, "a-dragon"):
+        assert str(run.relative_to(folder)) in end
+    assert end.count("no animal in") == 2
+    assert "a-corgi" not in end
+
+
+def test_a_report_of_all_runs_is_written_failures_included(
+    folder: Path, result: subprocess.CompletedProcess[str]
+) -> None:
+    assert "outputs/quick/report.html" in result.stdout
+    report = json.loads((folder / "outputs/quick/report.json").read_text(encoding="utf-8"))
+    assert sorted(row["status"] for row in report) == ["failed", "failed", "finished", "finished"]
 
 
 def test_a_failed_job_keeps_its_error(
@@ -61,6 +93,55 @@ def test_the_same_sweep_again_changes_nothing(
         return {run: (run / "splats.ply").stat().st_mtime_ns for run in runs(folder, "a-corgi")}
 
     before = stamps()
-    again = sweep(folder)
+    again = sweep(folder, *SWEEP)
     assert stamps() == before
     assert again.stdout.count("nothing to do") == 2
+
+
+def test_an_interrupted_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
+    first, second, third = (
+        tmp_path / f"outputs/quick/a-pig/lam1.0-seed{seed}-steps=300" for seed in range(3)
+    )
+    process = subprocess.Popen(command(*LONGER), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: (second / "metrics.jsonl").exists(), process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 128 + signal.SIGINT
+    assert process.stderr is not None
+    assert "the same command goes on" in process.stderr.read()
+    assert (first / "metrics.json").exists()
+    assert not (second / "metrics.json").exists()
+    assert not third.exists()
+    made = (first / "splats.ply").stat().st_mtime_ns
+
+    again = sweep(tmp_path, *LONGER)
+    assert again.returncode == 0, again.stderr
+    assert "going on from step" in (second / "train.log").read_text(encoding="utf-8")
+    assert (first / "splats.ply").stat().st_mtime_ns == made
+    assert all((run / "metrics.json").exists() for run in (first, second, third))
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, "it ended too early"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_the_end_tells_runs_that_never_began_and_folders_of_other_runs(tmp_path: Path) -> None:
+    done, other, never = (tmp_path / "a" / name for name in ("done", "other", "never"))
+    for folder in (done, other):
+        folder.mkdir(parents=True)
+        metrics = {"prompt": "a", "lambda_esd": 1.0, "seed": 0, "config": {}}
+        (folder / "metrics.json").write_text(json.dumps(metrics))
+    error = "2026-11-22 21:28:17,570 ERROR this folder holds a run of other settings\n"
+    (other / "train.log").write_text(error)
+    told = conclude([done, other, never])
+    assert told is not None
+    first, *lines = told.splitlines()
+    assert first.startswith("2 of 3 runs")
+    assert [line.split()[0] for line in lines] == ["failed", "not"]
+    assert "other settings" in lines[0]
+    assert str(never) in lines[1]
+    assert conclude([done]) is None
+    assert (tmp_path / "a" / "report.html").exists()

@@ -14,7 +14,7 @@ from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
 from gs_esd.report.measuring import Measure, Measured, measure_zoo_run, measured
 from gs_esd.report.page import page
-from gs_esd.report.runs import FINISHED, Run, find_runs
+from gs_esd.report.runs import Run, find_runs
 from gs_esd.report.table import as_csv, as_json, rows
 
 
@@ -49,12 +49,7 @@ def write_report(folder: Path, measure: Measure | None) -> Path:
 def _measures(runs: Sequence[Run], measure: Measure | None) -> dict[str, Measured]:
     if measure is None:
         return {run.key: Measured() for run in runs}
-    made = {}
-    for run in runs:
-        if run.status == FINISHED:
-            print(f"measuring {run.name}", file=sys.stderr, flush=True)
-        made[run.key] = measured(run, measure)
-    return made
+    return {run.key: measured(run, measure) for run in runs}
 
 
 def _write(file: Path, text: str) -> None:

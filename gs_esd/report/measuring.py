@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -38,6 +39,7 @@ def measured(run: Run, measure: Measure) -> Measured:
     stored = _stored(store)
     if stored.get("made_of") == made_of:
         return Measured(stored["measures"])
+    print(f"measuring {run.name}", file=sys.stderr, flush=True)
     try:
         values = measure(run)
     except UserError as error:

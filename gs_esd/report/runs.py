@@ -78,6 +78,11 @@ def find_runs(folder: Path) -> list[Run]:
     return sorted(runs, key=_order)
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a run has left anything in a folder."""
+    return any((folder / name).exists() for name in _MARKS)
+
+
 def read_run(folder: Path, sweep: Path) -> Run:
     """One run's folder, below the folder of its sweep. Damaged files make it a failed run."""
     metrics, damage = _metrics(folder / "metrics.json")
