@@ -4,6 +4,8 @@ The only place that knows every kind of them. Networks are in gs_esd/make_learne
 imported where one is asked for: diffusers is optional, and takes seconds.
 """
 
+from dataclasses import replace
+
 import torch
 
 from gs_esd.cameras import Orbit
@@ -11,6 +13,7 @@ from gs_esd.config import (
     ClosedFormRenderedConfig,
     Config,
     Device,
+    GuidanceConfig,
     ImagesPriorConfig,
     ToyZooPriorConfig,
 )
@@ -25,14 +28,52 @@ from gs_esd.rendered.closed_form import ClosedFormRenderedScore
 from gs_esd.rendered.latent_mixture import LatentMixtureScore
 from gs_esd.seeds import stream
 
+BANKS = 4
+"""How many sets of pictures are kept for later runs of a sweep, one a seed; each takes 0.2 GB."""
+
+_taken: dict[str, DiffusionPrior] = {}
+"""Priors of this process's runs by what they are made of; the one taken last is the last."""
+
 
 def device_of(config: Config) -> torch.device:
     """Where tensors live."""
     return torch.device(config.hardware.device.value)
 
 
+def take_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
+    """p, the one that an earlier run of this process had if it is the same.
+
+    Raises UserError for a prompt, pictures or a model that it cannot be made of.
+    """
+    asked = _what_makes_the_prior(config)
+    prior = _taken.pop(asked, None)
+    if prior is None:
+        _make_room(config)
+        prior = make_prior(config, orbit)
+    elif isinstance(config.prior, DiffusersPriorConfig):
+        from gs_esd.make_learned import as_loaded
+
+        as_loaded(prior)
+    _taken[asked] = prior
+    return prior
+
+
+def _what_makes_the_prior(config: Config) -> str:
+    """All of the configuration but what cannot matter to the prior."""
+    seed = config.seed if isinstance(config.prior, ToyZooPriorConfig) else 0
+    rest = replace(config, seed=seed, lambda_esd=0.0, guidance=GuidanceConfig())
+    return repr(rest)
+
+
+def _make_room(config: Config) -> None:
+    """Let go of the oldest bank, or, before a network is loaded, of everything."""
+    room = 0 if isinstance(config.prior, DiffusersPriorConfig) else BANKS - 1
+    while len(_taken) > room:
+        del _taken[next(iter(_taken))]
+
+
 def make_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
-    """p. Raises UserError for a prompt, pictures or a model that it cannot be made of."""
+    """p, made anew. Raises UserError as `take_prior` does."""
     device, stages = device_of(config), config.stages
     resolutions = [stages.coarse.resolution, stages.middle.resolution, stages.fine.resolution]
     match config.prior:

@@ -14,6 +14,7 @@ from gs_esd.priors.load_model import Memory, dtype_of, load_denoiser, load_prior
 from gs_esd.priors.model_files import ModelFiles
 from gs_esd.priors.model_hub import find_model
 from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
+from gs_esd.rendered.adapter import remove_adapters
 from gs_esd.rendered.lora import LoraRenderedScore, check_same_schedule
 from gs_esd.seeds import stream
 
@@ -49,6 +50,13 @@ def make_learned_prior(
         ),
         picture_size=model.picture_size or None,
     )
+
+
+def as_loaded(prior: DiffusionPrior) -> None:
+    """Take from a prior's U-Net what an earlier run's `rendered=lora` put into it."""
+    assert isinstance(prior, DiffusionModelPrior)
+    if isinstance(prior.denoiser, UnetDenoiser):
+        remove_adapters(prior.denoiser.unet)
 
 
 def _warn_if_large(files: ModelFiles) -> None:

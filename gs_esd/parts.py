@@ -31,7 +31,7 @@ from gs_esd.gaussians import adam_per_parameter, ball_cloud
 from gs_esd.guidance.score_difference import Source
 from gs_esd.guidance.weights import Weight
 from gs_esd.hardware import cpu_threads
-from gs_esd.make_distributions import device_of, log_memory, make_prior, make_rendered
+from gs_esd.make_distributions import device_of, log_memory, make_rendered, take_prior
 from gs_esd.make_guidance import DrawLevels, make_levels, make_omega, make_source
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.rendered.base import RenderedScore
@@ -69,7 +69,7 @@ def make_parts(config: Config) -> Parts:
     """
     torch.set_num_threads(cpu_threads(config.hardware))
     orbit = make_orbit(config.cameras)
-    prior = make_prior(config, orbit)
+    prior = take_prior(config, orbit)
     rendered = make_rendered(config, prior)
     log_memory(config, orbit, prior, rendered)
     device = device_of(config)

@@ -17,6 +17,7 @@ from gs_esd.noise import add_noise, alpha_sigma
 from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.priors.denoiser import UnetDenoiser
 from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.rendered.adapter import remove_adapters
 from gs_esd.rendered.base import RenderedScore
 from gs_esd.rendered.lora import LoraRenderedScore, check_same_schedule, uniform_timesteps
 
@@ -354,3 +355,14 @@ def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
     assert not torch.equal(after, plain)
     with torch.no_grad():
         assert torch.equal(denoiser(x_0, log_snr, prompt), plain)
+
+
+def test_a_u_net_that_is_given_back_is_what_it_was() -> None:
+    denoiser = tiny_denoiser()
+    before, names = _phi(denoiser), list(denoiser.unet.state_dict())
+    _train(_score(denoiser))
+    remove_adapters(denoiser.unet)
+    assert list(denoiser.unet.state_dict()) == names
+    assert torch.equal(_phi(denoiser), before)
+    remove_adapters(denoiser.unet)  # nothing is in it
+    _train(_score(denoiser))

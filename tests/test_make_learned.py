@@ -10,7 +10,7 @@ from tiny_models import tiny_flow_pipeline, tiny_pipeline
 from tiny_runs import STEPS, tiny
 from torch import Tensor
 
-from gs_esd import make_learned
+from gs_esd import make_distributions, make_learned
 from gs_esd.cameras import orbit_cameras
 from gs_esd.config import (
     ClosedFormRenderedConfig,
@@ -94,7 +94,7 @@ def test_a_large_model_on_a_cpu_is_warned_of(
     make_parts(learned(models / "pixel"))
     assert "without a GPU" not in caplog.text
     monkeypatch.setattr(make_learned, "LARGE", 1000)
-    make_parts(learned(models / "pixel"))
+    make_parts(learned(models / "latent_v"))
     assert "without a GPU" in caplog.text
 
 
@@ -235,3 +235,22 @@ def test_the_trainer_logs_what_the_lora_learns(models: Path, tmp_path: Path) -> 
     scalars = trainer.train_step()
     assert {"lora_loss", "kappa", "lambda_esd"} <= scalars.keys()
     assert all(math.isfinite(value) for value in scalars.values())
+
+
+def test_a_run_after_another_of_the_same_process_is_that_run_alone(
+    models: Path, tmp_path: Path
+) -> None:
+    """A sweep's runs share a network: what one run's LoRA was leaves no trace in the next."""
+    config = learned(models / "latent_epsilon")
+    alone = took(3, config, tmp_path / "alone")
+    after = took(3, config, tmp_path / "after")
+    assert after.parts.prior is alone.parts.prior
+    for name, value in alone.parts.cloud.items():
+        assert torch.equal(after.parts.cloud[name], value)
+
+
+def test_a_network_is_kept_alone(models: Path) -> None:
+    first = make_parts(learned(models / "latent_epsilon")).prior
+    assert make_parts(learned(models / "latent_epsilon", lambda_esd=0.0)).prior is first
+    second = make_parts(learned(models / "latent_v")).prior
+    assert list(make_distributions._taken.values()) == [second]

@@ -1,5 +1,7 @@
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from test_conf import CHOICES, CONF, LEARNED, NEEDED, composed
 from tiny_models import tiny_pipeline
 from tiny_runs import save_corgis, tiny
 
+from gs_esd import make_distributions
 from gs_esd.config import (
     BallInitConfig,
     BlackOrWhiteBackgroundConfig,
@@ -19,11 +22,13 @@ from gs_esd.config import (
     RandomBackgroundConfig,
     SolidBackgroundConfig,
     ToyZooPriorConfig,
+    VsdConfig,
 )
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_ply
 from gs_esd.gaussians import ball_cloud
 from gs_esd.guidance.esd import EsdSource
+from gs_esd.make_distributions import BANKS
 from gs_esd.parts import make_background, make_cloud, make_orbit, make_parts
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.seeds import stream
@@ -185,3 +190,37 @@ def test_one_seed_gives_one_set_of_parts() -> None:
     assert not torch.equal(a.cloud["means"], other.cloud["means"])
     states = [{n: g.get_state() for n, g in p.generators.items()} for p in (a, b)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_runs_that_differ_in_lambda_alone_share_a_prior() -> None:
+    config = tiny()
+    prior = make_parts(config).prior
+    assert make_parts(replace(config, lambda_esd=0.25)).prior is prior
+    assert make_parts(replace(config, guidance=VsdConfig(), lambda_esd=0.0)).prior is prior
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 1}, {"prompt": "a pig"}, {"prior": ToyZooPriorConfig(pictures=25)}],
+    ids=str,
+)
+def test_a_prior_of_other_pictures_is_made_anew(changes: dict[str, Any]) -> None:
+    config = tiny()
+    prior = make_parts(config).prior
+    other = make_parts(replace(config, **changes)).prior
+    assert isinstance(prior, ImageBankPrior)
+    assert isinstance(other, ImageBankPrior)
+    mine, its = (each.mixtures[16].over(torch.zeros(3)) for each in (prior, other))
+    assert mine.shape != its.shape or not torch.equal(mine, its)
+
+
+def test_seeds_of_the_same_photographs_share_a_prior(pictures: Path) -> None:
+    config = tiny(prior=ImagesPriorConfig(path=str(pictures)))
+    prior = make_parts(config).prior
+    assert make_parts(replace(config, seed=1)).prior is prior
+
+
+def test_only_a_few_priors_are_kept() -> None:
+    for seed in range(BANKS + 3):
+        make_parts(tiny(seed=seed, prior=ToyZooPriorConfig(pictures=8)))
+    assert len(make_distributions._taken) == BANKS

@@ -56,3 +56,14 @@ class Adapter:
     def _switch(self, *, on: bool) -> None:
         for layer in self._layers:
             layer.enable_adapters(on)
+
+
+def remove_adapters(unet: UNet2DConditionModel) -> None:
+    """Make a U-Net what it was before an `Adapter` was put into it, if one was."""
+    for name, layer in list(unet.named_modules()):
+        if isinstance(layer, BaseTunerLayer):
+            parent, _, child = name.rpartition(".")
+            setattr(unet.get_submodule(parent), child, layer.get_base_layer())
+    if isinstance(unet.class_embedding, nn.Identity):
+        unet.class_embedding = None
+        del unet.peft_config
