@@ -339,6 +339,17 @@ class LearningRatesConfig:
 
 
 @dataclass
+class TrackingConfig:
+    """Where a run can be watched, besides its folder's metrics.jsonl and preview.png."""
+
+    tensorboard: bool = True
+    """Event files in the run's folder, where tensorboard is installed."""
+    wandb: bool = False
+    """Weights & Biases."""
+    wandb_project: str = "gs-esd"
+
+
+@dataclass
 class Config:
     """A whole run."""
 
@@ -364,6 +375,7 @@ class Config:
     densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)
     background: BackgroundConfig = field(default_factory=RandomBackgroundConfig)
     learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
+    tracking: TrackingConfig = field(default_factory=TrackingConfig)
     preview_every_s: float = 20.0
     """Seconds between preview pictures while the run goes on."""
     checkpoint_every_s: float = 30.0

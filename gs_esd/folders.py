@@ -17,7 +17,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from gs_esd.atomic import atomic_write
 
-IRRELEVANT = ("hardware", "memory", "vram", "view", "preview_every_s", "checkpoint_every_s")
+IRRELEVANT = (
+    *("hardware", "memory", "vram"),
+    *("view", "tracking", "preview_every_s", "checkpoint_every_s"),
+)
 """Keys that do not say what is made: a run may go on with other values of them."""
 
 _NAMED_ANYWAY = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")

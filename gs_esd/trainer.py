@@ -38,12 +38,13 @@ from gs_esd.parts import Parts, make_parts
 from gs_esd.render import Renderings, render
 from gs_esd.results import write_results
 from gs_esd.stages import stage_at
+from gs_esd.tracking import Tracking
 from gs_esd.views import Views
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 10
-"""Steps between lines of metrics.jsonl."""
+"""Steps between lines of metrics.jsonl, and what trackers are told."""
 FIRST_PREVIEW_S = 2.0
 """Seconds until the first preview picture; later ones follow at the configured interval."""
 VISIBLE = 1 / 255
@@ -92,13 +93,19 @@ class Trainer:
         """
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
-        with stop_request() as stop, Progress(self.config.steps, done=self.step) as progress:
+        with (
+            stop_request() as stop,
+            Progress(self.config.steps, done=self.step) as progress,
+            Tracking(self.config, self.folder, self.step) as tracking,
+        ):
             while self.step < self.config.steps:
                 started = time.monotonic()
                 scalars = self.train_step()
                 now = time.monotonic()
                 self.seconds += now - started
                 progress.update(self.step, scalars, len(self.parts.cloud["means"]))
+                if self._is_logged():
+                    tracking.scalars(scalars, self.step)
                 stopping = bool(stop)  # asked once: a signal after the save waits for the next
                 if stopping or now - saved_at > self.config.checkpoint_every_s:
                     self.save()
@@ -106,7 +113,7 @@ class Trainer:
                 if stopping:
                     raise Interrupted(stop.signal)
                 if now > preview_at:
-                    self.save_preview()
+                    tracking.picture(self.save_preview(), self.step)
                     preview_at = now + self.config.preview_every_s
         self.save()
         write_results(self.folder, self.config, self.parts, self.seconds)
@@ -144,7 +151,7 @@ class Trainer:
         parts.densifier.after_backward(renderings.info, self.step)
         self._check_parameters()
         self.step += 1
-        if self.step % LOG_EVERY == 0 or self.step == self.config.steps:
+        if self._is_logged():
             self._append(scalars)
         return scalars
 
@@ -181,10 +188,11 @@ class Trainer:
         self.kappas.load_state_dict(state["kappas"])
         log.info("going on from step %d", self.step)
 
-    def save_preview(self) -> None:
-        """Write preview.png of the cloud as it is."""
+    def save_preview(self) -> Float[Tensor, "H W 3"]:
+        """Write preview.png of the cloud as it is, and return the picture."""
         picture = preview(self.parts.cloud, self.parts.orbit, self.stage().resolution)
         save_png(self.folder / "preview.png", picture)
+        return picture
 
     def _follow_rates(self) -> None:
         rates = self.config.learning_rates
@@ -237,6 +245,9 @@ class Trainer:
             "another run in a folder of its own; "
             f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}."
         )
+
+    def _is_logged(self) -> bool:
+        return self.step % LOG_EVERY == 0 or self.step == self.config.steps
 
     def _append(self, scalars: dict[str, float]) -> None:
         with self._log.open("a", encoding="utf-8") as file:

@@ -4,6 +4,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,7 @@ def validate(config: Config) -> list[str]:
     warnings = [*_lambda_warnings(config), *_text_warnings(config), *_waste_warnings(config)]
     check_pairings(config)
     _check_init(config)
+    _check_tracking(config)
     _check_prior(config)
     return warnings
 
@@ -237,6 +239,14 @@ def _check_init(config: Config) -> None:
         raise UserError(
             f"init.path={config.init.path} is not a file; give a splat in the standard 3DGS "
             "format (.ply), or start from scratch: init=ball"
+        )
+
+
+def _check_tracking(config: Config) -> None:
+    if config.tracking.wandb and find_spec("wandb") is None:
+        raise UserError(
+            "tracking.wandb=true needs Weights & Biases, which is not installed: "
+            "pip install -e '.[wandb]'"
         )
 
 

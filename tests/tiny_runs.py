@@ -19,6 +19,7 @@ from gs_esd.config import (
     StageConfig,
     StagesConfig,
     ToyZooPriorConfig,
+    TrackingConfig,
 )
 from gs_esd.parts import make_orbit
 from gs_esd.seeds import stream
@@ -53,6 +54,7 @@ def tiny(**changes: Any) -> Config:
         ),
         init=BallInitConfig(gaussians=60),
         densify=DENSIFY["none"],
+        tracking=TrackingConfig(tensorboard=False),
     )
     return replace(config, **changes)
 
