@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import gs_esd
 from gs_esd.atomic import atomic_write
 from gs_esd.config import Config
@@ -17,6 +19,7 @@ from gs_esd.export.pictures import preview, save_png
 from gs_esd.export.ply import save_ply
 from gs_esd.export.turntable import save_turntable
 from gs_esd.parts import Parts
+from gs_esd.peak_memory import peak_memory_gb
 
 PACKAGES = ("torch", "gsplat", "numba", "numpy", "hydra-core")
 """Those whose version can change a number."""
@@ -28,6 +31,7 @@ def write_results(folder: Path, config: Config, parts: Parts, seconds: float) ->
     """Write splats.ply, preview.png, turntable.mp4 and, last of all, metrics.json.
 
     seconds: what all steps took, interruptions left out. metrics.json means the run is finished.
+    Memory is that since this process began or took up the run.
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
@@ -42,12 +46,18 @@ def write_results(folder: Path, config: Config, parts: Parts, seconds: float) ->
         "gaussians": len(parts.cloud["means"]),
         "train_s": round(seconds, 2),
         "seconds_a_step": round(seconds / config.steps, 4),
+        **_peak(parts.device),
         "export_s": round(time.monotonic() - started, 2),
         "versions": versions(),
         "config": plain(config),
     }
     with atomic_write(folder / "metrics.json") as partial:
         partial.write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _peak(device: torch.device) -> dict[str, float]:
+    peak = peak_memory_gb(device)
+    return {} if peak is None else {"peak_memory_gb": round(peak, 2)}
 
 
 def versions() -> dict[str, str]:

@@ -35,6 +35,7 @@ from gs_esd.guidance.kappa import KappaCount, kappa
 from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
 from gs_esd.interrupt import Interrupted, stop_request
 from gs_esd.parts import Parts, make_parts
+from gs_esd.peak_memory import forget_peak
 from gs_esd.render import Renderings, render
 from gs_esd.results import write_results
 from gs_esd.stages import stage_at
@@ -91,6 +92,7 @@ class Trainer:
         Raises Interrupted on SIGINT or SIGTERM, after a checkpoint; NonFiniteError and UserError
         where the run cannot go on.
         """
+        forget_peak(self.parts.device)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
         with (

@@ -306,14 +306,14 @@ def test_means_have_a_standard_error_from_two_runs_on(tmp_path: Path) -> None:
 def test_the_numbers_on_the_page_are_those_of_the_runs(tmp_path: Path) -> None:
     make_run(tmp_path, seed=3, prior={"kind": "ToyZooPriorConfig", "pictures": 1024})
     metrics = json.loads((tmp_path / "00/lam1.0-seed3/metrics.json").read_text())
-    metrics["peak_memory_mb"] = 912
+    metrics["peak_memory_gb"] = 0.91
     (tmp_path / "00/lam1.0-seed3/metrics.json").write_text(json.dumps(metrics))
     (run,) = find_runs(tmp_path)
     article = made(tmp_path, fake_measure).article(run)
     for name, value in {
         "Gaussians": "2003",
         "Training (s)": "54.25",
-        "peak memory mb": "912",
+        "Peak memory (GB)": "0.91",
         "Faces": "1",
         "PSNR (dB)": "23",
         "Free of Janus": "yes",

@@ -9,8 +9,12 @@ from gs_esd.report.measuring import Measured
 from gs_esd.report.media import preview_uris, video_uri
 from gs_esd.report.runs import FINISHED, UNFINISHED, Run
 
-NUMBERS = {"gaussians": "Gaussians", "train_s": "Training (s)"}
-"""Of metrics.json, what a card always shows, besides memory."""
+NUMBERS = {
+    "gaussians": "Gaussians",
+    "train_s": "Training (s)",
+    "peak_memory_gb": "Peak memory (GB)",
+}
+"""Of metrics.json, what a card shows."""
 MEASURES = {"janus_free": "Free of Janus", "faces": "Faces", "psnr_db": "PSNR (dB)"}
 """Of the measures, those that a card always shows."""
 DETAILS = {
@@ -82,11 +86,10 @@ def _trouble(run: Run) -> str:
 
 
 def _numbers(run: Run, made: Measured) -> str:
-    memory = {key: key.replace("_", " ") for key in run.numbers if "memory" in key}
     values = {**run.numbers, **made.values}
     why_not = made.why_not if run.status == FINISHED else ""
     reason = f'<p class="note">Not measured: {escape(why_not)}</p>' if why_not else ""
-    return _listed(NUMBERS | memory | MEASURES, values) + reason
+    return _listed(NUMBERS | MEASURES, values) + reason
 
 
 def _listed(names: Mapping[str, str], values: Mapping[str, Any]) -> str:
