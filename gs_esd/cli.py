@@ -54,6 +54,8 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     # Options first: Hydra reads `-m prompt=x seed=0,1`, but not `prompt=x -m seed=0,1`.
     values = [a for a in arguments if "=" in a and not a.startswith("-")]
     options = [a for a in arguments if a not in values]
+    # Elsewhere it is often added; here it is in the list of defaults, where Hydra refuses a +.
+    values = [a.lstrip("+") if _key(a) == "experiment" else a for a in values]
     if any(_key(value) == "prompts" for value in values):
         options += [] if {"-m", "--multirun"} & set(options) else ["-m"]
         values = read_prompts(values)

@@ -166,6 +166,11 @@ def test_options_may_stand_between_values() -> None:
     assert prepare([*given_, hardware]) == ["-m", "--cfg", "job", "seed=1", "steps=5", hardware]
 
 
+def test_an_experiment_may_be_added_with_a_plus() -> None:
+    arguments = prepare(["+experiment=quick", "prompt=x", "hardware=cpu"])
+    assert composed(*arguments).steps == 20
+
+
 @pytest.mark.parametrize("device", Device)
 def test_hardware_is_chosen_by_what_is_found(
     device: Device, monkeypatch: pytest.MonkeyPatch
