@@ -18,10 +18,11 @@ from torch import Tensor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gs_esd.errors import UserError
-from gs_esd.metrics import clip_files
-from gs_esd.metrics.clip import BATCH, Clip, prepare
-from gs_esd.metrics.clip_files import Preprocessing, find_clip, read_preprocessing
+from gs_esd.metrics import vision_files
+from gs_esd.metrics.clip import BATCH, Clip
 from gs_esd.metrics.clip_scores import clip_score
+from gs_esd.metrics.vision_files import Preprocessing, find_clip, read_preprocessing
+from gs_esd.metrics.vision_models import prepare
 
 PROMPTS = ["a corgi", "a castle", "a blue panda"]
 
@@ -96,7 +97,7 @@ def test_pictures_are_prepared_as_transformers_does(
     twin = processor(picture.to(torch.uint8).numpy(), return_tensors="pt").pixel_values
     ours = prepare(picture[None] / 255, Preprocessing(SIZE + 2, SIZE))
     assert ours.shape == (1, 3, SIZE, SIZE)
-    steps = 255 * torch.tensor(clip_files.OPENAI_STD)[:, None, None] * (ours - twin).abs()
+    steps = 255 * torch.tensor(vision_files.OPENAI_STD)[:, None, None] * (ours - twin).abs()
     assert steps.max() < most
     assert steps.mean() < mean
 
@@ -207,7 +208,9 @@ def test_without_transformers_the_extra_is_named(
         return None if name == "transformers" else original(name, *arguments)
 
     monkeypatch.setattr(importlib.util, "find_spec", find_spec)
-    with pytest.raises(UserError, match=r"CLIP needs transformers.*pip install -e '\.\[diffusers"):
+    with pytest.raises(
+        UserError, match=r"--clip needs transformers.*pip install -e '\.\[diffusers"
+    ):
         Clip.load(str(folder))
 
 
@@ -245,9 +248,9 @@ def test_the_default_comes_from_the_branch_that_has_safetensors(
         asked.append(revision)
         return hub.folder
 
-    monkeypatch.setattr(clip_files, "find_on_hub", ask)
+    monkeypatch.setattr(vision_files, "find_on_hub", ask)
     for revision in (None, "v9"):
-        find_clip(clip_files.DEFAULT, revision)
+        find_clip(vision_files.DEFAULT, revision)
     find_clip("owner/name")
     assert asked == ["refs/pr/15", "v9", None]
 

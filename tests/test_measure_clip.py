@@ -25,7 +25,7 @@ from gs_esd.metrics.measure_clip import (
     Rivals,
     measure_around,
     read_rivals,
-    render_for_clip,
+    render_for_networks,
 )
 from gs_esd.metrics.zoo_views import render_around
 from gs_esd.parts import make_orbit
@@ -176,7 +176,7 @@ def test_what_clip_takes_for_fronts_becomes_faces(clip: Clip) -> None:
 def test_renderings_for_clip_have_its_size(tmp_path: Path) -> None:
     run_in(tmp_path / "a", "a castle")
     cloud = load_ply(tmp_path / "a" / "splats.ply")
-    assert render_for_clip(cloud, ORBIT, 2).shape == (2, RESOLUTION, RESOLUTION, 3)
+    assert render_for_networks(cloud, ORBIT, 2).shape == (2, RESOLUTION, RESOLUTION, 3)
 
 
 def test_the_ceiling_is_the_score_of_the_priors_own_samples(

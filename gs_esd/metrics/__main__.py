@@ -2,6 +2,7 @@
 
 A line of JSON for each, then how many are free of Janus. Animals of the toy zoo are compared with
 their true views. With --clip, CLIP looks at splats of any prompt; what it says of faces is a proxy.
+With --classifier, the Inception metrics of any prompt are those of that model.
 """
 
 import argparse
@@ -15,12 +16,14 @@ from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import load_ply
-from gs_esd.metrics.clip_files import DEFAULT
+from gs_esd.metrics.clip import Clip
 from gs_esd.metrics.clip_options import add_clip_options, load_clip
 from gs_esd.metrics.finished import Finished, find_finished
+from gs_esd.metrics.image_classifier import ImageClassifier, measure_with_classifier
 from gs_esd.metrics.measure import measure_zoo
-from gs_esd.metrics.measure_clip import as_line, measure_around, render_for_clip
+from gs_esd.metrics.measure_clip import Rivals, as_line, measure_around, render_for_networks
 from gs_esd.metrics.proportion import wilson_interval
+from gs_esd.metrics.vision_files import DEFAULT
 from gs_esd.metrics.zoo_views import render_around
 from gs_esd.toyzoo.classifier import ZooClassifier
 from gs_esd.toyzoo.prompt import UnknownAnimalError, parse_prompt
@@ -44,20 +47,38 @@ def main() -> None:
 def _measure_all(finished: list[Finished], options: argparse.Namespace) -> list[dict[str, Any]]:
     """A line for each, printed as soon as it is measured."""
     clip, rivals = (None, None) if options.clip is None else load_clip(options)
-    if clip is None:
+    classifier = None
+    if options.classifier is not None:
+        classifier = ImageClassifier.load(options.classifier, options.classifier_revision)
+    if clip is None and classifier is None:
         _check_measurable(finished)
     lines = []
     for each in finished:
-        cloud = load_ply(each.path)
         line = {"path": str(each.path), "prompt": each.prompt}
-        if _in_zoo(each.prompt):
-            line |= _measure_zoo(cloud, each, options.views)
-        if clip is not None:
-            renderings = render_for_clip(cloud, each.orbit, options.views)
-            line |= as_line(*measure_around(clip, renderings, each.prompt, rivals))
+        line |= _measure(each, options.views, clip, rivals, classifier)
         print(json.dumps(line, ensure_ascii=False), flush=True)
         lines.append(line)
     return lines
+
+
+def _measure(
+    finished: Finished,
+    views: int,
+    clip: Clip | None,
+    rivals: Rivals | None,
+    classifier: ImageClassifier | None,
+) -> dict[str, Any]:
+    """What is measured of a splat; the classifier's answers take the place of the zoo's."""
+    cloud = load_ply(finished.path)
+    line = _measure_zoo(cloud, finished, views) if _in_zoo(finished.prompt) else {}
+    if clip is None and classifier is None:
+        return line
+    renderings = render_for_networks(cloud, finished.orbit, views)
+    if classifier is not None:
+        line |= measure_with_classifier(classifier, renderings)
+    if clip is not None:
+        line |= as_line(*measure_around(clip, renderings, finished.prompt, rivals))
+    return line
 
 
 def _measure_zoo(cloud: ParameterDict, finished: Finished, views: int) -> dict[str, Any]:
@@ -96,7 +117,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--prompt", help="what .ply files show")
     parser.add_argument("--views", type=int, default=VIEWS, help="renderings around the object")
     add_clip_options(parser)
+    parser.add_argument(
+        "--classifier",
+        metavar="MODEL",
+        help="an image classifier in transformers' format, a folder or a name on the Hub, such as "
+        "google/vit-base-patch16-224",
+    )
+    parser.add_argument(
+        "--classifier-revision", metavar="REVISION", help="a branch, tag or commit of it"
+    )
     options = parser.parse_args()
+    if options.classifier_revision and not options.classifier:
+        parser.error("--classifier-revision goes with --classifier MODEL")
     if options.clip is None and (options.rivals or options.clip_revision):
         parser.error("--rivals and --clip-revision are for CLIP: add --clip MODEL")
     return options

@@ -2,28 +2,26 @@
 
 Notation
     V, P, D     pictures, prompts, values of a feature
-    S           pixels a side of the pictures that the model takes
 
 Features have unit length, so that their product is the cosine between them.
 Source: CLIP, arXiv 2103.00020; the towers are transformers' CLIPModel.
 """
 
-from collections.abc import Collection
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate, normalize
+from torch.nn.functional import normalize
 
-from gs_esd.errors import UserError
-from gs_esd.metrics.clip_files import (
+from gs_esd.metrics.vision_files import (
     DEFAULT,
-    ClipFiles,
     Preprocessing,
+    VisionFiles,
     find_clip,
     read_preprocessing,
 )
+from gs_esd.metrics.vision_models import check_complete, prepare
 
 BATCH = 32
 
@@ -37,7 +35,7 @@ class Clip:
     """
 
     def __init__(
-        self, model: Any, tokenizer: Any, files: ClipFiles, preprocessing: Preprocessing
+        self, model: Any, tokenizer: Any, files: VisionFiles, preprocessing: Preprocessing
     ) -> None:
         """Of a CLIPModel and its tokenizer; `load` makes them of a path."""
         self._model = model.requires_grad_(False).eval()
@@ -65,7 +63,7 @@ class Clip:
             dtype=torch.float32,
             output_loading_info=True,
         )
-        _check_complete(files, loading["missing_keys"])
+        check_complete(files, loading["missing_keys"])
         tokenizer = CLIPTokenizer.from_pretrained(files.folder, local_files_only=True)
         return cls(model.to(device), tokenizer, files, read_preprocessing(files.folder))
 
@@ -96,32 +94,3 @@ class Clip:
         pixels = prepare(pictures.to(self._model.device), self.preprocessing)
         states = self._model.vision_model(pixels)
         return normalize(self._model.visual_projection(states.pooler_output), dim=1)
-
-
-def prepare(
-    pictures: Float[Tensor, "V H W 3"], preprocessing: Preprocessing
-) -> Float[Tensor, "V 3 S S"]:
-    """Pictures in [0, 1] as CLIP learned them: bicubic with antialias, the middle, normalised.
-
-    It is transformers' CLIPImageProcessor without the rounding to bytes before and after resizing.
-    """
-    channels = pictures.permute(0, 3, 1, 2)
-    shorter = min(channels.shape[2:])
-    sides = [int(preprocessing.edge * side / shorter) for side in channels.shape[2:]]
-    # Bicubic weights are negative in places; bytes could not leave [0, 1] when CLIP learned.
-    resized = interpolate(channels, sides, mode="bicubic", antialias=True).clamp(0, 1)
-    top, left = ((side - preprocessing.size) // 2 for side in sides)
-    middle = resized[..., top : top + preprocessing.size, left : left + preprocessing.size]
-    mean, std = (
-        middle.new_tensor(values)[:, None, None]
-        for values in (preprocessing.mean, preprocessing.std)
-    )
-    return (middle - mean) / std
-
-
-def _check_complete(files: ClipFiles, missing: Collection[str]) -> None:
-    if missing:
-        raise UserError(
-            f"the weights in {files.folder} are not those of a whole CLIP: {len(missing)} tensors "
-            f"are missing, {sorted(missing)[0]} for one. Download it again, or use another model"
-        )

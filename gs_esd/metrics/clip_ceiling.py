@@ -18,9 +18,9 @@ from torch import Tensor
 
 from gs_esd.errors import UserError
 from gs_esd.metrics.clip import Clip
-from gs_esd.metrics.clip_files import DEFAULT
 from gs_esd.metrics.clip_options import add_clip_options, load_clip
 from gs_esd.metrics.measure_clip import Rivals, as_line, measure_features
+from gs_esd.metrics.vision_files import DEFAULT
 from gs_esd.priors.model_hub import check_packages
 from gs_esd.seeds import stream
 

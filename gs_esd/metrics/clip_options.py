@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from gs_esd.metrics.clip import Clip
-from gs_esd.metrics.clip_files import DEFAULT
 from gs_esd.metrics.measure_clip import Rivals, read_rivals
+from gs_esd.metrics.vision_files import DEFAULT
 
 
 def add_clip_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:

@@ -41,6 +41,16 @@ def inception_gain(probabilities: Float[Tensor, "V K"]) -> float:
     return float(view_information(probabilities) / quality)
 
 
+def inception_metrics(probabilities: Float[Tensor, "V K"]) -> dict[str, float]:
+    """All of them by name."""
+    return {
+        "inception_quality": inception_quality(probabilities),
+        "inception_variety": inception_variety(probabilities),
+        "inception_gain": inception_gain(probabilities),
+        "view_information": view_information(probabilities),
+    }
+
+
 def _entropy(probabilities: Float[Tensor, "*V K"]) -> Float[Tensor, "*V"]:
     return torch.special.entr(probabilities).sum(-1)
 

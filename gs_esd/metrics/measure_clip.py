@@ -27,14 +27,14 @@ from gs_esd.metrics.clip_scores import (
 from gs_esd.metrics.zoo_views import ELEVATION, render_around
 
 RESOLUTION = 224
-"""Pixels a side of renderings for CLIP, as most CLIPs take them."""
+"""Pixels a side of renderings for networks, as most of them take them."""
 
 
 @dataclass(frozen=True)
 class ClipMeasures:
     """How well pictures show their prompt; see gs_esd/metrics/clip_scores.py.
 
-    clip_revision: see `ClipFiles`.
+    clip_revision: see `VisionFiles`.
     clip_score: the mean over the pictures. clip_score_lowest: that of the worst of them.
     clip_rivals: how many other prompts R-precision had to tell the own one from; both are None
         where none were given.
@@ -89,15 +89,15 @@ def read_rivals(path: Path, clip: Clip) -> Rivals:
     return Rivals(prompts, clip.of_prompts(prompts))
 
 
-def render_for_clip(cloud: ParameterDict, orbit: Orbit, views: int) -> Float[Tensor, "V H W 3"]:
-    """Renderings once around a splat, of RESOLUTION, as `measure_around` takes them."""
+def render_for_networks(cloud: ParameterDict, orbit: Orbit, views: int) -> Float[Tensor, "V H W 3"]:
+    """Renderings once around a splat, of RESOLUTION, for CLIP and other classifiers."""
     return render_around(cloud, orbit, views, RESOLUTION)
 
 
 def measure_around(
     clip: Clip, renderings: Float[Tensor, "V H W 3"], prompt: str, rivals: Rivals | None
 ) -> tuple[ClipMeasures, ProxyMeasures]:
-    """Measure what `render_for_clip` gave of a splat of a prompt.
+    """Measure what `render_for_networks` gave of a splat of a prompt.
 
     Raises UserError for rivals that hold no other prompt.
     """
