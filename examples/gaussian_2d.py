@@ -3,11 +3,12 @@
     python -m examples.gaussian_2d      prints a table and draws docs/gaussian_2d.png
 
 Descent along the objectives' own gradients, at one noise level at a time; what p and q are, and
-what theory says, stands in examples/gaussian_world.py. Takes about 15 seconds.
+what theory says, stands in examples/gaussian_world.py. Takes a few seconds.
 """
 
 import math
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from examples.gaussian_world import (
@@ -70,19 +71,19 @@ def main() -> None:
         sys.exit(str(error))
 
 
-def run() -> list[Rest]:
-    """Every objective at both noise levels."""
+def run(lambdas: Sequence[float] = LAMBDAS, fractions: Sequence[float] = KEPT) -> list[Rest]:
+    """Every objective at both noise levels; fractions: s of the noise-consistent λ."""
     return [
         *(_rest("SDS", sds_source, noise, 0.0) for noise in NOISE),
         *(_rest("VSD = ESD, λ = 0", vsd_source, noise, 0.0) for noise in NOISE),
         *(
             _rest(f"ESD, λ = {lam:g}", EsdSource(constant(lam)), noise, lam)
-            for lam in LAMBDAS
+            for lam in lambdas
             for noise in NOISE
         ),
         *(
             _rest(f"noise-consistent, s = {s:g}", EsdSource(keeping(s)), noise, _lam(s, noise), s)
-            for s in KEPT
+            for s in fractions
             for noise in NOISE
         ),
     ]

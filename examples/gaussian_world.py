@@ -124,7 +124,7 @@ class Descent:
         return self.means[:, None] + z @ self.factors.mT
 
 
-def descend(source: Source, log_snr: Sequence[float], steps: int = 200) -> Descent:
+def descend(source: Source, log_snr: Sequence[float], steps: int = 100) -> Descent:
     """Follow an objective's gradient at the given noise levels, ω = 1.
 
     Each z comes with both signs of each eps, and the z have mean 0 and covariance I exactly. All
