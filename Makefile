@@ -57,5 +57,5 @@ $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/installed-torch
 	@touch $@
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/installed
-	$(PIP) install -c constraints.txt --editable '.[dev,diffusers]'
+	$(PIP) install -c constraints.txt --editable '.[dev,diffusers,examples]'
 	@touch $@

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from benchmarks.tiny_prior import configured
+from benchmarks.judged_run import configured
 from gs_esd.cameras import turntable
 from gs_esd.config import CamerasConfig, MemoryConfig
 from gs_esd.parts import make_orbit

@@ -14,27 +14,25 @@ a name, and not made again.
 
 import argparse
 import math
-import tempfile
-import time
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import torch
-from hydra import compose, initialize_config_dir
 
 from benchmarks.exact_prior import ExactPrior
-from benchmarks.judge import judge
+from benchmarks.judged_run import (
+    RESULTS,
+    add_study_options,
+    configured,
+    job_options,
+    judged_run,
+)
 from benchmarks.kept import complete
-from gs_esd import folders, schema
 from gs_esd.config import Config
-from gs_esd.export.pictures import contact_sheet, save_png
-from gs_esd.parts import make_parts
+from gs_esd.parts import Parts, make_parts
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.trainer import Trainer
 
-RESULTS = Path(__file__).parent / "results"
 STUDY = [
     *("prior=tiny", "prior.view_prompts=off", "timesteps=dreamtime_tiny", "hardware.threads=1"),
     *(f"stages.{stage}.views=16" for stage in ("coarse", "middle", "fine")),
@@ -83,24 +81,16 @@ def run(
     """Make one splat on one thread, and judge it."""
     chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
     config = configured([f"prompt=a {animal}", *STUDY, *chosen, *overrides])
-    started, log_kappas = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as folder:
-        parts = make_parts(config)
-        if exact:
-            assert isinstance(parts.prior, DiffusionModelPrior)
-            parts = replace(parts, prior=ExactPrior(parts.prior, animal, parts.orbit))
-        trainer = Trainer(config, Path(folder), parts)
-        while trainer.step < config.steps:
-            scalars = trainer.train_step()
-            if trainer.step <= EARLY * config.steps:
-                log_kappas.append(math.log(scalars["kappa"]))
-    seconds = time.monotonic() - started
-    verdict = judge(trainer.parts.cloud, trainer.parts.orbit, animal)
-    pictures = RESULTS / name
-    pictures.mkdir(exist_ok=True)
-    sheet = contact_sheet(verdict.renderings[::2], columns=8)
-    picture = f"{animal}-{rendered}-lam{lambda_esd:g}-seed{seed}.png"
-    save_png(pictures / picture, sheet)
+    picture = RESULTS / name / f"{animal}-{rendered}-lam{lambda_esd:g}-seed{seed}.png"
+    log_kappas = []
+
+    def watch(step: int, scalars: dict[str, float]) -> None:
+        if step <= EARLY * config.steps:
+            log_kappas.append(math.log(scalars["kappa"]))
+
+    make = partial(_exact_parts, animal=animal) if exact else make_parts
+    judged = judged_run(config, animal, picture, make=make, watch=watch)
+    verdict = judged.verdict
     return Outcome(
         animal,
         seed,
@@ -110,16 +100,14 @@ def run(
         verdict.in_place,
         round(verdict.psnr_db, 2),
         round(math.exp(torch.tensor(log_kappas).mean()), 2),
-        round(seconds, 1),
+        judged.seconds,
     )
 
 
-def configured(overrides: list[str]) -> Config:
-    """The configuration of a command line."""
-    schema.register_schema()
-    folders.register_resolvers()
-    with initialize_config_dir(str(Path(__file__).parents[1] / "conf"), version_base="1.3"):
-        return schema.to_config(compose("config", overrides))
+def _exact_parts(config: Config, animal: str) -> Parts:
+    parts = make_parts(config)
+    assert isinstance(parts.prior, DiffusionModelPrior)
+    return replace(parts, prior=ExactPrior(parts.prior, animal, parts.orbit))
 
 
 def to_table(outcomes: list[Outcome]) -> str:
@@ -154,15 +142,10 @@ def _median(values: list[float]) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("overrides", nargs="*", help="for every run, as train.py takes them")
-    parser.add_argument("--name", default="tiny_prior", help="of the files under results/")
-    parser.add_argument("--animals", nargs="+", default=["corgi", "panda", "penguin", "pig"])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--lambdas", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
+    parser = job_options(__doc__, ["corgi", "panda", "penguin", "pig"], [0, 0.25, 0.5, 0.75, 1])
+    add_study_options(parser, "tiny_prior")
     parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
     parser.add_argument("--exact", action="store_true", help="see benchmarks/exact_prior.py")
-    parser.add_argument("--processes", type=int, default=2)
     return parser.parse_args()
 
 

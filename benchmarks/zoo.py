@@ -9,26 +9,19 @@ matched with the zoo's true views, which training never sees; see benchmarks/jud
 Finished runs are kept in a file of JSON lines and not made again; delete it after a change.
 """
 
-import argparse
-import tempfile
-import time
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 
 import torch
 
-from benchmarks.judge import judge
+from benchmarks.judged_run import RESULTS, job_options, judged_run
 from benchmarks.kept import complete
 from gs_esd.config import Config, HardwareConfig
-from gs_esd.export.pictures import contact_sheet, save_png
-from gs_esd.trainer import Trainer
 
 ANIMALS = (
     *("bear", "cat", "corgi", "elephant", "fox", "frog"),
     *("lion", "owl", "panda", "penguin", "pig", "rabbit"),
 )
-RESULTS = Path(__file__).parent / "results"
 
 
 @dataclass(frozen=True)
@@ -46,7 +39,7 @@ class Outcome:
 
 def main() -> None:
     """Run what is not yet there and print the table."""
-    options = _options()
+    options = job_options(__doc__, ANIMALS, [0.0, 1.0]).parse_args()
     jobs = list(product(options.animals, options.seeds, options.lambdas))
     kept, processes = RESULTS / "zoo.jsonl", options.processes
     table = to_table(complete(kept, Outcome, jobs, run, _job_of, processes))
@@ -58,26 +51,17 @@ def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
     """Make one splat on one thread, and judge it."""
     hardware = HardwareConfig(threads=1)
     config = Config(prompt=f"a {animal}", seed=seed, lambda_esd=lambda_esd, hardware=hardware)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer.from_config(config, Path(folder))
-        while trainer.step < config.steps:
-            trainer.train_step()
-    seconds = time.monotonic() - started
-    cloud, orbit = trainer.parts.cloud, trainer.parts.orbit
-    verdict = judge(cloud, orbit, animal)
-    pictures = RESULTS / "zoo"
-    pictures.mkdir(exist_ok=True)
-    sheet = contact_sheet(verdict.renderings[::2], columns=8)
-    save_png(pictures / f"{animal}-lam{lambda_esd:g}-seed{seed}.png", sheet)
+    picture = RESULTS / "zoo" / f"{animal}-lam{lambda_esd:g}-seed{seed}.png"
+    judged = judged_run(config, animal, picture)
+    verdict = judged.verdict
     return Outcome(
         animal,
         seed,
         lambda_esd,
         round(verdict.coherence, 3),
         round(verdict.psnr_db, 2),
-        len(cloud["means"]),
-        round(seconds, 1),
+        judged.gaussians,
+        judged.seconds,
     )
 
 
@@ -115,15 +99,6 @@ def _summary(outcomes: list[Outcome], lam: float) -> str:
         f"- λ={lam:g}: coherence ≥ 0.95 in {high} and ≤ 0.5 in {low} of {len(these)} runs; "
         f"median PSNR {median:.1f} dB; median {seconds:.0f} s a run on one thread"
     )
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--animals", nargs="+", default=ANIMALS)
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--lambdas", nargs="+", type=float, default=[0.0, 1.0])
-    parser.add_argument("--processes", type=int, default=2)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

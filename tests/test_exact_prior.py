@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks import exact_prior
 from benchmarks.exact_prior import ExactPrior
-from benchmarks.tiny_prior import configured
+from benchmarks.judged_run import configured
 from gs_esd.config import CamerasConfig
 from gs_esd.noise import add_noise, alpha_sigma
 from gs_esd.noise_schedule import LEAST_LOG_SNR

@@ -1,6 +1,7 @@
 """The benchmark of the tiny prior: what it runs, and its table."""
 
-from benchmarks.tiny_prior import Outcome, configured, to_table
+from benchmarks.judged_run import configured
+from benchmarks.tiny_prior import Outcome, to_table
 from gs_esd.config import ClosedFormRenderedConfig
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 
