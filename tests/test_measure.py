@@ -73,10 +73,15 @@ def test_runs_tell_what_they_show_and_from_where(tmp_path: Path) -> None:
 
 def test_a_file_needs_a_prompt_and_a_folder_a_run(tmp_path: Path) -> None:
     file = tmp_path / "splats.ply"
-    file.touch()
+    generator = torch.Generator().manual_seed(0)
+    cloud = ball_cloud(20, radius=0.5, opacity=0.5, sh_degree=0, generator=generator)
+    save_ply(cloud, file)
     assert find_finished(file, "a pig")[0].prompt == "a pig"
     with pytest.raises(UserError, match="give --prompt"):
         find_finished(file, None)
+    save_ply(cloud, file, metadata={"prompt": "a cow"})
+    assert find_finished(file, None)[0].prompt == "a cow"
+    assert find_finished(file, "a pig")[0].prompt == "a pig"
     with pytest.raises(UserError, match="no finished run"):
         find_finished(tmp_path / "nowhere", None)
 

@@ -8,10 +8,11 @@ import torch
 from PIL import Image
 from tiny_runs import tiny
 
+import gs_esd
 from gs_esd import results
 from gs_esd.config import Config, Device, LambdaSchedule
 from gs_esd.errors import UserError
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_metadata, load_ply
 from gs_esd.parts import Parts, make_parts
 from gs_esd.results import LEARNED, PACKAGES, plain, versions, write_results
 
@@ -45,6 +46,17 @@ def test_the_splat_is_the_cloud(folder: Path, parts: Parts) -> None:
         torch.testing.assert_close(cloud[name], expected)
 
 
+def test_the_splat_says_what_it_is(folder: Path) -> None:
+    assert load_metadata(folder / "splats.ply") == {
+        "up": "y-down",
+        "gs-esd": gs_esd.__version__,
+        "prompt": PROMPT,
+        "guidance": "esd",
+        "lambda_esd": 0.5,
+        "seed": 3,
+    }
+
+
 def test_the_preview_shows_eight_views_at_twice_the_resolution(folder: Path) -> None:
     with Image.open(folder / "preview.png") as picture:
         assert picture.size == (4 * 32, 2 * 32)
@@ -76,7 +88,7 @@ def test_a_run_whose_results_are_incomplete_is_not_marked_as_finished(
     monkeypatch: pytest.MonkeyPatch,
     failing: str,
 ) -> None:
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **options: object) -> None:
         raise UserError("the disk is full")
 
     monkeypatch.setattr(results, failing, fail)

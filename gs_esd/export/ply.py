@@ -2,168 +2,128 @@
 
 Notation and conventions
     N       number of Gaussians
-    K       spherical-harmonics coefficients a colour channel, (degree + 1)²
-    R       all of them but the constant one, K - 1
-    world   ours: z up, the object's front looks along +x
-    file    x right, y down, z forward (COLMAP's and OpenCV's axes): what viewers expect
-    P       rotation from world to file, (x, y, z) -> (y, -z, -x): the axes of a camera that looks
-            at the object's front
-
-Viewers agree that the file's y points down; they differ in the side they show first. Those that
-turn the file about its x axis, as Spark does, start at our front; SuperSplat turns it about z and
-starts at the back.
+    R       spherical-harmonics coefficients a colour channel, all but the constant one
 
 A file holds raw parameters (log scales, logit opacities, wxyz quaternions), one little-endian
 float32 each, in the order of `property_names`. `f_rest` is channel-major: all R coefficients of
-red, then green, then blue. Normals are zeros that nobody reads.
+red, then green, then blue. Normals are zeros that nobody reads, but that some programs count on.
+
+Viewers take a file's y to point down. They differ in the side they show first: those that turn the
+file about its x axis, as Spark does, start at our front; SuperSplat turns it about z and starts at
+the back. Our files say in a comment which frame they are in; all others are taken to be y-down.
 """
 
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
-from gsplat.cuda._torch_impl import _eval_sh_bases_fast
-from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import Parameter, ParameterDict
+from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
-from gs_esd.export.ply_table import read_table, write_table
-
-FILE_FROM_WORLD = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
-"""P. A signed permutation, so that turning positions there and back changes no bit of them."""
-FILE_FROM_WORLD_QUAT = torch.tensor([0.5, 0.5, 0.5, -0.5], dtype=torch.float64)
-"""P as a quaternion, wxyz."""
-CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=torch.float64)
-
-POSITION = ["x", "y", "z"]
-NORMAL = ["nx", "ny", "nz"]
-COLOR = ["f_dc_0", "f_dc_1", "f_dc_2"]
-OPACITY = ["opacity"]
-SCALE = ["scale_0", "scale_1", "scale_2"]
-ROTATION = ["rot_0", "rot_1", "rot_2", "rot_3"]
-
-REST_COUNTS = (0, 9, 24, 45)
-"""Numbers of f_rest properties at spherical-harmonics degree 0, 1, 2 and 3."""
+from gs_esd.export.frames import Up, from_file_axes, to_file_axes
+from gs_esd.export.metadata import as_comments, from_comments, known
+from gs_esd.export.ply_checks import check_splat, deactivated, looks_activated
+from gs_esd.export.ply_names import COLOR, OPACITY, POSITION, ROTATION, SCALE, property_names, rest
+from gs_esd.export.ply_table import Columns, read_header, read_table, write_table
 
 
-def save_ply(cloud: ParameterDict, path: str | os.PathLike[str]) -> None:
+def save_ply(
+    cloud: ParameterDict,
+    path: str | os.PathLike[str],
+    up: Up = Up.y_down,
+    metadata: Mapping[str, Any] | None = None,
+) -> None:
     """Write a cloud as a standard 3DGS file; an old file is replaced only when all is written.
 
     cloud: raw parameters in world axes, on any device.
+    up: the file's frame; viewers expect y-down.
+    metadata: what `load_metadata` gives back: names and plain values such as the prompt.
     Raises UserError where the folder cannot be written.
     """
-    world = {name: tensor.detach().cpu() for name, tensor in cloud.items()}
-    n = len(world["means"])
-    sh_rest = rotate_sh(world["shN"], FILE_FROM_WORLD).transpose(1, 2).reshape(n, -1)
+    turned = to_file_axes(cloud, up)
+    n = len(turned["means"])
+    sh_rest = turned["shN"].transpose(1, 2).reshape(n, -1)  # [N, 3 R]
     columns = [
-        world["means"] @ FILE_FROM_WORLD.T,
+        turned["means"],
         torch.zeros(n, 3),
-        world["sh0"][:, 0],
+        turned["sh0"][:, 0],
         sh_rest,
-        world["opacities"][:, None],
-        world["scales"],
-        multiply_quats(FILE_FROM_WORLD_QUAT, world["quats"]),
+        turned["opacities"][:, None],
+        turned["scales"],
+        turned["quats"],
     ]
-    write_table(path, property_names(sh_rest.shape[1]), torch.cat(columns, dim=1).numpy())
+    names = property_names(sh_rest.shape[1])
+    write_table(path, names, torch.cat(columns, dim=1).numpy(), as_comments(known(metadata, up)))
 
 
-def load_ply(path: str | os.PathLike[str]) -> ParameterDict:
+def load_ply(
+    path: str | os.PathLike[str], up: Up | None = None, activated: bool | None = None
+) -> ParameterDict:
     """Read a standard 3DGS file, spherical harmonics of degree 0 to 3, into a cloud in world axes.
 
-    Normals and unknown properties are ignored.
-    Raises UserError where the file is missing, not a binary .ply, cut short, empty, lacks
-    properties or holds numbers that are not finite.
+    Text or binary of either byte order; normals, unknown properties and whatever follows the
+    Gaussians are ignored.
+
+    up: the file's frame; by default what our own files say, and y-down for others.
+    activated: whether the file holds opacities in [0, 1] and standard deviations instead of
+        logits and logarithms; by default it must not look so, unless it is ours.
+    Raises UserError where the file is missing, not a .ply, cut short, empty, lacks properties,
+    holds numbers that are not finite or that look activated.
     """
-    columns = read_table(path)
-    rest_count = sum(name.startswith("f_rest_") for name in columns)
-    _check(columns, rest_count, path)
+    columns, header = read_table(path)
+    check_splat(columns, path)
+    metadata = from_comments(header.comments)
+    if activated:
+        columns = deactivated(columns, path)
+    elif activated is None and "gs-esd" not in metadata and looks_activated(columns):
+        raise UserError(
+            f"{path} seems to hold activated values: every opacity lies in [0, 1] and no scale is "
+            "negative, as after sigmoid and exp, where the standard has logits and logarithms. "
+            f"Repair it with `python -m gs_esd.export {path} OUT.ply --activated`, "
+            "or with `--raw` if they are logits and logarithms after all."
+        )
+    return from_file_axes(_raw_parameters(columns), up or _frame(metadata, path))
+
+
+def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What was said about a file when it was written, by name; empty of files that are not ours.
+
+    "up" is the frame, "gs-esd" the version that wrote the file. Texts of more than 2,000 characters
+    were cut. Raises UserError where the file cannot be read or is no .ply.
+    """
+    return from_comments(read_header(path).comments)
+
+
+def _frame(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> Up:
+    try:
+        return Up(metadata.get("up", Up.y_down.value))
+    except ValueError as error:
+        raise UserError(
+            f"{path} says that its frame is {metadata['up']}; known are "
+            f"{', '.join(up.value for up in Up)}. Convert it, saying which it is: "
+            f"python -m gs_esd.export {path} OUT.ply --from-up y-down"
+        ) from error
+
+
+def _raw_parameters(columns: Columns) -> dict[str, Tensor]:
+    """A checked file's columns as raw parameters, in the file's axes."""
+    names = rest(columns)
     n = len(columns["x"])
-    rest = _stack(columns, _rest(rest_count)).reshape(n, 3, rest_count // 3)
-    world_from_file = FILE_FROM_WORLD.T
-    world = {
-        "means": _stack(columns, POSITION) @ world_from_file.T,
-        "quats": multiply_quats(CONJUGATE * FILE_FROM_WORLD_QUAT, _stack(columns, ROTATION)),
+    return {
+        "means": _stack(columns, POSITION),
+        "quats": _stack(columns, ROTATION),
         "scales": _stack(columns, SCALE),
         "opacities": _stack(columns, OPACITY)[:, 0],
         "sh0": _stack(columns, COLOR)[:, None],
-        "shN": rotate_sh(rest.transpose(1, 2), world_from_file),
+        "shN": _stack(columns, names).reshape(n, 3, len(names) // 3).transpose(1, 2),
     }
-    return ParameterDict({name: Parameter(tensor) for name, tensor in world.items()})
 
 
-def property_names(rest_count: int) -> list[str]:
-    """The properties of a splat file in their order, `rest_count` = 3 R of them f_rest."""
-    return [*POSITION, *NORMAL, *COLOR, *_rest(rest_count), *OPACITY, *SCALE, *ROTATION]
-
-
-def multiply_quats(left: Float[Tensor, "4"], right: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
-    """Hamilton products left · right, wxyz: rotate by `right`, then by `left`.
-
-    Computed in float64, so that the only error is the rounding to the type of `right`.
-    """
-    w, x, y, z = left.double().tolist()
-    matrix = torch.tensor(
-        [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]], dtype=torch.float64
-    )
-    return (right.double() @ matrix.T).to(right.dtype)
-
-
-def rotate_sh(sh: Float[Tensor, "N R 3"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "N R 3"]:
-    """Coefficients, all but the constant, of the functions d -> f(rotation⁻¹ d)."""
-    r = sh.shape[1]
-    matrix = _sh_rotation(rotation)[:r, :r]  # degrees do not mix
-    return torch.einsum("jk,nkc->njc", matrix, sh.double()).to(sh.dtype)
-
-
-def _sh_rotation(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "15 15"]:
-    """What turns coefficients of degree 1 to 3: the M of Y(rotation d) M = Y(d) for all d."""
-    generator = torch.Generator().manual_seed(0)
-    directions = torch.randn(200, 3, generator=generator, dtype=torch.float64)
-    directions = directions / directions.norm(dim=-1, keepdim=True)
-    before = _eval_sh_bases_fast(16, directions)[:, 1:]  # [200, 15]
-    after = _eval_sh_bases_fast(16, directions @ rotation.double().T)[:, 1:]
-    # gsplat's constants have 14 digits. Rounding makes zeros and ones exact, and with them the
-    # round trip of degree 1, whose coefficients P merely permutes.
-    return torch.linalg.lstsq(after, before).solution.round(decimals=12)
-
-
-def _rest(count: int) -> list[str]:
-    return [f"f_rest_{i}" for i in range(count)]
-
-
-def _stack(columns: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> Tensor:
+def _stack(columns: Columns, names: Sequence[str]) -> Tensor:
     """The named columns as one tensor [N, len(names)]."""
-    n = len(columns["x"])
-    table = torch.empty(n, len(names))
+    table = torch.empty(len(columns["x"]), len(names))
     for i, name in enumerate(names):
         table[:, i] = torch.from_numpy(columns[name])
     return table
-
-
-def _check(
-    columns: Mapping[str, NDArray[np.float32]], rest_count: int, path: str | os.PathLike[str]
-) -> None:
-    """Raise UserError unless the columns make a splat."""
-    needed = [name for name in property_names(rest_count) if name not in NORMAL]
-    missing = [name for name in needed if name not in columns]
-    if missing:
-        raise UserError(
-            f"{path} is not a 3D Gaussian splat: it lacks {', '.join(missing)}. "
-            "Export it from a 3DGS program as an uncompressed .ply."
-        )
-    if rest_count not in REST_COUNTS:
-        raise UserError(
-            f"{path} has {rest_count} f_rest properties; spherical harmonics of degree 0 to 3 have "
-            f"{', '.join(map(str, REST_COUNTS))}. Export it with degree 3 or less."
-        )
-    if len(columns["x"]) == 0:
-        raise UserError(f"{path} holds no Gaussian. Give a file with at least one.")
-    bad = [name for name in needed if not np.isfinite(columns[name]).all()]
-    if bad:
-        raise UserError(
-            f"{path} holds NaN or infinite numbers in {', '.join(bad)}. "
-            "Remove those Gaussians in a splat editor, or export it again."
-        )

@@ -7,6 +7,7 @@ from pathlib import Path
 from gs_esd.cameras import Orbit
 from gs_esd.config import CamerasConfig
 from gs_esd.errors import UserError
+from gs_esd.export.ply import load_metadata
 from gs_esd.parts import make_orbit
 
 
@@ -22,13 +23,14 @@ class Finished:
 def find_finished(path: Path, prompt: str | None) -> list[Finished]:
     """A .ply, a run's folder, or every finished run below a folder, in the order of their names.
 
-    prompt: of a .ply, which does not say; runs know theirs.
+    prompt: of a .ply, needed where it does not say itself; runs know theirs.
     Raises UserError where there is nothing, or nobody says what a .ply shows.
     """
     if path.is_file():
-        if prompt is None:
+        shown = prompt or load_metadata(path).get("prompt")
+        if not isinstance(shown, str):
             raise UserError(f"{path} does not say what it shows: give --prompt, or a run's folder")
-        return [Finished(path, prompt, make_orbit(CamerasConfig()))]
+        return [Finished(path, shown, make_orbit(CamerasConfig()))]
     runs = [_of_run(file.parent) for file in sorted(path.rglob("metrics.json"))]
     if not runs:
         raise UserError(f"no finished run in {path}: a run's folder holds metrics.json at its end")

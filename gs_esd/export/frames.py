@@ -1,0 +1,118 @@
+"""Which way is up in a file, and how a cloud is turned between ours and a file's axes.
+
+Notation
+    N       number of Gaussians
+    K       spherical-harmonics coefficients a colour channel, (degree + 1)²
+    R       all of them but the constant one, K - 1
+    world   ours: z up, the object's front looks along +x
+    file    a frame named by where its up is, see `Up`
+
+Turning a cloud turns its means, its quaternions and its spherical harmonics: who forgets the last
+keeps the shape and gets the highlights wrong.
+"""
+
+import enum
+
+import torch
+from gsplat.cuda._torch_impl import _eval_sh_bases_fast
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import Parameter, ParameterDict
+
+
+class Up(enum.Enum):
+    """The frames of files: where up is, and with it what the other two axes mean."""
+
+    y_down = "y-down"
+    """x right, y down, z away from who looks at the front: COLMAP's and OpenCV's camera axes."""
+    z_up = "z-up"
+    """Our world as it is: the front looks along +x. Blender's up."""
+    y_up = "y-up"
+    """The front looks along +z, its viewer's right is +x: glTF's axes."""
+
+
+FILE_FROM_WORLD = {
+    Up.y_down: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),
+    Up.z_up: torch.eye(3),
+    Up.y_up: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
+}
+"""Signed permutations, so that turning positions there and back changes no bit of them."""
+
+FILE_FROM_WORLD_QUAT = {
+    Up.y_down: torch.tensor([0.5, 0.5, 0.5, -0.5], dtype=torch.float64),
+    Up.z_up: torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64),
+    Up.y_up: torch.tensor([0.5, -0.5, -0.5, -0.5], dtype=torch.float64),
+}
+"""The same rotations as quaternions, wxyz."""
+
+CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=torch.float64)
+
+
+def to_file_axes(cloud: ParameterDict, up: Up) -> dict[str, Tensor]:
+    """A cloud's raw parameters in a file's axes, on the CPU and without gradients.
+
+    cloud: raw parameters in world axes, on any device; it is not changed.
+    """
+    world = {name: tensor.detach().cpu() for name, tensor in cloud.items()}
+    return _turned(world, FILE_FROM_WORLD[up], FILE_FROM_WORLD_QUAT[up])
+
+
+def from_file_axes(tensors: dict[str, Tensor], up: Up) -> ParameterDict:
+    """The cloud in world axes whose raw parameters in a file's axes these are."""
+    turned = _turned(tensors, FILE_FROM_WORLD[up].T, CONJUGATE * FILE_FROM_WORLD_QUAT[up])
+    return ParameterDict({name: Parameter(tensor) for name, tensor in turned.items()})
+
+
+def multiply_quats(left: Float[Tensor, "4"], right: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
+    """Hamilton products left · right, wxyz: rotate by `right`, then by `left`.
+
+    Computed in float64, so that the only error is the rounding to the type of `right`.
+    """
+    w, x, y, z = left.double().tolist()
+    matrix = torch.tensor(
+        [[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]], dtype=torch.float64
+    )
+    return (right.double() @ matrix.T).to(right.dtype)
+
+
+def unit_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
+    """Quaternions of length one; one of length zero, which rotates nothing, becomes 1."""
+    length = quats.double().norm(dim=-1, keepdim=True)
+    one = quats.new_tensor([1.0, 0.0, 0.0, 0.0]).expand_as(quats)
+    return torch.where(length > 0, (quats / length.clamp(min=1e-300)).to(quats.dtype), one)
+
+
+def rotate_sh(sh: Float[Tensor, "N R 3"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "N R 3"]:
+    """Coefficients, all but the constant, of the functions d -> f(rotation⁻¹ d)."""
+    r = sh.shape[1]
+    matrix = _sh_rotation(rotation)[:r, :r]  # degrees do not mix
+    return torch.einsum("jk,nkc->njc", matrix, sh.double()).to(sh.dtype)
+
+
+def pad_sh(sh: Float[Tensor, "N R 3"]) -> Float[Tensor, "N 15 3"]:
+    """Coefficients with zeros added up to degree 3, for programs that read no other degree."""
+    missing = 15 - sh.shape[1]
+    return torch.cat([sh, sh.new_zeros(len(sh), missing, 3)], dim=1)
+
+
+def _turned(
+    tensors: dict[str, Tensor], rotation: Float[Tensor, "3 3"], quat: Float[Tensor, "4"]
+) -> dict[str, Tensor]:
+    return {
+        **tensors,
+        "means": tensors["means"] @ rotation.T,
+        "quats": multiply_quats(quat, tensors["quats"]),
+        "shN": rotate_sh(tensors["shN"], rotation),
+    }
+
+
+def _sh_rotation(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "15 15"]:
+    """What turns coefficients of degree 1 to 3: the M of Y(rotation d) M = Y(d) for all d."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.randn(200, 3, generator=generator, dtype=torch.float64)
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    before = _eval_sh_bases_fast(16, directions)[:, 1:]  # [200, 15]
+    after = _eval_sh_bases_fast(16, directions @ rotation.double().T)[:, 1:]
+    # gsplat's constants have 14 digits. Rounding makes zeros and ones exact, and with them the
+    # round trip of degree 1, whose coefficients these rotations merely permute.
+    return torch.linalg.lstsq(after, before).solution.round(decimals=12)
