@@ -55,7 +55,6 @@ def main() -> None:
         return
     console.tolerate_any_encoding()
     schema.register_schema()
-    folders.register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises what it would print; explain() prints it
     failed = False
     try:

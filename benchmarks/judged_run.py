@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 
 from benchmarks.judge import Verdict, judge
-from gs_esd import folders, schema
+from gs_esd import schema
 from gs_esd.config import Config
 from gs_esd.export.pictures import contact_sheet, save_png
 from gs_esd.parts import Parts, make_parts
@@ -62,7 +62,6 @@ def judged_run(
 def configured(overrides: Sequence[str]) -> Config:
     """The configuration of a command line."""
     schema.register_schema()
-    folders.register_resolvers()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return schema.to_config(compose("config", list(overrides)))
 

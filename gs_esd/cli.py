@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ FREE_TEXT = (
 AS_TEXT = (*FREE_TEXT, "vram")
 """Keys whose values Hydra is not to take for anything but text: vram=8 is a file's name."""
 
+LAUNCHER_PACKAGES = {"ray": "ray", "slurm": "submitit"}
+"""What launchers take, by the first word of their names in conf/hydra/launcher."""
+ELSEWHERE = ("ray_cluster", "slurm")
+"""Launchers of machines that need not be like the one where the command is given."""
+
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
 # A quoted value, several of them, or choice(...): the user writes Hydra's grammar on purpose.
 _HYDRA_VALUE = re.compile(rf"\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*|choice\(.*\))\s*", re.DOTALL)
@@ -49,7 +55,7 @@ log = logging.getLogger(__name__)
 def prepare(arguments: Sequence[str]) -> list[str]:
     """The command line as Hydra is to see it: files read, free text protected, hardware chosen.
 
-    Raises UserError for a file of prompts that cannot be used.
+    Raises UserError for a file of prompts or a launcher that cannot be used.
     """
     # Options first: Hydra reads `-m prompt=x seed=0,1`, but not `prompt=x -m seed=0,1`.
     values = [a for a in arguments if "=" in a and not a.startswith("-")]
@@ -59,7 +65,25 @@ def prepare(arguments: Sequence[str]) -> list[str]:
     if any(_key(value) == "prompts" for value in values):
         options += [] if {"-m", "--multirun"} & set(options) else ["-m"]
         values = read_prompts(values)
+    check_launcher(values)
     return [*options, *choose_hardware(protect_free_text(values))]
+
+
+def check_launcher(arguments: Sequence[str]) -> None:
+    """Raise UserError for a launcher that is not installed, or that must be told the hardware."""
+    given = {_key(argument): argument.partition("=")[2] for argument in arguments}
+    launcher = given.get("hydra/launcher", "")
+    package = LAUNCHER_PACKAGES.get(launcher.partition("_")[0])
+    if package and find_spec(package) is None:
+        raise UserError(
+            f"hydra/launcher={launcher} needs {package}, which is not installed: "
+            "pip install -e '.[cluster]'"
+        )
+    if launcher in ELSEWHERE and "hardware" not in given:
+        raise UserError(
+            f"hydra/launcher={launcher} computes on other machines than this one: say on what, "
+            "with hardware=cuda or hardware=cpu"
+        )
 
 
 def read_prompts(arguments: Sequence[str]) -> list[str]:
@@ -155,6 +179,8 @@ def explain(error: Exception) -> str | None:
         return _explain_syntax(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_settings(error)
+    if type(error).__module__.partition(".")[0] in LAUNCHER_PACKAGES.values():
+        return str(error).strip()
     if isinstance(error, OSError) and error.errno in (*_CANNOT_WRITE, *_NO_FOLDER):
         return (
             f"cannot make the run folder: {error.strerror}: {error.filename}\n"

@@ -26,7 +26,7 @@ class HardwareConfig:
 
     device: Device = Device.cpu
     threads: int = 0
-    """CPU threads; 0 takes one a core this process may use."""
+    """CPU threads; 0 takes OMP_NUM_THREADS, or one a core this process may use."""
 
 
 @dataclass

@@ -64,12 +64,6 @@ def _other_values(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def register_resolvers() -> None:
-    """Let conf/hydra/default.yaml name run folders."""
-    OmegaConf.register_new_resolver("subject", subject, replace=True)
-    OmegaConf.register_new_resolver("run_name", run_name, replace=True)
-
-
 def claim(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
     """Write `.hydra/` in a folder where a run begins; leave it alone where the run goes on.
 

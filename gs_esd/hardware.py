@@ -50,8 +50,14 @@ def torch_cuda_version() -> str | None:
 
 
 def cpu_threads(config: HardwareConfig) -> int:
-    """How many CPU threads the run takes."""
-    return config.threads or len(os.sched_getaffinity(0))
+    """How many CPU threads the run takes.
+
+    Where nothing is configured, what OMP_NUM_THREADS says, as Ray sets it for the runs that it puts
+    side by side; else one a core this process may use.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    usual = int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
+    return config.threads or usual
 
 
 def describe(config: HardwareConfig) -> str:

@@ -29,9 +29,9 @@ Kinds, given as group=kind; keys of a kind as group.key=value:
 def help_text(conf: Path) -> str:
     """The usage and, from the first comment of each file in conf/, what can be chosen."""
     lines = []
-    for group in ("hardware", "vram", *GROUPS, "experiment"):
+    for group in ("hardware", "vram", *GROUPS, "experiment", "hydra/launcher"):
         for number, file in enumerate(sorted((conf / group).glob("*.yaml"))):
-            lines.append(f"  {'' if number else group:<10} {file.stem:<13} {summary(file)}")
+            lines.append(f"  {'' if number else group:<14} {file.stem:<13} {summary(file)}")
     return _USAGE + "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 from gs_esd import config as c
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
+from gs_esd.folders import run_name, subject
 
 GROUPS: dict[str, dict[str, type]] = {
     "prior": {
@@ -78,3 +79,9 @@ def _added_keys(node: Any, prefix: str = "") -> Iterator[str]:
             yield prefix + name
         elif is_dataclass(value):
             yield from _added_keys(value, f"{prefix}{name}.")
+
+
+# What conf/hydra/default.yaml names. On import: where a sweep's runs are made by other processes,
+# these unpickle configurations with the names in them, and run no main().
+OmegaConf.register_new_resolver("subject", subject, replace=True)
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)

@@ -6,6 +6,7 @@ judged by the files they leave.
 """
 
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +16,17 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict, read_write
 
+from gs_esd.cli import quote
 from gs_esd.errors import UserError
 from gs_esd.report.__main__ import write_report
 from gs_esd.report.measuring import measure_zoo_run
 from gs_esd.report.runs import FAILED, FINISHED, is_run, read_log, read_run
 
 NOT_BEGUN = "not begun"
+LOCAL = ("ray_cpus", "ray_gpus")
+"""Launchers whose runs are made by several processes of this machine."""
 
 
 class SweepListener(Callback):
@@ -32,8 +36,34 @@ class SweepListener(Callback):
     """Of this process's sweep; empty in a single run."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """List the runs. Raises what Hydra raises for values that are not allowed."""
-        SweepListener.folders = planned_folders(config)
+        """List the runs, and get ready for others to make them if that is asked for.
+
+        Raises what Hydra raises for values that are not allowed.
+        """
+        choices = config.hydra.runtime.choices
+        if choices["hydra/launcher"] != "basic":
+            _make_absolute(config)
+        if choices["hydra/sweeper"] == "basic":
+            SweepListener.folders = planned_folders(config)
+        if choices["hydra/launcher"] in LOCAL:
+            # By another process: this one only waits, and is to leave the GPU's memory alone.
+            subprocess.run(
+                [sys.executable, "-m", "gs_esd.warm_up", choices["hardware"]], check=True
+            )
+
+
+def _warm_up(hardware: str) -> None:
+    """Compile in another process: this one only waits, and is to leave the GPU's memory alone."""
+    subprocess.run([sys.executable, "-m", "gs_esd.warm_up", hardware], check=True)
+
+
+def _make_absolute(config: DictConfig) -> None:
+    """Name the folder of all runs so that workers find it, whatever folder they were started in."""
+    folder = Path(config.hydra.sweep.dir).absolute()
+    with read_write(config.hydra), open_dict(config.hydra):
+        config.hydra.sweep.dir = str(folder)
+        # Each run is composed anew, from the command line.
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote(str(folder))}")
 
 
 def planned_folders(config: DictConfig) -> list[Path]:
@@ -75,11 +105,12 @@ def _report(folder: Path) -> None:
 
 def _missing(folder: Path) -> str | None:
     """A line about a run that is not finished, or that this sweep could not make."""
+    name = os.path.relpath(folder)
     if not is_run(folder):
-        return f"  {NOT_BEGUN:<11} {folder}"
+        return f"  {NOT_BEGUN:<11} {name}"
     # A folder may hold a finished run of other settings: then there is an error all the same.
     error, progress = read_log(folder / "train.log")
     if error:
-        return f"  {FAILED:<11} {folder}  {error}"
+        return f"  {FAILED:<11} {name}  {error}"
     status = read_run(folder, folder.parent).status
-    return None if status == FINISHED else f"  {status:<11} {folder}  {progress}".rstrip()
+    return None if status == FINISHED else f"  {status:<11} {name}  {progress}".rstrip()

@@ -15,7 +15,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
-from gs_esd import cli, folders, schema
+from gs_esd import cli, schema
 from gs_esd.cli import choose_hardware, explain, known_keys, prepare, protect_free_text
 from gs_esd.config import Device
 from gs_esd.errors import UserError
@@ -186,7 +186,6 @@ def test_hardware_that_the_user_names_is_kept(asked: str) -> None:
 
 def composed(*overrides: str) -> DictConfig:
     schema.register_schema()
-    folders.register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(ROOT / "conf")):
         return compose("config", overrides=list(overrides))
 

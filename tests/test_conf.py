@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
-from gs_esd import folders, schema
+from gs_esd import schema
 from gs_esd.config import (
     ClosedFormRenderedConfig,
     Config,
@@ -38,14 +38,12 @@ NEEDED = {
 
 def composed(*overrides: str) -> Config:
     schema.register_schema()
-    folders.register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         return schema.to_config(compose("config", overrides=list(overrides)))
 
 
 def run_folder(*overrides: str) -> str:
     schema.register_schema()
-    folders.register_resolvers()
     with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
         settings = compose("config", overrides=list(overrides), return_hydra_config=True)
     return str(OmegaConf.select(settings, "hydra.run.dir"))

@@ -77,6 +77,16 @@ def test_the_description_says_why_and_how_to_choose_otherwise(device: Device) ->
     assert f"hardware={other.value}" in text
 
 
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("1", 1), ("0", 7), ("4,2", 7), ("", 7)])
+def test_threads_side_by_side_are_as_many_as_the_environment_says(
+    asked: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda process: set(range(7)))
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert cpu_threads(HardwareConfig(threads=0)) == threads
+    assert cpu_threads(HardwareConfig(threads=2)) == 2
+
+
 def test_zero_threads_are_all_that_the_process_may_use() -> None:
     assert cpu_threads(HardwareConfig(threads=0)) >= 1
     assert cpu_threads(HardwareConfig(threads=3)) == 3

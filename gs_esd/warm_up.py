@@ -1,0 +1,39 @@
+"""Compile what is compiled at first use: python -m gs_esd.warm_up [cpu|cuda].
+
+On a GPU that is gsplat, which takes minutes and must not be done by several processes at once:
+gsplat 1.5.3 removes a build that another one has begun (gsplat issue 297). On a CPU it is our own
+kernels, ten seconds that every process would spend for itself.
+"""
+
+import argparse
+
+import torch
+
+from gs_esd.cameras import orbit_cameras
+from gs_esd.config import Device
+from gs_esd.gaussians import ball_cloud
+from gs_esd.render import render
+from gs_esd.seeds import stream
+
+
+def main() -> None:
+    """Parse the command line and compile."""
+    parser = argparse.ArgumentParser(prog="python -m gs_esd.warm_up", description=__doc__)
+    choices = [device.value for device in Device]
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("device", nargs="?", choices=choices, default=default)
+    warm_up(torch.device(parser.parse_args().device))
+
+
+def warm_up(device: torch.device) -> None:
+    """Render a few Gaussians, and their gradients, on a device."""
+    cloud = ball_cloud(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
+    cloud = cloud.to(device)
+    angle = torch.zeros(1)
+    cameras = orbit_cameras(angle, angle, distance=3.0, fov=0.7, resolution=32).to(device)
+    renderings = render(cloud, cameras)
+    renderings.over(torch.ones(3, device=device)).sum().backward()
+
+
+if __name__ == "__main__":
+    main()
