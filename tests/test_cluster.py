@@ -100,7 +100,7 @@ def test_two_workers_make_a_sweep_with_a_thread_each(tmp_path: Path) -> None:
 @pytest.mark.parametrize("retries", [3, 0])
 def test_a_worker_that_is_killed_loses_nothing(retries: int, tmp_path: Path) -> None:
     """Ray itself begins its run again; where it may not, the same command does."""
-    arguments = [*PIGS, "steps=400", "hydra/launcher=ray_cpus"]
+    arguments = [*PIGS, "steps=600", "hydra/launcher=ray_cpus"]
     process = train(tmp_path, *arguments, f"+hydra.launcher.ray.remote.max_retries={retries}")
     kill_one_worker_of(process, tmp_path)
     _, error = process.communicate(timeout=300)
@@ -117,9 +117,9 @@ def test_a_worker_that_is_killed_loses_nothing(retries: int, tmp_path: Path) -> 
 
 
 def kill_one_worker_of(process: subprocess.Popen[str], folder: Path) -> None:
-    """Once there is a checkpoint that its run can go on from."""
+    """Once both have a checkpoint that a run can go on from."""
     deadline = time.monotonic() + 120
-    while not list(folder.glob("outputs/quick/*/*/checkpoints/last.pt")):
+    while len(list(folder.glob("outputs/quick/*/*/checkpoints/last.pt"))) < 2:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
