@@ -21,7 +21,7 @@ from gs_esd.metrics.vision_files import (
     find_clip,
     read_preprocessing,
 )
-from gs_esd.metrics.vision_models import check_complete, prepare
+from gs_esd.metrics.vision_models import load_whole, prepare
 
 BATCH = 32
 
@@ -38,7 +38,7 @@ class Clip:
         self, model: Any, tokenizer: Any, files: VisionFiles, preprocessing: Preprocessing
     ) -> None:
         """Of a CLIPModel and its tokenizer; `load` makes them of a path."""
-        self._model = model.requires_grad_(False).eval()
+        self._model = model
         self._tokenizer = tokenizer
         self.files = files
         self.preprocessing = preprocessing
@@ -52,18 +52,8 @@ class Clip:
         """
         files = find_clip(path, revision)
         from transformers import CLIPModel, CLIPTokenizer
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a bar for next to no time
-        model, loading = CLIPModel.from_pretrained(
-            files.folder,
-            variant=files.variant,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        check_complete(files, loading["missing_keys"])
+        model = load_whole(CLIPModel, files)
         tokenizer = CLIPTokenizer.from_pretrained(files.folder, local_files_only=True)
         return cls(model.to(device), tokenizer, files, read_preprocessing(files.folder))
 

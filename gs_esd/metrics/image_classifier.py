@@ -17,17 +17,17 @@ from gs_esd.metrics.vision_files import (
     find_classifier,
     read_preprocessing,
 )
-from gs_esd.metrics.vision_models import check_complete, prepare
+from gs_esd.metrics.vision_models import load_whole, prepare
 
 BATCH = 32
 
 
 class ImageClassifier:
-    """A model of transformers' AutoModelForImageClassification, frozen, in float32."""
+    """A model of transformers' AutoModelForImageClassification."""
 
     def __init__(self, model: Any, files: VisionFiles, preprocessing: Preprocessing) -> None:
         """Of a model in memory; `load` makes it of a path. files: where it came from."""
-        self._model = model.requires_grad_(False).eval()
+        self._model = model
         self.files = files
         self.preprocessing = preprocessing
 
@@ -39,18 +39,8 @@ class ImageClassifier:
         """
         files = find_classifier(path, revision)
         from transformers import AutoModelForImageClassification
-        from transformers.utils import logging
 
-        logging.disable_progress_bar()  # a bar for next to no time
-        model, loading = AutoModelForImageClassification.from_pretrained(
-            files.folder,
-            variant=files.variant,
-            use_safetensors=True,
-            local_files_only=True,
-            dtype=torch.float32,
-            output_loading_info=True,
-        )
-        check_complete(files, loading["missing_keys"])
+        model = load_whole(AutoModelForImageClassification, files)
         return cls(model, files, read_preprocessing(files.folder))
 
     @torch.no_grad()

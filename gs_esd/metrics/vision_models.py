@@ -5,8 +5,9 @@ Notation
     S           pixels a side of the pictures that a model takes
 """
 
-from collections.abc import Collection
+from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -37,10 +38,26 @@ def prepare(
     return (middle - mean) / std
 
 
-def check_complete(files: VisionFiles, missing: Collection[str]) -> None:
-    """Raise UserError for weights that transformers would have filled up with random ones."""
-    if missing:
+def load_whole(model: Any, files: VisionFiles) -> Any:
+    """The model in a folder, frozen, in float32.
+
+    model: transformers' class of it. Raises UserError for weights that are not all there, which
+    transformers would fill up with random ones.
+    """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # a bar for next to no time
+    loaded, loading = model.from_pretrained(
+        files.folder,
+        variant=files.variant,
+        use_safetensors=True,
+        local_files_only=True,
+        dtype=torch.float32,
+        output_loading_info=True,
+    )
+    if missing := sorted(loading["missing_keys"]):
         raise UserError(
             f"the weights in {files.folder} are not those of a whole model: {len(missing)} tensors "
-            f"are missing, {sorted(missing)[0]} for one. Download it again, or use another model"
+            f"are missing, {missing[0]} for one. Download it again, or use another model"
         )
+    return loaded.requires_grad_(False).eval()
