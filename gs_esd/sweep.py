@@ -38,7 +38,8 @@ class SweepListener(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """List the runs, and get ready for others to make them if that is asked for.
 
-        Raises what Hydra raises for values that are not allowed.
+        Raises what Hydra raises for values that are not allowed, and UserError where kernels
+        cannot be compiled.
         """
         choices = config.hydra.runtime.choices
         if choices["hydra/launcher"] != "basic":
@@ -46,15 +47,13 @@ class SweepListener(Callback):
         if choices["hydra/sweeper"] == "basic":
             SweepListener.folders = planned_folders(config)
         if choices["hydra/launcher"] in LOCAL:
-            # By another process: this one only waits, and is to leave the GPU's memory alone.
-            subprocess.run(
-                [sys.executable, "-m", "gs_esd.warm_up", choices["hardware"]], check=True
-            )
+            _warm_up(choices["hardware"])
 
 
 def _warm_up(hardware: str) -> None:
     """Compile in another process: this one only waits, and is to leave the GPU's memory alone."""
-    subprocess.run([sys.executable, "-m", "gs_esd.warm_up", hardware], check=True)
+    if subprocess.run([sys.executable, "-m", "gs_esd.warm_up", hardware]).returncode:
+        raise UserError(f"the kernels for hardware={hardware} could not be compiled; see above")
 
 
 def _make_absolute(config: DictConfig) -> None:

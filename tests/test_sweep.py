@@ -6,11 +6,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 
-from gs_esd.sweep import conclude
+from gs_esd import schema
+from gs_esd import sweep as sweep_module
+from gs_esd.errors import UserError
+from gs_esd.sweep import _make_absolute, _warm_up, conclude, planned_folders
 
 ROOT = Path(__file__).parents[1]
 SWEEP = ["experiment=quick", "prompts=my prompts.txt", "lambda_esd=0,1"]
@@ -126,6 +134,49 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         assert process.poll() is None, "it ended too early"
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def planned(make_absolute: bool, *arguments: str) -> list[Path]:
+    schema.register_schema()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        hydra = GlobalHydra.instance().hydra
+        assert hydra is not None
+        config = hydra.compose_config("config", list(arguments), RunMode.MULTIRUN)
+        if make_absolute:
+            _make_absolute(config)
+        return planned_folders(config)
+
+
+def test_every_run_of_a_sweep_is_known_beforehand() -> None:
+    given = ["prompt='a pig','a cat'", "seed=1", "hardware=cpu"]
+    folders = planned(False, "experiment=lambda_sweep", *given)
+    assert len(folders) == 10
+    assert folders[0] == Path("outputs/a-pig/lam0.0-seed1")
+    assert Path("outputs/a-cat/lam0.75-seed1") in folders
+
+
+def test_workers_are_told_where_the_command_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "it's here, ${there}"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for given, where in ((["experiment=quick"], "outputs/quick"), (["hydra.sweep.dir=x"], "x")):
+        (run,) = planned(True, "prompt=a pig", *given)
+        assert run == folder / where / "a-pig" / "lam1.0-seed0"
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_kernels_that_cannot_be_compiled_end_a_sweep(
+    code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: list[str]) -> SimpleNamespace:
+        assert command[1:] == ["-m", "gs_esd.warm_up", "cuda"]
+        return SimpleNamespace(returncode=code)
+
+    monkeypatch.setattr(sweep_module.subprocess, "run", run)
+    with pytest.raises(UserError) if code else nullcontext():
+        _warm_up("cuda")
 
 
 def test_the_end_tells_runs_that_never_began_and_folders_of_other_runs(tmp_path: Path) -> None:
