@@ -28,7 +28,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. "
-            "Make room or allow writing there, or give another place (of runs: hydra.sweep.dir=FOLDER)"
+            "Make room or allow writing there, or give another place "
+            "(of runs: hydra.sweep.dir=FOLDER)"
         ) from error
     finally:
         with suppress(OSError):  # it is gone after success, and may never have been there
