@@ -9,7 +9,7 @@ from gs_esd.errors import UserError
 from gs_esd.export.ply_checks import LARGEST_LOG_SCALE
 from gs_esd.export.ply_header import Element, Header
 from gs_esd.export.ply_names import REST_COUNTS, rest
-from gs_esd.export.ply_table import check_length
+from gs_esd.export.ply_table import check_length, read_rows
 
 GAUSSIANS_A_CHUNK = 256
 BOUNDS = [f"{end}_{axis}" for end in ("min", "max") for axis in "xyz"]
@@ -69,9 +69,8 @@ def _coefficients(sh: Element, vertex: Element, path: str | os.PathLike[str]) ->
 
 
 def _check_bounds(file: BinaryIO, header: Header, path: str | os.PathLike[str]) -> None:
-    row = header.row(header.first)
     file.seek(header.body)
-    chunks = np.frombuffer(file.read(header.first.count * row.itemsize), row)
+    chunks = read_rows(file, header.row(header.first), header.first.count, path)
     bounds = np.stack([chunks[name] for name in [*BOUNDS, *SCALE_BOUNDS]])
     if not np.isfinite(bounds).all() or bounds[-3:].max() > LARGEST_LOG_SCALE:
         raise UserError(f"{path} is damaged: its chunks reach to infinity. {REMEDY}")

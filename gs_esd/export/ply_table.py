@@ -118,6 +118,19 @@ def check_length(
         )
 
 
+def read_rows(
+    file: BinaryIO, row: np.dtype[np.void], count: int, path: str | os.PathLike[str]
+) -> NDArray[np.void]:
+    """The next rows of an open binary file, whose length was checked before.
+
+    Raises UserError where it has become shorter since.
+    """
+    content = file.read(count * row.itemsize)
+    if len(content) < count * row.itemsize:
+        raise UserError(f"{path} was cut short while it was read. Try again.")
+    return np.frombuffer(content, row)
+
+
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
@@ -141,8 +154,7 @@ def _binary_blocks(
         yield {}
         return
     for start in range(0, max(count, 1), ROWS_A_BLOCK):
-        rows = min(ROWS_A_BLOCK, count - start)
-        table = np.frombuffer(file.read(rows * row.itemsize), row)
+        table = read_rows(file, row, min(ROWS_A_BLOCK, count - start), path)
         yield {name: table[name].astype(np.float32) for name in row.names or ()}
 
 
