@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from gs_esd.errors import UserError
 from viewer import answers
@@ -206,9 +207,9 @@ class Server:
     async def _wait(self, gone: asyncio.Future[bytes], news: asyncio.Event) -> None:
         """Until the client is gone, there are news, or it is time for a sign of life."""
         waiting = asyncio.ensure_future(news.wait())
-        heartbeat_s = self._limits.heartbeat_s
-        first = asyncio.FIRST_COMPLETED
-        await asyncio.wait({gone, waiting}, timeout=heartbeat_s, return_when=first)
+        either: set[asyncio.Future[Any]] = {gone, waiting}
+        heartbeat_s, first = self._limits.heartbeat_s, asyncio.FIRST_COMPLETED
+        await asyncio.wait(either, timeout=heartbeat_s, return_when=first)
         waiting.cancel()
 
     async def _linger(self, client: Client) -> None:
