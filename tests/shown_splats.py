@@ -5,7 +5,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,23 +39,21 @@ else show(await (await fetch("/scene.json")).json());
 """A page that shows a name: what is tested here is how it gets there."""
 
 
-def splat_table(n: int, sh_degree: int = 0, seed: int = 0) -> tuple[list[str], np.ndarray]:
+def splat_table(n: int, sh_degree: int = 0, draw: int = 0) -> tuple[list[str], np.ndarray]:
     """Names and raw values of small Gaussians, half of them rather opaque."""
     names = property_names(3 * ((sh_degree + 1) ** 2 - 1))
-    table = np.random.default_rng(seed).normal(size=(n, len(names))).astype(np.float32)
+    table = np.random.default_rng(draw).normal(size=(n, len(names))).astype(np.float32)
     for i, name in enumerate(names):
         if name.startswith("scale"):
             table[:, i] -= 5
     return names, table
 
 
-def write_ply(
-    path: Path, n: int = 3, sh_degree: int = 0, seed: int = 0, **metadata: Any
-) -> Path:
+def write_ply(path: Path, n: int = 3, sh_degree: int = 0, draw: int = 0, **metadata: Any) -> Path:
     """A standard file; with metadata it is one of ours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     ours = {"up": "y-down", "gs-esd": "0", **metadata} if metadata else {}
-    names, table = splat_table(n, sh_degree, seed)
+    names, table = splat_table(n, sh_degree, draw)
     write_table(path, names, table, as_comments(ours) if ours else ())
     return path
 
@@ -113,10 +111,13 @@ class Running:
     def raw(self, content: bytes) -> bytes:
         """All that the server says to what is sent, until it hangs up."""
         with self.connect() as client:
-            client.sendall(content)
+            with suppress(OSError):  # the server need not listen to the end
+                client.sendall(content)
             return read_all(client)
 
-    def get(self, path: str, method: str = "GET", **fields: str) -> tuple[int, dict[str, str], bytes]:
+    def get(
+        self, path: str, method: str = "GET", **fields: str
+    ) -> tuple[int, dict[str, str], bytes]:
         """Status, header and body."""
         lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}"]
         lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
@@ -145,31 +146,22 @@ def serving(
     paths: Sequence[Path], files: Mapping[str, Answer], limits: Limits | None = None
 ) -> Iterator[Running]:
     host, watch = resolve("127.0.0.1"), Watch(paths)
-    listening, loop = host.listen(0), asyncio.new_event_loop()
-    ready = threading.Event()
-    server = Server(watch, files, host, limits)
-    task = loop.create_task(server.serve(listening, ready.set))
+    listening, stops = host.listen(0), []
+    server, ready = Server(watch, files, host, limits), threading.Event()
 
-    def run() -> None:
-        with asyncio.Runner(loop_factory=lambda: loop) as runner:
-            try:
-                runner.run(_until_cancelled(task))
-            finally:
-                pass
+    async def run() -> None:
+        task = asyncio.create_task(server.serve(listening, ready.set))
+        loop = asyncio.get_running_loop()
+        stops.append(lambda: loop.call_soon_threadsafe(task.cancel))
+        with suppress(asyncio.CancelledError):
+            await task
 
-    thread = threading.Thread(target=run)
+    thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
     assert ready.wait(10)
     try:
         yield Running(listening.getsockname()[1], watch)
     finally:
-        loop.call_soon_threadsafe(task.cancel)
+        stops[0]()
         thread.join(10)
         assert not thread.is_alive()
-
-
-async def _until_cancelled(task: asyncio.Task[None]) -> None:
-    try:
-        await task
-    except asyncio.CancelledError:
-        pass

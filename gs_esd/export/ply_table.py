@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,8 +97,7 @@ def read_blocks(file: BinaryIO, header: Header, path: str | os.PathLike[str]) ->
         raise _unreadable(path, f"it does not begin with a vertex but with a {header.first.name}")
     read = _text_blocks if header.byte_order is None else _binary_blocks
     file.seek(header.body)
-    with np.errstate(over="ignore"):  # what float32 cannot hold is found to be infinite later
-        yield from read(file, header, path)
+    yield from read(file, header, path)
 
 
 def check_length(
@@ -120,7 +119,7 @@ def check_length(
 
 def read_rows(
     file: BinaryIO, row: np.dtype[np.void], count: int, path: str | os.PathLike[str]
-) -> NDArray[np.void]:
+) -> NDArray[Any]:
     """The next rows of an open binary file, whose length was checked before.
 
     Raises UserError where it has become shorter since.
@@ -155,7 +154,7 @@ def _binary_blocks(
         return
     for start in range(0, max(count, 1), ROWS_A_BLOCK):
         table = read_rows(file, row, min(ROWS_A_BLOCK, count - start), path)
-        yield {name: table[name].astype(np.float32) for name in row.names or ()}
+        yield {name: _float32(table[name]) for name in row.names or ()}
 
 
 def _text_blocks(file: BinaryIO, header: Header, path: str | os.PathLike[str]) -> Iterator[Columns]:
@@ -184,4 +183,9 @@ def _parsed(lines: list[str], names: list[str], path: str | os.PathLike[str]) ->
         raise _unreadable(path, f"its rows are not all numbers ({error})") from error
     if table.shape[1] != len(names):
         raise _unreadable(path, f"its rows have {table.shape[1]} numbers, not {len(names)}")
-    return dict(zip(names, table.T.astype(np.float32), strict=True))
+    return dict(zip(names, _float32(table.T), strict=True))
+
+
+def _float32(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what float32 cannot hold is found to be infinite later
+        return numbers.astype(np.float32)
