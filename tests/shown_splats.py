@@ -35,8 +35,9 @@ SCRIPT = """const embedded = document.getElementById("scene");
 const show = (scene) => { document.querySelector("main").textContent = scene.cells[0].name; };
 if (embedded) show(JSON.parse(embedded.textContent));
 else show(await (await fetch("/scene.json")).json());
+try { Function("1"); } catch (error) { document.body.dataset.refused = error.name; }
 """
-"""A page that shows a name: what is tested here is how it gets there."""
+"""A page that shows a name and tries to make a program of a text."""
 
 
 def splat_table(n: int, sh_degree: int = 0, draw: int = 0) -> tuple[list[str], np.ndarray]:

@@ -249,7 +249,7 @@ def test_a_file_cut_while_it_is_read_is_said(tmp_path: Path) -> None:
             list(parts)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(data=st.data())
 def test_damaged_files_are_shown_or_explained(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
@@ -265,7 +265,7 @@ def test_damaged_files_are_shown_or_explained(
         assert content(path)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=80)
 @given(content=st.binary(max_size=400))
 def test_noise_is_shown_or_explained(
     tmp_path_factory: pytest.TempPathFactory, content: bytes

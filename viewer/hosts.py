@@ -75,7 +75,7 @@ def resolve(name: str) -> Host:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise UserError(
-            f"there is no host {name or '(empty)'}: give an address of this machine, "
+            f"there is no host {name}: give an address of this machine, "
             "such as 127.0.0.1 or 0.0.0.0"
         ) from error
     return Host(name, ipaddress.ip_address(str(found[0][4][0]).partition("%")[0]))

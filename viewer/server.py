@@ -109,8 +109,8 @@ class Server:
             else:
                 await self._serve(client)
                 await self._linger(client)
-        except (OSError, TimeoutError):  # the client is gone, or as good as gone
-            writer.transport.abort()
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            writer.transport.abort()  # the client is gone, or as good as gone, or the server is
         finally:
             self._connections -= 1
             writer.close()

@@ -75,7 +75,7 @@ class Sources:
 
 def _in_path(path: Path) -> Iterable[Path]:
     if not os.path.isdir(path):
-        return [path]
+        return [path] if os.path.exists(path) else []
     return sorted(_runs(path)) or sorted(_splats(path))
 
 
