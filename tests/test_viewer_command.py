@@ -146,7 +146,7 @@ def test_problems_of_single_splats_are_printed_and_the_rest_is_shown(tmp_path: P
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=10)
     assert len(scene["cells"]) == 2
-    assert error == "bad.ply: bad.ply is empty. Copy or export it again.\n"
+    assert error == "warning: bad.ply: bad.ply is empty. Copy or export it again.\n"
 
 
 REFUSED = {

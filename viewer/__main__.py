@@ -8,6 +8,7 @@ Ctrl-C.
 import argparse
 import asyncio
 import re
+import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ DEFAULT_SIZE = (1280, 720)
 
 
 def main() -> None:
-    """The command line. Ctrl-C is how showing ends, and no failure: it exits with 0."""
+    """The command line. Ctrl-C is how showing ends, and no failure: the status is 0 then."""
     options = _options()
     try:
         _check(options)
@@ -35,6 +36,8 @@ def main() -> None:
             _show(options)
     except UserError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:  # while a file was written
+        sys.exit(128 + signal.SIGINT)
 
 
 def _show(options: argparse.Namespace) -> None:
@@ -56,7 +59,7 @@ def _show(options: argparse.Namespace) -> None:
 def _announce(watch: Watch, host: Host, port: int) -> None:
     for cell in watch.scene.cells:
         if cell.problem:
-            print(f"{cell.name}: {cell.problem}", file=sys.stderr)
+            print(f"warning: {cell.name}: {cell.problem}", file=sys.stderr)
     if not host.is_local:
         print(
             f"warning: whoever reaches this machine on port {port} can see what is shown",

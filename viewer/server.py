@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import socket
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -89,11 +90,14 @@ class Server:
             server.close()  # and does not wait for pages that listen to events
 
     async def _keep_looking(self) -> None:
-        looks = 0
+        looks = left_out = 0
         while True:
             await asyncio.sleep(self._limits.look_s)
             looks += 1
             await asyncio.to_thread(self._watch.look, looks % self._limits.thorough == 0)
+            if self._watch.left_out > left_out:
+                left_out = self._watch.left_out
+                print(f"warning: the page has no place for {left_out} more", file=sys.stderr)
             if self._history.update(self._watch.scene):
                 self._news.set()
                 self._news = asyncio.Event()

@@ -29,8 +29,8 @@ def write_shot(
         write_single_file(watch, files, Path(folder) / "page.html")
         try:
             page.go((Path(folder) / "page.html").as_uri())
-            page.evaluate("window.gsEsdViewer.ready")
             page.evaluate("window.gsEsdViewer.setOptions({ui: false})")
+            page.evaluate("window.gsEsdViewer.ready")
             page.evaluate("window.gsEsdViewer.settled()")
             picture = page.screenshot()
         except DevToolsError as error:
