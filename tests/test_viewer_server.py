@@ -198,7 +198,7 @@ def test_who_dawdles_with_a_request_is_cut_off(running: Running) -> None:
                     answer = client.recv(1000)
                     break
     assert parsed(answer)[0] == 408
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert running.get("/")[0] == 200
 
 
@@ -214,7 +214,7 @@ def test_who_takes_nothing_is_cut_off(running: Running) -> None:
         client.settimeout(5)
         client.connect(("127.0.0.1", running.port))
         client.sendall(request("GET /splats/1 HTTP/1.1", host="localhost"))
-        time.sleep(1.5)
+        time.sleep(2.5)
         assert len(read_all(client)) < 40_000 * 248
     assert running.get("/")[0] == 200
 
@@ -229,20 +229,21 @@ def test_who_hangs_up_in_the_middle_harms_nobody(running: Running) -> None:
     assert running.get("/splats/0")[0] == 200
 
 
-def test_200_connections_at_once_are_survived(running: Running) -> None:
-    with ThreadPoolExecutor(50) as pool:
-        asked = request("GET /scene.json HTTP/1.1", host="localhost")
-        idle = list(pool.map(lambda _: running.connect(), range(200)))
+def test_200_connections_at_once_are_survived(tmp_path: Path) -> None:
+    asked = request("GET /scene.json HTTP/1.1", host="localhost")
+    path = write_ply(tmp_path / "a.ply")
+    with serving([path], small_page(tmp_path / "s")) as server, ThreadPoolExecutor(50) as pool:
+        idle = [server.connect() for _ in range(200)]
         for client in idle:
             client.sendall(asked[:10])
-        refused = sum(parsed(read_all(client))[0] == 503 for client in idle[-50:])
+        too_many = idle[Limits.connections :]
+        assert {parsed(read_all(client))[0] for client in too_many} == {503}
         for client in idle:
             client.close()
-        time.sleep(0.7)
-        answers = list(pool.map(lambda _: parsed(running.raw(asked))[0], range(200)))
-    assert refused == 50
+        while server.get("/")[0] != 200:
+            pass
+        answers = list(pool.map(lambda _: parsed(server.raw(asked))[0], range(200)))
     assert set(answers) == {200}
-    assert running.get("/")[0] == 200
 
 
 def test_300_splats_are_sent_at_once_and_whole(running: Running) -> None:
