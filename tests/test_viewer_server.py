@@ -171,6 +171,17 @@ def test_a_second_request_on_the_connection_is_not_answered(running: Running) ->
     assert b"nobody" not in answer
 
 
+def test_who_says_too_much_gets_the_answer_all_the_same(running: Running) -> None:
+    """A reset instead of an end can cost the client the answer."""
+    with running.connect() as client:
+        client.sendall(request("POST / HTTP/1.1", "Content-Length: 300000", host="localhost"))
+        client.sendall(bytes(300_000))
+        answer = b""
+        while piece := client.recv(1000):
+            answer += piece
+    assert parsed(answer)[0] == 400
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1:9", "[::1]:9", "127.9.9.9"]
 )
