@@ -380,3 +380,6 @@ class Config:
     """Seconds between preview pictures while the run goes on."""
     checkpoint_every_s: float = 30.0
     """Seconds between checkpoints."""
+    snapshot_every_s: float = 5.0
+    """Seconds between snapshots of the splat for the viewer, live.ply, while the run goes on; more
+    where writing one takes longer than a fiftieth of that."""
