@@ -13,6 +13,11 @@ const camera = new pc.Entity("camera");
 camera.addComponent("camera", { nearClip: 0.01, farClip: 100, toneMapping: pc.TONEMAP_NONE });
 app.root.addChild(camera);
 
+let ready = false;
+app.systems.gsplat.on("frame:ready", (camera, layer, sorted, loading) => {
+  ready = sorted && loading === 0;
+});
+
 function load(file) {
   const asset = new pc.Asset(file, "gsplat", { url: file });
   app.assets.add(asset);
@@ -24,14 +29,11 @@ function load(file) {
 }
 
 async function settled() {
-  let before = "";
-  for (let same = 0; same < 5;) { // sorting takes a worker and some frames
+  for (let frames = 0; frames < 3 || !ready; frames++) { // sorting takes a worker and some frames
+    ready = false;
     await new Promise((done) => app.once("frameend", done));
-    const picture = canvas.toDataURL();
-    same = picture === before ? same + 1 : 0;
-    before = picture;
   }
-  return before;
+  return canvas.toDataURL();
 }
 
 window.draw = async (file, { position, fov, background }) => {
@@ -47,4 +49,3 @@ window.draw = async (file, { position, fov, background }) => {
   splat.destroy();
   return picture;
 };
-document.documentElement.dataset.ready = "yes";

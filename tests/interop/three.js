@@ -39,4 +39,3 @@ window.draw = async (file, { position, fov, background }) => {
   }
   return picture;
 };
-document.documentElement.dataset.ready = "yes";
