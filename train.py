@@ -28,6 +28,7 @@ def run(settings: DictConfig) -> None:
     """One run, begun or continued, in the folder that Hydra named after its values."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     with cli.reporting(folder):
+        folders.enter(Path(HydraConfig.get().runtime.cwd))
         config = schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
         log.info(f"run folder: {os.path.relpath(folder)}")

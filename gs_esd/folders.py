@@ -6,6 +6,7 @@ Hydra itself would overwrite it before the program could look.
 """
 
 import hashlib
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from gs_esd.atomic import atomic_write
+from gs_esd.errors import UserError
 
 IRRELEVANT = (
     *("hardware", "memory", "vram"),
@@ -62,6 +64,20 @@ def _other_values(overrides: Sequence[str]) -> list[str]:
         for key, value in sorted(values.items())
         if key not in _NAMED_ANYWAY and key.partition(".")[0] not in IRRELEVANT
     ]
+
+
+def enter(folder: Path) -> None:
+    """Make a folder the current one, so that paths relative to it hold in this process as well.
+
+    Workers of a sweep may have been started in any other. Raises UserError where it is not there.
+    """
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise UserError(
+            f"the command was given in {folder}, which this machine cannot enter: "
+            f"{error.strerror}. Share that folder with every machine that makes runs."
+        ) from error
 
 
 def claim(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:

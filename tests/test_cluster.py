@@ -2,11 +2,12 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gs_esd.errors import UserError
 ROOT = Path(__file__).parents[1]
 LAUNCHERS = sorted((ROOT / "conf/hydra/launcher").glob("*.yaml"))
 PIGS = ["-m", "experiment=quick", "checkpoint_every_s=0.5", "prompt=a pig", "seed=0,1,2,3"]
+RAY_ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (extra cluster)")
 submitit = pytest.mark.skipif(
@@ -72,7 +74,7 @@ def train(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=folder,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"},
+        env=RAY_ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -125,6 +127,37 @@ def kill_one_worker_of(process: subprocess.Popen[str], folder: Path) -> None:
         time.sleep(0.1)
     found = subprocess.run(["pgrep", "-f", "ray::_run_job"], capture_output=True, text=True)
     os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Path]:
+    """A folder, whose workers were started in another."""
+    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+    elsewhere.mkdir()
+    here.mkdir()
+    command = [sys.executable, "-m", "ray.scripts.scripts"]
+    head = ["start", "--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    subprocess.run([*command, *head], cwd=elsewhere, env=RAY_ENVIRONMENT, check=True)
+    yield here
+    subprocess.run([*command, "stop", "--force"], env=RAY_ENVIRONMENT, check=True)
+
+
+@ray
+@pytest.mark.slow
+def test_workers_of_a_cluster_find_files_by_relative_paths(cluster: Path) -> None:
+    arguments = [*PIGS[:-1], "hydra/launcher=ray_cluster", "hardware=cpu"]
+    few = ["seed=0,1", "hydra.launcher.ray.remote.num_gpus=0"]
+    shutil.copy(first_splat(cluster), cluster / "pig.ply")
+    process = train(cluster, *arguments, *few, "init=ply", "init.path=pig.ply")
+    _, error = process.communicate(timeout=300)
+    assert process.returncode == 0, error
+    assert len(list(cluster.glob("outputs/quick/a-pig/*init*/metrics.json"))) == 2
+
+
+def first_splat(folder: Path) -> Path:
+    assert train(folder, "experiment=quick", "prompt=a pig").wait(300) == 0
+    [splats] = folder.glob("outputs/quick/a-pig/*/splats.ply")
+    return splats
 
 
 @submitit

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from gs_esd.errors import UserError
-from gs_esd.folders import claim, run_name, slug, subject
+from gs_esd.folders import claim, enter, run_name, slug, subject
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
     "aB -,.é猫", max_size=6
@@ -128,3 +128,17 @@ def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
         claim(Path(folder), same, [])
         claim(Path(folder), OmegaConf.merge(same, {"view": True}), [])
         assert record.read_bytes() == begun
+
+
+def test_relative_paths_hold_after_entering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "here").touch()
+    enter(tmp_path)
+    assert Path("here").exists()
+
+
+def test_a_folder_that_is_not_shared_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone.*Share that folder"):
+        enter(tmp_path / "gone")
