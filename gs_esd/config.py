@@ -362,7 +362,7 @@ class Config:
     omega: Omega = Omega.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
     view: bool = False
-    """Open the pictures in a browser when the run has ended."""
+    """Open the viewer in a browser, in which the splat is seen growing; of a sweep, all splats."""
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     cameras: CamerasConfig = field(default_factory=CamerasConfig)

@@ -2,9 +2,10 @@
 
 import contextlib
 import logging
+import os
+import shlex
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
@@ -20,7 +21,7 @@ _SHOWN = {"loss": "loss", "lambda_esd": "λ"}
 """Which scalars are shown, and as what; metrics.jsonl holds them all."""
 
 _HOW_TO_OPEN = {
-    "splats.ply": "any viewer of 3D Gaussian splats; e.g. drag it into https://superspl.at/editor",
+    "splats.ply": "python -m viewer {path}",
     "turntable.mp4": "python3 -m webbrowser {uri}",
     "preview.png": "python3 -m webbrowser {uri}",
     "metrics.json": "",
@@ -132,18 +133,9 @@ def print_results(folder: Path) -> None:
     for name, command in _HOW_TO_OPEN.items():
         file = folder.resolve() / name
         if file.exists():
-            lines.append(f"  {name:<14} {command.format(uri=file.as_uri())}".rstrip())
+            path = shlex.quote(os.path.relpath(file))
+            lines.append(f"  {name:<14} {command.format(uri=file.as_uri(), path=path)}".rstrip())
     log.info("\n".join(lines))
-
-
-def open_in_browser(folder: Path) -> None:
-    """Show the turntable, or the preview where there is none."""
-    for name in ("turntable.mp4", "preview.png"):
-        file = folder.resolve() / name
-        if file.exists():
-            if not webbrowser.open(file.as_uri()):
-                log.warning(f"no browser found to open {file}")
-            return
 
 
 def tolerate_any_encoding() -> None:
