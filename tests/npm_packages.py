@@ -1,5 +1,6 @@
 """Programs of others, installed from npm at exact versions, for the tests that open our files."""
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -19,10 +20,12 @@ def installed(config: pytest.Config) -> Path:
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("needs node and npm, which are not installed")
     digest = hashlib.sha256((INTEROP / "package-lock.json").read_bytes()).hexdigest()[:12]
-    cache = config.cache
-    place = (cache.mkdir("interop") if cache else Path(tempfile.gettempdir())) / digest
-    if not place.exists():
-        _install(place)
+    assert config.cache is not None
+    place = config.cache.mkdir("interop") / digest
+    with open(place.with_suffix(".lock"), "w") as lock:  # tests may run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not place.exists():
+            _install(place)
     return place / "node_modules"
 
 
