@@ -23,7 +23,7 @@ ENDS_WITHIN_S = 5.0
 def command(paths: Sequence[Path]) -> list[str]:
     """What shows the paths, also such as are not there yet, until nobody looks any more."""
     given = [str(path.absolute()) for path in paths]
-    return [sys.executable, "-m", "viewer", "--wait", "--until-closed", *given]
+    return [sys.executable, "-m", "viewer", "--attached", *given]
 
 
 class Viewer:
@@ -62,7 +62,7 @@ class Viewer:
     def _relay(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            print(line.rstrip("\n"), flush=True)
+            print(line, end="", flush=True)  # at once: it may meet lines of the run
             self._said.set()
         if process.wait() > 0:  # below 0: it was ended, and who did that knows
             self._errors.seek(0)

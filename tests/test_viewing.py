@@ -29,7 +29,7 @@ from gs_esd import viewing
 place = pathlib.Path(sys.argv[1])
 viewing.command = lambda paths: [sys.executable, place / "stand_in.py", place, *paths]
 with viewing.viewer_beside(place / "run", True):
-    print("under way", flush=True)
+    print("under way\\n", end="", flush=True)
     sys.stdin.readline()
     if sys.argv[2] != "end":
         raise {"fail": ValueError, "Ctrl-C": KeyboardInterrupt}[sys.argv[2]]
