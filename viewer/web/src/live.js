@@ -17,6 +17,8 @@ export class Live {
     /** What was told during a pause: the newest of each cell, and whether there are others. */
     this.held = new Map();
     this.isGridHeld = false;
+    /** Whether something has changed since the page was opened. */
+    this.hasNews = false;
     byId("pause").addEventListener("click", () => this.togglePause());
     for (const name of ["cell", "cells", "parts"]) viewer.addEventListener(name, () => this.show());
   }
@@ -35,7 +37,6 @@ export class Live {
 
   connect() {
     if (!this.isOn) return;
-    let isNew = true;
     this.events = new EventSource("/events");
     this.events.addEventListener("cell", ({ data }) => this.cell(JSON.parse(data)));
     this.events.addEventListener("scene", () => this.refresh());
@@ -43,10 +44,9 @@ export class Live {
       this.connected();
       // What was missed while the connection was away; and since the page asked for the first time.
       this.refresh();
-      isNew = false;
     });
     this.events.addEventListener("error", () => {
-      this.lost(isNew);
+      this.lost();
       if (this.events.readyState === EventSource.CLOSED) setTimeout(() => this.connect(), RETRY_MS);
     });
   }
@@ -66,6 +66,7 @@ export class Live {
   }
 
   cell(info) {
+    this.hasNews = true;
     if (this.isPaused) this.held.set(info.id, info);
     else this.viewer.update(info);
     this.show();
@@ -97,15 +98,17 @@ export class Live {
   }
 
   show() {
-    const { grid, entries } = this.viewer;
-    byId("live").hidden = !this.isOn || !grid.live;
+    const { entries } = this.viewer;
+    const infos = [...entries.values()].map(({ info }) => this.held.get(info.id) ?? info);
+    // Files that rest need no one to be told that they are followed.
+    byId("live").hidden = !this.isOn || !(this.hasNews || this.isPaused || infos.some(({ step }) => step !== null));
     byId("live").classList.toggle("paused", this.isPaused);
     const button = byId("pause");
     const action = this.isPaused ? "Go on following" : "Pause following";
     button.setAttribute("aria-label", action);
     button.title = `${action} (Space)`;
     setIcon(button, this.isPaused ? "play" : "pause");
-    byId("live-text").textContent = progress([...entries.values()].map(({ info }) => this.held.get(info.id) ?? info), this.isPaused);
+    byId("live-text").textContent = progress(infos, this.isPaused);
   }
 }
 
