@@ -26,7 +26,6 @@ Times are medians of the processor's time. Next to them stand
 import argparse
 import json
 import os
-import platform
 from dataclasses import asdict
 from functools import cache, partial
 from importlib.metadata import version
@@ -38,6 +37,7 @@ import torch
 from benchmarks import torch_tiles
 from benchmarks.c_kernels import c_kernels
 from benchmarks.fma_peak import measure_peak
+from benchmarks.machine import processor
 from benchmarks.rasterizer_measures import (
     Arm,
     measure_accuracy,
@@ -105,24 +105,13 @@ def measure_machine(quick: bool) -> Machine:
     """What the times depend on; threads and first use only if it need not be quick."""
     cores = len(os.sched_getaffinity(0))
     return Machine(
-        processor=_processor(),
+        processor=processor(),
         cores=cores,
         versions={name: version(name) for name in ("torch", "numba", "numpy")},
         peak=measure_peak(),
         first_use=None if quick else measure_first_use(),
         thread_gain=None if quick or cores < 2 else measure_thread_gain(50_000, 512),
     )
-
-
-def _processor() -> str:
-    """The processor's name and the vectors that torch found in it."""
-    vectors = torch.backends.cpu.get_cpu_capability()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()} with {vectors}"
 
 
 def _options() -> argparse.Namespace:

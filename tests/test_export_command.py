@@ -11,8 +11,9 @@ import torch
 from splat_files import colorful_cloud, decode_glb, decode_splat, raw_cloud
 
 from gs_esd.export.__main__ import main
-from gs_esd.export.frames import Up, to_file_axes
+from gs_esd.export.frames import to_file_axes
 from gs_esd.export.ply import load_metadata, load_ply, save_ply
+from gs_esd.export.up import Up
 
 SPLAT_TRANSFORM = os.environ.get("SPLAT_TRANSFORM")
 """The command of PlayCanvas' program, such as `npx @playcanvas/splat-transform`."""
