@@ -72,6 +72,8 @@ def main() -> None:
         message = cli.explain(error)
         print(f"error: {message}" if message else traceback.format_exc(), file=sys.stderr)
         failed = True
+    if SweepListener.viewer:
+        SweepListener.viewer.leave()
     if SweepListener.folders:
         sys.exit(conclude(SweepListener.folders) or failed)
     sys.exit(failed)

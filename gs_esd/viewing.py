@@ -56,8 +56,11 @@ class Viewer:
 
     def leave(self) -> None:
         """Let it go on by itself while a page is open, once it has said where it is."""
-        if self._process is not None:
-            self._said.wait(STARTS_WITHIN_S)
+        if self._process is None:
+            return
+        self._said.wait(STARTS_WITHIN_S)
+        if self._process.poll() is None:
+            print("the viewer goes on until its page is closed", flush=True)
 
     def _relay(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None

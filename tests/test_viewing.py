@@ -1,17 +1,24 @@
 """The viewer's process beside a run: it starts and ends with it, and neither hurts the other."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
 
 import pytest
 
 from gs_esd import viewing
 from gs_esd.viewing import Viewer, command, viewer_beside
+
+ROOT = Path(__file__).parents[1]
 
 STAND_IN = """
 import os, pathlib, sys
@@ -34,6 +41,13 @@ with viewing.viewer_beside(place / "run", True):
     if sys.argv[2] != "end":
         raise {"fail": ValueError, "Ctrl-C": KeyboardInterrupt}[sys.argv[2]]
 """
+
+
+RUNNING = [
+    *("experiment=quick", "prompt=a corgi", "prior.pictures=24", "init.gaussians=60"),
+    *("stages.coarse.resolution=8", "stages.fine.resolution=16", "hardware.threads=1"),
+    *("view=true", "snapshot_every_s=0.05"),
+]
 
 
 @pytest.fixture
@@ -177,3 +191,69 @@ def test_paths_are_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_torch_is_not_imported() -> None:
     program = "import sys, gs_esd.viewing; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@contextmanager
+def train(place: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A real run with the real viewer, and the viewer's address; both are gone afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "train.py", *RUNNING, *more],
+        cwd=place,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""},  # no browser
+    )
+    assert process.stdout is not None
+    url = next(line.strip() for line in process.stdout if line.startswith("http://"))
+    (viewer,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    try:
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+        with suppress(ProcessLookupError):
+            os.kill(int(viewer), signal.SIGKILL)
+
+
+def cells(url: str) -> list[dict[str, Any]]:
+    with urlopen(f"{url}scene.json", timeout=10) as answer:
+        found: list[dict[str, Any]] = json.load(answer)["cells"]
+    return found
+
+
+def test_a_run_is_seen_growing_until_ctrl_c_ends_both(tmp_path: Path) -> None:
+    with train(tmp_path, "steps=100000") as (process, url):
+        seen: set[int] = set()
+        while len(seen) < 5:
+            assert process.poll() is None
+            (cell,) = cells(url)
+            assert (cell["prompt"], cell["seed"], cell["lambda_esd"]) == ("a corgi", 0, 1.0)
+            if cell["step"] is not None:
+                assert cell["steps"] == 100000
+                seen.add(cell["step"])
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        assert process.returncode == 128 + signal.SIGINT
+        assert "the same command goes on" in error
+        with pytest.raises(URLError, match="refused"):
+            cells(url)
+
+
+def test_the_page_stays_when_the_run_has_ended(tmp_path: Path) -> None:
+    with train(tmp_path, "steps=20") as (process, url), urlopen(f"{url}events", timeout=60):
+        assert process.wait(120) == 0
+        (cell,) = cells(url)
+        while cell["name"].endswith("live.ply"):  # it is a moment late
+            (cell,) = cells(url)
+        assert cell["name"].endswith("/splats.ply")
+        assert urlopen(f"{url}splats/{cell['id']}", timeout=10).read(3) == b"ply"
+
+
+def test_a_run_goes_on_without_its_viewer(tmp_path: Path) -> None:
+    with train(tmp_path, "steps=30") as (process, _):
+        (viewer,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(viewer), signal.SIGKILL)
+        _, error = process.communicate(timeout=120)
+        assert (process.returncode, error) == (0, "")
+    assert list(tmp_path.glob("outputs/quick/*/*/metrics.json"))
