@@ -25,7 +25,7 @@ corgi: $(VENV)/installed
 	$(BIN)/python train.py prompt="a corgi"
 
 test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check
