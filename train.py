@@ -15,7 +15,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from gs_esd import cli, console, folders, hardware, schema
+from gs_esd import cli, console, folders, hardware, schema, torchrun
 from gs_esd.help import help_text
 from gs_esd.sweep import SweepListener, conclude
 from gs_esd.validate import check_hardware, validate
@@ -35,7 +35,8 @@ def run(settings: DictConfig) -> None:
         check_hardware(config)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)
-        folders.claim(folder, settings, HydraConfig.get().overrides.task)
+        if torchrun.process_rank() == 0:
+            folders.claim(folder, settings, HydraConfig.get().overrides.task)
 
         # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
         from gs_esd.trainer import Trainer, is_finished
@@ -45,7 +46,7 @@ def run(settings: DictConfig) -> None:
         else:
             Trainer.from_config(config, folder).train()
         console.print_results(folder)
-        if config.view:
+        if config.view and torchrun.process_rank() == 0:
             console.open_in_browser(folder)
 
 
@@ -68,7 +69,7 @@ def main() -> None:
         message = cli.explain(error)
         print(f"error: {message}" if message else traceback.format_exc(), file=sys.stderr)
         failed = True
-    if SweepListener.folders:
+    if SweepListener.folders and torchrun.process_rank() == 0:
         sys.exit(conclude(SweepListener.folders) or failed)
     sys.exit(failed)
 
