@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gs_esd import cli, console, folders, hardware, schema
+from gs_esd import cli, console, folders, hardware, schema, torchrun
 from gs_esd.help import help_text
 from gs_esd.sweep import SweepListener, conclude
 from gs_esd.validate import check_hardware, validate
@@ -37,10 +37,12 @@ def run(settings: DictConfig) -> None:
         check_hardware(config)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)
-        folders.claim(folder, settings, HydraConfig.get().overrides.task)
+        is_first = torchrun.process_rank() == 0
+        if is_first:
+            folders.claim(folder, settings, HydraConfig.get().overrides.task)
 
         is_single = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has one viewer for all
-        with viewer_beside(folder, config.view and is_single):
+        with viewer_beside(folder, config.view and is_first and is_single):
             # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
             from gs_esd.trainer import Trainer, is_finished
 
@@ -74,7 +76,7 @@ def main() -> None:
         failed = True
     if SweepListener.viewer:
         SweepListener.viewer.leave()
-    if SweepListener.folders:
+    if SweepListener.folders and torchrun.process_rank() == 0:
         sys.exit(conclude(SweepListener.folders) or failed)
     sys.exit(failed)
 

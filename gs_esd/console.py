@@ -17,6 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from gs_esd import torchrun
+
 _SHOWN = {"loss": "loss", "lambda_esd": "λ"}
 """Which scalars are shown, and as what; metrics.jsonl holds them all."""
 
@@ -54,7 +56,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=torchrun.process_rank() > 0 or not console.is_terminal,
             speed_estimate_period=60,
         )
         self._rich.add_task("", total=steps, completed=done)
@@ -116,7 +118,7 @@ def logging_to(file: Path) -> Iterator[None]:
     with contextlib.suppress(OSError):  # an unwritable folder is told by check_folder
         handlers.append(logging.FileHandler(file, encoding="utf-8", errors="replace"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if torchrun.process_rank() == 0 else logging.ERROR)
     for handler in handlers:
         logger.addHandler(handler)
     try:

@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
+from gs_esd import torchrun
 from gs_esd.cli import quote
 from gs_esd.errors import UserError
 from gs_esd.report.__main__ import write_report
@@ -51,7 +52,7 @@ class SweepListener(Callback):
             SweepListener.folders = planned_folders(config)
         if choices["hydra/launcher"] in LOCAL:
             _warm_up(choices["hardware"])
-        if config.view:
+        if config.view and torchrun.process_rank() == 0:
             SweepListener.viewer = Viewer(SweepListener.folders or [Path(config.hydra.sweep.dir)])
 
 
