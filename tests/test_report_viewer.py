@@ -15,6 +15,7 @@ from gs_esd.report import viewer_page
 from gs_esd.report.__main__ import write_report
 from gs_esd.report.runs import find_runs
 from gs_esd.report.viewer_page import batches
+from viewer.chromium import Chromium, find_chromium
 
 
 @pytest.fixture
@@ -151,3 +152,23 @@ def test_a_picture_is_taken_when_asked_for(sweep: Path, monkeypatch: pytest.Monk
     assert "report_viewer.png" not in report(sweep)
     assert "report_viewer.png" in links(write_report(sweep, None, shot=True).read_text())
     assert sizes == [(720, 480)]
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+def test_a_link_of_the_report_opens_its_splat_alone(tmp_path: Path) -> None:
+    for seed in range(3):
+        make_run(tmp_path, seed=seed)
+    source = report(tmp_path)
+    (link,) = (link for link in links(source) if link.endswith("#cell=1"))
+    with Chromium() as chromium:
+        page = chromium.open_page(320, 240)
+        page.go(f"{tmp_path.as_uri()}/report.html")
+        page.go(f"{tmp_path.as_uri()}/{link}")
+        page.evaluate("gsEsdViewer.ready")
+        assert page.evaluate("document.title") == "a corgi · seed 1 – gs-esd"
+        page.evaluate("document.getElementById('all').click()")
+        assert page.evaluate("document.title") == "a corgi – gs-esd"
+        page.evaluate("location.hash = '#cell=2'; new Promise((done) => setTimeout(done))")
+        assert page.evaluate("document.title") == "a corgi · seed 2 – gs-esd"
+        assert page.errors() == []
+        assert all(url.startswith(("file:", "data:", "blob:")) for url in page.requests())
