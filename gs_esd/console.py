@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shlex
 import sys
 import time
@@ -135,9 +134,15 @@ def print_results(folder: Path) -> None:
     for name, command in _HOW_TO_OPEN.items():
         file = folder.resolve() / name
         if file.exists():
-            path = shlex.quote(os.path.relpath(file))
-            lines.append(f"  {name:<14} {command.format(uri=file.as_uri(), path=path)}".rstrip())
+            how = command.format(uri=file.as_uri(), path=_as_typed(file))
+            lines.append(f"  {name:<14} {how}".rstrip())
     log.info("\n".join(lines))
+
+
+def _as_typed(file: Path) -> str:
+    """A path as a word of the shell, short if it is below the current folder."""
+    here = Path.cwd()
+    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def tolerate_any_encoding() -> None:
