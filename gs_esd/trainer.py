@@ -35,6 +35,7 @@ from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.kappa import KappaCount, kappa
 from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
 from gs_esd.interrupt import Interrupted, stop_request
+from gs_esd.live import Snapshots
 from gs_esd.parts import Parts, make_parts
 from gs_esd.peak_memory import forget_peak
 from gs_esd.ranks import gather_info, gather_renderings
@@ -99,12 +100,15 @@ class Trainer:
         forget_peak(self.parts.device)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
+        snapshots = Snapshots(self.config, self.folder)
         with (
             stop_request() as stop,
             Progress(self.config.steps, done=self.step) as progress,
             Tracking(self.config, self.folder, self.step) as tracking,
         ):
             while self.step < self.config.steps:
+                if self._writes:
+                    snapshots.update(self.parts.cloud, self.step)
                 started = time.monotonic()
                 scalars = self.train_step()
                 now = time.monotonic()
@@ -125,6 +129,7 @@ class Trainer:
         self.save()
         if self._writes:
             write_results(self.folder, self.config, self.parts, self.seconds)
+            snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
         """One step of the cloud; returns what is logged.

@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "lambda_esd": (-100, 100),
     "preview_every_s": (0, 1e9),
     "checkpoint_every_s": (0, 1e9),
+    "snapshot_every_s": (0, 1e9),
     "hardware.threads": (0, 4096),
     "memory.rows_per_call": (0, 1e6),
     "memory.train_rows": (0, 1e6),

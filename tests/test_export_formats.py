@@ -25,10 +25,11 @@ import gs_esd
 from gs_esd.cameras import Orbit, turntable
 from gs_esd.errors import UserError
 from gs_esd.export.compressed_ply import save_compressed_ply
-from gs_esd.export.frames import Up, to_file_axes, unit_quats
+from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.glb import save_glb
 from gs_esd.export.ply import load_metadata, load_ply
 from gs_esd.export.splat import save_splat
+from gs_esd.export.up import Up
 from gs_esd.gaussians import SH_Y0
 from gs_esd.render import render
 

@@ -11,13 +11,13 @@ from gs_esd.cameras import Cameras, Orbit, turntable
 from gs_esd.export.frames import (
     FILE_FROM_WORLD,
     FILE_FROM_WORLD_QUAT,
-    Up,
     multiply_quats,
     pad_sh,
     rotate_sh,
     unit_quats,
 )
 from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.export.up import Up
 from gs_esd.render import render
 
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)

@@ -11,9 +11,9 @@ from splat_files import colorful_cloud
 
 import gs_esd
 from gs_esd.errors import UserError
-from gs_esd.export.frames import Up
 from gs_esd.export.metadata import LONGEST_TEXT, as_comments, from_comments
 from gs_esd.export.ply import load_metadata, load_ply, save_ply
+from gs_esd.export.up import Up
 
 NASTY = [
     "",

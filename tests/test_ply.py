@@ -15,9 +15,9 @@ from splat_files import colorful_cloud, raw_cloud, raw_table
 
 import gs_esd
 from gs_esd.errors import UserError
-from gs_esd.export.frames import Up
 from gs_esd.export.ply import load_ply, save_ply
 from gs_esd.export.ply_names import property_names
+from gs_esd.export.up import Up
 
 HEADER_OF_DEGREE_0 = b"""ply
 format binary_little_endian 1.0

@@ -15,10 +15,11 @@ from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
 from gs_esd.export.compressed_ply import save_compressed_ply
-from gs_esd.export.frames import Up, pad_sh
+from gs_esd.export.frames import pad_sh
 from gs_esd.export.glb import save_glb
 from gs_esd.export.ply import load_metadata, load_ply, save_ply
 from gs_esd.export.splat import save_splat
+from gs_esd.export.up import Up
 
 UPS = [up.value for up in Up]
 

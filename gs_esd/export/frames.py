@@ -1,4 +1,4 @@
-"""Which way is up in a file, and how a cloud is turned between ours and a file's axes.
+"""How a cloud is turned between our axes and a file's.
 
 Notation
     N       number of Gaussians
@@ -11,25 +11,13 @@ Turning a cloud turns its means, its quaternions and its spherical harmonics: wh
 keeps the shape and gets the highlights wrong.
 """
 
-import enum
-
 import torch
 from gsplat.cuda._torch_impl import _eval_sh_bases_fast
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter, ParameterDict
 
-
-class Up(enum.Enum):
-    """The frames of files: where up is, and with it what the other two axes mean."""
-
-    y_down = "y-down"
-    """x right, y down, z away from who looks at the front: COLMAP's and OpenCV's camera axes."""
-    z_up = "z-up"
-    """Our world as it is: the front looks along +x. Blender's up."""
-    y_up = "y-up"
-    """The front looks along +z, its viewer's right is +x: glTF's axes."""
-
+from gs_esd.export.up import Up
 
 FILE_FROM_WORLD = {
     Up.y_down: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),

@@ -18,8 +18,9 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.atomic import atomic_write
-from gs_esd.export.frames import Up, to_file_axes, unit_quats
+from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.metadata import known
+from gs_esd.export.up import Up
 from gs_esd.gaussians import SH_Y0
 
 EXTENSION = "KHR_gaussian_splatting"

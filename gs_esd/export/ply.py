@@ -22,11 +22,12 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
-from gs_esd.export.frames import Up, from_file_axes, to_file_axes
+from gs_esd.export.frames import from_file_axes, to_file_axes
 from gs_esd.export.metadata import as_comments, from_comments, known
-from gs_esd.export.ply_checks import check_splat, deactivated, looks_activated
+from gs_esd.export.ply_checks import check_raw, check_splat, deactivated
 from gs_esd.export.ply_names import COLOR, OPACITY, POSITION, ROTATION, SCALE, property_names, rest
 from gs_esd.export.ply_table import Columns, read_header, read_table, write_table
+from gs_esd.export.up import Up
 
 
 def save_ply(
@@ -77,13 +78,8 @@ def load_ply(
     metadata = from_comments(header.comments)
     if activated:
         columns = deactivated(columns, path)
-    elif activated is None and "gs-esd" not in metadata and looks_activated(columns):
-        raise UserError(
-            f"{path} seems to hold activated values: every opacity lies in [0, 1] and no scale is "
-            "negative, as after sigmoid and exp, where the standard has logits and logarithms. "
-            f"Repair it with `python -m gs_esd.export {path} OUT.ply --activated`, "
-            "or with `--raw` if they are logits and logarithms after all."
-        )
+    elif activated is None and "gs-esd" not in metadata:
+        check_raw(columns, path)
     return from_file_axes(_raw_parameters(columns), up or _frame(metadata, path))
 
 

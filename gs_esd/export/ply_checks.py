@@ -1,6 +1,7 @@
 """Whether the numbers of a file make a splat, and whether they are the raw ones."""
 
 import os
+from collections.abc import Collection
 
 import numpy as np
 
@@ -19,20 +20,30 @@ SMALLEST_OPACITY = 1e-6
 
 def check_splat(columns: Columns, path: str | os.PathLike[str]) -> None:
     """Raise UserError unless the columns of a file make a splat."""
-    names = rest(columns)
-    needed = needed_names(len(names))
-    if missing := [name for name in needed if name not in columns]:
+    check_properties(columns, len(next(iter(columns.values()), ())), path)
+    check_numbers(columns, path)
+
+
+def check_properties(names: Collection[str], count: int, path: str | os.PathLike[str]) -> None:
+    """Raise UserError unless `count` rows of properties of these names can make a splat."""
+    rest_names = rest(names)
+    if missing := [name for name in needed_names(len(rest_names)) if name not in names]:
         raise UserError(
             f"{path} is not a 3D Gaussian splat: it lacks {', '.join(missing)}. "
             "Export it from a 3DGS program as an uncompressed .ply."
         )
-    if len(names) not in REST_COUNTS:
+    if len(rest_names) not in REST_COUNTS:
         raise UserError(
-            f"{path} has {len(names)} f_rest properties; spherical harmonics of degree 0 to 3 have "
-            f"{', '.join(map(str, REST_COUNTS))}. Export it with degree 3 or less."
+            f"{path} has {len(rest_names)} f_rest properties; spherical harmonics of degree 0 to 3 "
+            f"have {', '.join(map(str, REST_COUNTS))}. Export it with degree 3 or less."
         )
-    if len(columns["x"]) == 0:
+    if count == 0:
         raise UserError(f"{path} holds no Gaussian. Give a file with at least one.")
+
+
+def check_numbers(columns: Columns, path: str | os.PathLike[str]) -> None:
+    """Raise UserError unless the numbers of a splat, or of a part of its rows, are usable."""
+    needed = needed_names(len(rest(columns)))
     if bad := [name for name in needed if not np.isfinite(columns[name]).all()]:
         raise UserError(
             f"{path} holds NaN or infinite numbers in {', '.join(bad)}. "
@@ -45,16 +56,35 @@ def check_splat(columns: Columns, path: str | os.PathLike[str]) -> None:
         )
 
 
+def check_raw(columns: Columns, path: str | os.PathLike[str]) -> None:
+    """Raise UserError where a file's opacities and scales look activated."""
+    if looks_activated(columns):
+        raise UserError(
+            f"{path} seems to hold activated values: every opacity lies in [0, 1] and no scale is "
+            "negative, as after sigmoid and exp, where the standard has logits and logarithms. "
+            f"Repair it with `python -m gs_esd.export {path} OUT.ply --activated`, "
+            "or with `--raw` if they are logits and logarithms after all."
+        )
+
+
 def looks_activated(columns: Columns) -> bool:
     """Whether a file's opacities and scales look as if sigmoid and exp had been applied already.
 
     They do if no scale is negative and all opacities lie in [0, 1]. As raw values that would be a
     splat of which no Gaussian is smaller than one unit in any direction and every opacity is
     between 0.5 and 0.73. Zeros throughout, as in files made by hand, are taken to be raw.
+    It goes by the smallest and the largest values: `extremes` of the columns will do.
     """
     scales = np.stack([columns[name] for name in SCALE])
     opacities = columns[OPACITY[0]]
     return bool(scales.min() >= 0 and scales.max() > 0 and _in_unit_interval(opacities))
+
+
+def extremes(columns: Columns) -> Columns:
+    """Of the opacities and of each scale the smallest and the largest, as columns of two rows."""
+    return {
+        name: np.array([columns[name].min(), columns[name].max()]) for name in [*OPACITY, *SCALE]
+    }
 
 
 def deactivated(columns: Columns, path: str | os.PathLike[str]) -> Columns:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,33 +20,48 @@ END_OF_HEADER = re.compile(rb"^end_header[ \t]*\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Header:
-    """What the first element of a file is, and where its numbers begin.
+class Element:
+    """A table in a file.
 
-    fields: the element's properties in their order, each with its numpy type without byte order.
+    fields: its properties in their order, each with its numpy type without byte order.
+    """
+
+    name: str
+    count: int
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the elements of a file are, and where their numbers begin.
+
+    elements: the first one, and those after it up to the first that is not of plain numbers.
     byte_order: "<" or ">", None for text.
     body: position of the first byte after the header.
     """
 
-    element: str
-    count: int
-    fields: tuple[tuple[str, str], ...]
+    elements: tuple[Element, ...]
     byte_order: str | None
     comments: tuple[str, ...]
     body: int
 
     @property
-    def row(self) -> np.dtype[np.void]:
-        """The layout of a row of the element in a binary file."""
+    def first(self) -> Element:
+        """The only element that there is in most files."""
+        return self.elements[0]
+
+    def row(self, element: Element) -> np.dtype[np.void]:
+        """The layout of a row of an element in a binary file."""
         assert self.byte_order is not None, "rows of text have no layout"
-        return np.dtype([(name, self.byte_order + kind) for name, kind in self.fields])
+        return np.dtype([(name, self.byte_order + kind) for name, kind in element.fields])
 
 
 def parse_header(content: bytes) -> Header:
-    """The header that a file's content begins with; the first element alone is looked at.
+    """The header that a file's content begins with.
 
     content: the file, or its first `MAX_HEADER_BYTES`.
-    Raises ValueError, which says what is wrong, where it is no header or one we cannot follow.
+    Raises ValueError, which says what is wrong, where it is no header or its first element is not
+    one we can follow.
     """
     end = END_OF_HEADER.search(content, 0, MAX_HEADER_BYTES)
     if re.match(rb"ply[ \t]*\r?\n", content) is None or end is None:
@@ -53,8 +69,7 @@ def parse_header(content: bytes) -> Header:
     lines = content[: end.start()].decode("latin-1").replace("\r\n", "\n").split("\n")[1:]
     comments = tuple(line[8:] for line in lines if line.startswith("comment "))
     words = [line.split() for line in lines if not line.startswith(("comment", "obj_info"))]
-    name, count, properties = _first_element(words)
-    return Header(name, count, _fields(properties), _byte_order(words), comments, end.end())
+    return Header(_elements(words), _byte_order(words), comments, end.end())
 
 
 def _byte_order(lines: list[list[str]]) -> str | None:
@@ -64,16 +79,26 @@ def _byte_order(lines: list[list[str]]) -> str | None:
     return BYTE_ORDERS[formats[0][0]]
 
 
-def _first_element(lines: list[list[str]]) -> tuple[str, int, list[list[str]]]:
-    """Name, number of rows and property lines, split into words, of the first element."""
+def _elements(lines: list[list[str]]) -> tuple[Element, ...]:
     starts = [i for i, words in enumerate(lines) if words[:1] == ["element"]]
     if not starts:
         raise ValueError("its header names no element")
-    first, after = starts[0], starts[1] if len(starts) > 1 else len(lines)
-    words = lines[first]
+    first, *others = (lines[i:j] for i, j in pairwise([*starts, len(lines)]))
+    elements = [_element(first)]
+    for other in others:
+        try:
+            elements.append(_element(other))
+        except ValueError:  # lists, as faces are: where they end, only reading them could tell
+            break
+    return tuple(elements)
+
+
+def _element(lines: list[list[str]]) -> Element:
+    """The element of these lines of the header, split into words."""
+    words = lines[0]
     if len(words) != 3 or re.fullmatch(r"[0-9]{1,18}", words[2]) is None:
         raise ValueError(f"'{' '.join(words)}' does not say how many rows there are")
-    return words[1], int(words[2]), [line for line in lines[first + 1 : after] if line]
+    return Element(words[1], int(words[2]), _fields([line for line in lines[1:] if line]))
 
 
 def _fields(lines: list[list[str]]) -> tuple[tuple[str, str], ...]:

@@ -3,15 +3,12 @@
 import hashlib
 import json
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from gs_esd.errors import UserError
 
@@ -80,7 +77,7 @@ def find_runs(folder: Path) -> list[Run]:
 
 def is_run(folder: Path) -> bool:
     """Whether a run has left anything in a folder."""
-    return any((folder / name).exists() for name in _MARKS)
+    return any(os.path.exists(folder / name) for name in _MARKS)
 
 
 def read_run(folder: Path, sweep: Path) -> Run:
@@ -163,6 +160,12 @@ def _metrics(file: Path) -> tuple[dict[str, Any], str]:
 
 def _settings(folder: Path) -> dict[str, Any]:
     """The configuration of a run that is not finished, as far as it was written."""
+    try:
+        from omegaconf import OmegaConf
+        from omegaconf.errors import OmegaConfBaseException
+        from yaml import YAMLError
+    except ImportError:  # the viewer does without; the folder's name still tells something
+        return {}
     file = folder / ".hydra" / "config.yaml"
     try:
         settings = OmegaConf.to_container(OmegaConf.load(file))
