@@ -52,6 +52,8 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, **HEADLESS},
+        # In the background of a script Ctrl-C is ignored, and whoever is started there inherits it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         yield process

@@ -32,7 +32,9 @@ class Listener:
     def event(self) -> tuple[str, Any]:
         """The next event that has data; comments and ids are passed over."""
         fields: dict[str, str] = {}
+        deadline = time.monotonic() + 10  # signs of life alone would keep it waiting
         for line in self.lines:
+            assert time.monotonic() < deadline
             name, _, value = line.rstrip("\n").partition(": ")
             if name in ("event", "data"):
                 fields[name] = value

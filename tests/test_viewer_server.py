@@ -171,6 +171,18 @@ def test_a_second_request_on_the_connection_is_not_answered(running: Running) ->
     assert b"nobody" not in answer
 
 
+def test_who_says_too_much_gets_the_answer_all_the_same(tmp_path: Path) -> None:
+    """A connection that is reset instead of ended can cost the client the answer."""
+    path, size = write_ply(tmp_path / "a.ply"), 16_000_000
+    with serving([path], small_page(tmp_path / "s")) as server, server.connect() as client:
+        client.sendall(request("POST / HTTP/1.1", f"Content-Length: {size}", host="localhost"))
+        client.sendall(bytes(size))
+        answer = b""
+        while piece := client.recv(1000):
+            answer += piece
+    assert parsed(answer)[0] == 400
+
+
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:80", "127.0.0.1:9", "[::1]:9", "127.9.9.9"]
 )

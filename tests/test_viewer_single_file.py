@@ -19,7 +19,7 @@ from viewer.single_file import inlined, write_single_file
 from viewer.watch import Watch
 
 needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
-EVIL = "</script><script>document.title = 'evil'</script><!--<script>"
+EVIL = "</script><script>document.title = 'evil'</SCRIPT><!--<script>"
 
 
 class Elements(HTMLParser):

@@ -144,12 +144,12 @@ class Server:
         try:
             async with asyncio.timeout(self._limits.head_s):
                 while END_OF_HEAD not in head:
+                    if len(head) > self._limits.head_bytes:
+                        raise Refused(431, "the header is too long")
                     piece = await reader.read(self._limits.head_bytes + 1 - len(head))
                     if not piece:
                         return None
                     head += piece
-                    if len(head) > self._limits.head_bytes:
-                        raise Refused(431, "the header is too long")
         except TimeoutError as error:
             raise Refused(408, "the request did not come in time") from error
         return head.partition(END_OF_HEAD)[0]
