@@ -12,6 +12,9 @@ import { FileProblem } from "./files/problem.js";
  * @typedef {{title: string, live: boolean, rows: string[], columns: string[], cells: Info[]}} Grid
  */
 
+/** The server's ids are 0 and up; files that are dropped again are others. */
+let lastDropped = 0;
+
 /** @returns {Grid | null} what the page itself holds */
 export function embeddedGrid() {
   const element = document.getElementById("scene");
@@ -35,7 +38,7 @@ export function droppedGrid(files) {
     guidance: null, step: null, steps: null, problem: null };
   const columns = Math.ceil(Math.sqrt(files.length));
   const cells = files.map((file, i) => ({
-    ...unknown, id: -1 - i, file, label: file.name, name: file.name, bytes: file.size,
+    ...unknown, id: --lastDropped, file, label: file.name, name: file.name, bytes: file.size,
     row: Math.floor(i / columns), column: i % columns,
   }));
   const title = files.length === 1 ? files[0].name : `${files.length} files`;
