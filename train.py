@@ -13,12 +13,14 @@ from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from gs_esd import cli, console, folders, hardware, schema
+from gs_esd import cli, console, folders, hardware, schema, torchrun
 from gs_esd.help import help_text
 from gs_esd.sweep import SweepListener, conclude
 from gs_esd.validate import check_hardware, validate
+from gs_esd.viewing import viewer_beside
 
 log = logging.getLogger("gs_esd.train")
 
@@ -35,18 +37,20 @@ def run(settings: DictConfig) -> None:
         check_hardware(config)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)
-        folders.claim(folder, settings, HydraConfig.get().overrides.task)
+        is_first = torchrun.process_rank() == 0
+        if is_first:
+            folders.claim(folder, settings, HydraConfig.get().overrides.task)
 
-        # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
-        from gs_esd.trainer import Trainer, is_finished
+        is_single = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has one viewer for all
+        with viewer_beside(folder, config.view and is_first and is_single):
+            # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
+            from gs_esd.trainer import Trainer, is_finished
 
-        if is_finished(folder):
-            log.info("nothing to do: this run is finished")
-        else:
-            Trainer.from_config(config, folder).train()
-        console.print_results(folder)
-        if config.view:
-            console.open_in_browser(folder)
+            if is_finished(folder):
+                log.info("nothing to do: this run is finished")
+            else:
+                Trainer.from_config(config, folder).train()
+            console.print_results(folder)
 
 
 def main() -> None:
@@ -62,13 +66,17 @@ def main() -> None:
         sys.argv[1:] = cli.prepare(sys.argv[1:])
         run()
     except KeyboardInterrupt as interrupt:
+        if SweepListener.viewer:
+            SweepListener.viewer.stop()
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
     except Exception as error:
         message = cli.explain(error)
         print(f"error: {message}" if message else traceback.format_exc(), file=sys.stderr)
         failed = True
-    if SweepListener.folders:
+    if SweepListener.viewer:
+        SweepListener.viewer.leave()
+    if SweepListener.folders and torchrun.process_rank() == 0:
         sys.exit(conclude(SweepListener.folders) or failed)
     sys.exit(failed)
 

@@ -362,7 +362,7 @@ class Config:
     omega: Omega = Omega.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
     view: bool = False
-    """Open the pictures in a browser when the run has ended."""
+    """Open the viewer in a browser, in which the splat is seen growing; of a sweep, all splats."""
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     cameras: CamerasConfig = field(default_factory=CamerasConfig)
@@ -380,3 +380,6 @@ class Config:
     """Seconds between preview pictures while the run goes on."""
     checkpoint_every_s: float = 30.0
     """Seconds between checkpoints."""
+    snapshot_every_s: float = 5.0
+    """Seconds between snapshots of the splat for the viewer, live.ply, while the run goes on; more
+    where writing one takes longer than a fiftieth of that."""

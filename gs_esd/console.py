@@ -2,9 +2,9 @@
 
 import contextlib
 import logging
+import shlex
 import sys
 import time
-import webbrowser
 from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
@@ -16,11 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from gs_esd import torchrun
+
 _SHOWN = {"loss": "loss", "lambda_esd": "λ"}
 """Which scalars are shown, and as what; metrics.jsonl holds them all."""
 
 _HOW_TO_OPEN = {
-    "splats.ply": "any viewer of 3D Gaussian splats; e.g. drag it into https://superspl.at/editor",
+    "splats.ply": "python -m viewer {path}",
     "turntable.mp4": "python3 -m webbrowser {uri}",
     "preview.png": "python3 -m webbrowser {uri}",
     "metrics.json": "",
@@ -53,7 +55,7 @@ class Progress:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
             console=console,
-            disable=not console.is_terminal,
+            disable=torchrun.process_rank() > 0 or not console.is_terminal,
             speed_estimate_period=60,
         )
         self._rich.add_task("", total=steps, completed=done)
@@ -115,7 +117,7 @@ def logging_to(file: Path) -> Iterator[None]:
     with contextlib.suppress(OSError):  # an unwritable folder is told by check_folder
         handlers.append(logging.FileHandler(file, encoding="utf-8", errors="replace"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.setLevel(logging.INFO)
+    logger.setLevel(logging.INFO if torchrun.process_rank() == 0 else logging.ERROR)
     for handler in handlers:
         logger.addHandler(handler)
     try:
@@ -132,18 +134,15 @@ def print_results(folder: Path) -> None:
     for name, command in _HOW_TO_OPEN.items():
         file = folder.resolve() / name
         if file.exists():
-            lines.append(f"  {name:<14} {command.format(uri=file.as_uri())}".rstrip())
+            how = command.format(uri=file.as_uri(), path=_as_typed(file))
+            lines.append(f"  {name:<14} {how}".rstrip())
     log.info("\n".join(lines))
 
 
-def open_in_browser(folder: Path) -> None:
-    """Show the turntable, or the preview where there is none."""
-    for name in ("turntable.mp4", "preview.png"):
-        file = folder.resolve() / name
-        if file.exists():
-            if not webbrowser.open(file.as_uri()):
-                log.warning(f"no browser found to open {file}")
-            return
+def _as_typed(file: Path) -> str:
+    """A path as a word of the shell, short if it is below the current folder."""
+    here = Path.cwd()
+    return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def tolerate_any_encoding() -> None:

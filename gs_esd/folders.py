@@ -21,7 +21,7 @@ from gs_esd.errors import UserError
 
 IRRELEVANT = (
     *("hardware", "memory", "vram"),
-    *("view", "tracking", "preview_every_s", "checkpoint_every_s"),
+    *("view", "tracking", "preview_every_s", "checkpoint_every_s", "snapshot_every_s"),
 )
 """Keys that do not say what is made: a run may go on with other values of them."""
 

@@ -20,7 +20,7 @@ Keys, given as key=value:
   lambda_esd       entropy weight λ: 0 is VSD, 1 matches the whole distribution of views
   seed, steps      random seed; length of the run
   negative_prompt  what to stay away from, for priors that read text
-  view=true        open the pictures in a browser at the end
+  view=true        open the viewer, in which the splat is seen growing
 
 Kinds, given as group=kind; keys of a kind as group.key=value:
 """

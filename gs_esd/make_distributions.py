@@ -23,6 +23,7 @@ from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.folder import load_pictures
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.priors.toyzoo import draw_pictures
+from gs_esd.ranks import Ranks
 from gs_esd.rendered.base import RenderedScore
 from gs_esd.rendered.closed_form import ClosedFormRenderedScore
 from gs_esd.rendered.latent_mixture import LatentMixtureScore
@@ -98,7 +99,7 @@ def make_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
     return ImageBankPrior(rgba.to(device), resolutions, labels)
 
 
-def make_rendered(config: Config, prior: DiffusionPrior) -> RenderedScore:
+def make_rendered(config: Config, prior: DiffusionPrior, ranks: Ranks) -> RenderedScore:
     """q. Raises UserError for a model that it cannot be learned on."""
     match config.rendered:
         case ClosedFormRenderedConfig() as closed_form:
@@ -108,7 +109,7 @@ def make_rendered(config: Config, prior: DiffusionPrior) -> RenderedScore:
         case LoraRenderedConfig() as lora:
             from gs_esd.make_learned import make_lora
 
-            return make_lora(lora, config, prior, device_of(config))
+            return make_lora(lora, config, prior, device_of(config), ranks)
         case other:
             raise TypeError(other)
 

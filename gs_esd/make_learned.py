@@ -14,6 +14,7 @@ from gs_esd.priors.load_model import Memory, dtype_of, load_denoiser, load_prior
 from gs_esd.priors.model_files import ModelFiles
 from gs_esd.priors.model_hub import find_model
 from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
+from gs_esd.ranks import Ranks
 from gs_esd.rendered.adapter import remove_adapters
 from gs_esd.rendered.lora import LoraRenderedScore, check_same_schedule
 from gs_esd.seeds import stream
@@ -85,7 +86,11 @@ def make_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
 
 
 def make_lora(
-    lora: LoraRenderedConfig, config: Config, prior: DiffusionPrior, device: torch.device
+    lora: LoraRenderedConfig,
+    config: Config,
+    prior: DiffusionPrior,
+    device: torch.device,
+    ranks: Ranks,
 ) -> LoraRenderedScore:
     """q learned on the prior's U-Net, or on one of its own.
 
@@ -109,6 +114,7 @@ def make_lora(
         rows_per_call=config.memory.rows_per_call,
         train_rows=config.memory.train_rows,
         gradient_checkpointing=config.memory.gradient_checkpointing,
+        ranks=ranks,
     )
 
 

@@ -34,6 +34,7 @@ from gs_esd.hardware import cpu_threads
 from gs_esd.make_distributions import device_of, log_memory, make_rendered, take_prior
 from gs_esd.make_guidance import DrawLevels, make_levels, make_omega, make_source
 from gs_esd.priors.base import DiffusionPrior
+from gs_esd.ranks import Ranks, join
 from gs_esd.rendered.base import RenderedScore
 from gs_esd.seeds import stream
 from gs_esd.views import black_or_white
@@ -60,6 +61,7 @@ class Parts:
     levels: DrawLevels
     draw_background: DrawBackground
     generators: dict[str, torch.Generator]
+    ranks: Ranks
 
 
 def make_parts(config: Config) -> Parts:
@@ -68,9 +70,10 @@ def make_parts(config: Config) -> Parts:
     Raises UserError for a prompt, pictures, a model or a splat that cannot be used.
     """
     torch.set_num_threads(cpu_threads(config.hardware))
+    ranks = join(device_of(config))
     orbit = make_orbit(config.cameras)
     prior = take_prior(config, orbit)
-    rendered = make_rendered(config, prior)
+    rendered = make_rendered(config, prior, ranks)
     log_memory(config, orbit, prior, rendered)
     device = device_of(config)
     cloud = make_cloud(config.init, stream(config.seed, "init")).to(device)
@@ -94,6 +97,7 @@ def make_parts(config: Config) -> Parts:
             purpose: stream(config.seed, purpose)
             for purpose in ("cameras", "background", "levels", "noise")
         },
+        ranks=ranks,
     )
 
 

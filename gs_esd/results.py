@@ -35,7 +35,7 @@ def write_results(folder: Path, config: Config, parts: Parts, seconds: float) ->
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
-    save_ply(parts.cloud, folder / "splats.ply", metadata=_metadata(config))
+    save_ply(parts.cloud, folder / "splats.ply", metadata=metadata(config))
     save_png(folder / "preview.png", preview(parts.cloud, parts.orbit, resolution))
     save_turntable(parts.cloud, folder / "turntable.mp4", parts.orbit, resolution)
     metrics = {
@@ -55,8 +55,8 @@ def write_results(folder: Path, config: Config, parts: Parts, seconds: float) ->
         partial.write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def _metadata(config: Config) -> dict[str, Any]:
-    """What splats.ply says about itself, should it be parted from metrics.json."""
+def metadata(config: Config) -> dict[str, Any]:
+    """What a run's splat says about itself, should it be parted from metrics.json."""
     return {
         "prompt": config.prompt,
         "guidance": type(config.guidance).__name__.removesuffix("Config").lower(),

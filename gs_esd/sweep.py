@@ -18,11 +18,13 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
+from gs_esd import torchrun
 from gs_esd.cli import quote
 from gs_esd.errors import UserError
 from gs_esd.report.__main__ import write_report
 from gs_esd.report.measuring import measure_zoo_run
 from gs_esd.report.runs import FAILED, FINISHED, is_run, read_log, read_run
+from gs_esd.viewing import Viewer
 
 NOT_BEGUN = "not begun"
 LOCAL = ("ray_cpus", "ray_gpus")
@@ -34,6 +36,8 @@ class SweepListener(Callback):
 
     folders: ClassVar[list[Path]] = []
     """Of this process's sweep; empty in a single run."""
+    viewer: ClassVar[Viewer | None] = None
+    """Of all its runs, where view=true."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """List the runs, and get ready for others to make them if that is asked for.
@@ -48,6 +52,8 @@ class SweepListener(Callback):
             SweepListener.folders = planned_folders(config)
         if choices["hydra/launcher"] in LOCAL:
             _warm_up(choices["hardware"])
+        if config.view and torchrun.process_rank() == 0:
+            SweepListener.viewer = Viewer(SweepListener.folders or [Path(config.hydra.sweep.dir)])
 
 
 def _warm_up(hardware: str) -> None:

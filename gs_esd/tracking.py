@@ -11,6 +11,7 @@ from typing import Protocol
 from jaxtyping import Float
 from torch import Tensor
 
+from gs_esd import torchrun
 from gs_esd.config import Config
 from gs_esd.errors import UserError
 from gs_esd.export.pictures import to_bytes
@@ -108,6 +109,8 @@ class Tracking:
     def __init__(self, config: Config, folder: Path, first_step: int) -> None:
         """first_step: steps made before."""
         self._trackers: list[Tracker] = []
+        if torchrun.process_rank() > 0:
+            return
         if config.tracking.tensorboard and find_spec("tensorboard"):
             self._trackers.append(TensorBoard(folder, first_step))
         if config.tracking.wandb:

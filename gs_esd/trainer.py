@@ -8,6 +8,7 @@ gs_esd/parts.py.
 
 import json
 import logging
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.kappa import KappaCount, kappa
 from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
 from gs_esd.interrupt import Interrupted, stop_request
+from gs_esd.live import Snapshots
 from gs_esd.parts import Parts, make_parts
 from gs_esd.peak_memory import forget_peak
+from gs_esd.ranks import gather_info, gather_renderings
 from gs_esd.render import Renderings, render
 from gs_esd.results import write_results
 from gs_esd.stages import stage_at
@@ -73,10 +76,12 @@ class Trainer:
         self.kappas = KappaCount()
         self.checkpoint = folder / "checkpoints" / "last.pt"
         self._log = folder / "metrics.jsonl"
+        self._writes = parts.ranks.is_first
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self.load()
-        self._forget_later_lines()
+        if self._writes:
+            self._forget_later_lines()
 
     @classmethod
     def from_config(cls, config: Config, folder: Path) -> "Trainer":
@@ -95,12 +100,15 @@ class Trainer:
         forget_peak(self.parts.device)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
+        snapshots = Snapshots(self.config, self.folder)
         with (
             stop_request() as stop,
             Progress(self.config.steps, done=self.step) as progress,
             Tracking(self.config, self.folder, self.step) as tracking,
         ):
             while self.step < self.config.steps:
+                if self._writes:
+                    snapshots.update(self.parts.cloud, self.step)
                 started = time.monotonic()
                 scalars = self.train_step()
                 now = time.monotonic()
@@ -108,17 +116,20 @@ class Trainer:
                 progress.update(self.step, scalars, len(self.parts.cloud["means"]))
                 if self._is_logged():
                     tracking.scalars(scalars, self.step)
-                stopping = bool(stop)  # asked once: a signal after the save waits for the next
+                # Asked once: a signal after the save waits for the next.
+                stopping = self.parts.ranks.any(bool(stop))
                 if stopping or now - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = now
                 if stopping:
-                    raise Interrupted(stop.signal)
-                if now > preview_at:
+                    raise Interrupted(stop.signal or signal.SIGTERM)
+                if self._writes and now > preview_at:
                     tracking.picture(self.save_preview(), self.step)
                     preview_at = now + self.config.preview_every_s
         self.save()
-        write_results(self.folder, self.config, self.parts, self.seconds)
+        if self._writes:
+            write_results(self.folder, self.config, self.parts, self.seconds)
+            snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
         """One step of the cloud; returns what is logged.
@@ -126,34 +137,39 @@ class Trainer:
         Raises NonFiniteError, and UserError for a cloud that nobody can see.
         """
         parts, stage, progress = self.parts, self.stage(), self.step / self.config.steps
+        ranks = parts.ranks
         cameras = sample_orbit(
             stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
         ).to(parts.device)
         background = parts.draw_background(parts.generators["background"]).to(parts.device)
         views = Views(cameras, background)
+        mine = ranks.share(len(views))
 
-        renderings = render(parts.cloud, cameras)
+        renderings = render(parts.cloud, cameras[mine])
         parts.densifier.before_backward(renderings.info, self.step)
-        x_0 = parts.prior.encode(renderings.over(views.background))
-        scalars = parts.rendered.update(renderings, x_0.detach(), views)
+        x_0 = parts.prior.encode(renderings.over(background))
+        all_x_0, all_renderings = ranks.gather(x_0), gather_renderings(ranks, renderings)
+        scalars = parts.rendered.update(all_renderings, all_x_0, views)
 
         log_snr = parts.levels(views, progress, parts.generators["levels"]).to(parts.device)
-        eps = torch.randn(x_0.shape, generator=parts.generators["noise"]).to(parts.device)
-        noisy = noised(x_0.detach(), views, log_snr, eps, progress)
+        eps = torch.randn(all_x_0.shape, generator=parts.generators["noise"]).to(parts.device)
+        noisy = noised(all_x_0, views, log_snr, eps, progress)
+        scalars |= self._watch_kappa(all_x_0, noisy)
+        noisy = noisy[mine]
         gradient = score_difference(parts.source, parts.omega, parts.prior, parts.rendered, noisy)
-        x_0.backward(gradient / len(cameras))
-        scalars |= self._describe(gradient, noisy, renderings)
-        scalars |= self._watch_kappa(x_0.detach(), noisy)
-        self._check(scalars, renderings)
+        x_0.backward(gradient / len(views))
+        ranks.sum_gradients(parts.cloud.values())
+        scalars = ranks.mean(scalars | self._describe(gradient, noisy, renderings))
+        self._check(scalars, all_renderings)
 
         self._follow_rates()
         for optimizer in parts.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        parts.densifier.after_backward(renderings.info, self.step)
+        parts.densifier.after_backward(gather_info(ranks, renderings.info), self.step)
         self._check_parameters()
         self.step += 1
-        if self._is_logged():
+        if self._writes and self._is_logged():
             self._append(scalars)
         return scalars
 
@@ -165,6 +181,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write everything from which the run goes on bit for bit."""
+        if not self._writes:
+            return
         parts = self.parts
         state: dict[str, Any] = {
             "step": self.step,

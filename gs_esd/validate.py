@@ -23,6 +23,7 @@ from gs_esd.hardware import detect
 from gs_esd.pairings import check_pairings
 from gs_esd.priors.picture_files import check_bank_fits, picture_files
 from gs_esd.stages import STAGES
+from gs_esd.torchrun import process_count
 from gs_esd.validate_models import check_models
 
 RANGES: dict[str, tuple[float, float]] = {
@@ -31,6 +32,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "lambda_esd": (-100, 100),
     "preview_every_s": (0, 1e9),
     "checkpoint_every_s": (0, 1e9),
+    "snapshot_every_s": (0, 1e9),
     "hardware.threads": (0, 4096),
     "memory.rows_per_call": (0, 1e6),
     "memory.train_rows": (0, 1e6),
@@ -198,6 +200,12 @@ def _check_stages(config: Config) -> None:
                 f"stages.{name}.resolution={resolution} does not divide "
                 f"stages.fine.resolution={full}, and the prior's pictures are shrunk from there; "
                 "powers of two do"
+            )
+        views, processes = getattr(config.stages, name).views, process_count()
+        if views % processes:
+            raise UserError(
+                f"stages.{name}.views={views} cannot be shared evenly by {processes} processes: "
+                f"set it to a multiple of {processes}, or start fewer (--nproc-per-node)"
             )
     if config.stages.fine.until != 1:
         raise UserError("stages.fine.until must be 1: the last stage ends with the run")

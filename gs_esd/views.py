@@ -20,6 +20,10 @@ class Views:
     cameras: Cameras
     background: Float[Tensor, "3"]
 
+    def __len__(self) -> int:
+        """Number of pictures B."""
+        return len(self.cameras)
+
     def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Views":
         """Some of the pictures, by a slice or by their indices, which may repeat."""
         return Views(self.cameras[part], self.background)

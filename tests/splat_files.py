@@ -132,12 +132,12 @@ def decode_glb(path: Path) -> tuple[ParameterDict, dict[str, Any]]:
 def _accessor(described: dict[str, Any], index: int, buffer: bytes) -> Tensor:
     accessor = described["accessors"][index]
     view = described["bufferViews"][accessor["bufferView"]]
-    kind = {5126: "<f4", 5123: "<u2"}[accessor["componentType"]]
+    kind = {5126: "<f4", 5123: "<u2", 5121: "u1"}[accessor["componentType"]]
     width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
     count = accessor["count"] * width
     assert view["byteLength"] == count * int(kind[-1])
     array = np.frombuffer(buffer, kind, count, view["byteOffset"]).reshape(-1, width)
-    return _tensor(array) / (65535 if accessor.get("normalized") else 1)
+    return _tensor(array) / (np.iinfo(kind).max if accessor.get("normalized") else 1)
 
 
 def _cloud(

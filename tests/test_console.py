@@ -1,13 +1,12 @@
 import io
 import logging
-import webbrowser
 from pathlib import Path
 
 import pytest
 import rich
 from rich.console import Console
 
-from gs_esd.console import Progress, logging_to, open_in_browser, print_results
+from gs_esd.console import Progress, logging_to, print_results
 
 log = logging.getLogger("gs_esd.test")
 
@@ -100,8 +99,9 @@ def test_an_unwritable_log_does_not_stop_a_run(
 
 
 def test_results_name_what_is_there_and_how_to_open_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     folder = tmp_path / "ein Hündchen"
     folder.mkdir()
     for name in ("splats.ply", "preview.png"):
@@ -110,19 +110,6 @@ def test_results_name_what_is_there_and_how_to_open_it(
         print_results(folder)
     out = capsys.readouterr().out
     assert str(folder) in out
-    assert "superspl.at/editor" in out
+    assert "python -m viewer 'ein Hündchen/splats.ply'\n" in out
     assert f"python3 -m webbrowser {(folder / 'preview.png').as_uri()}\n" in out
     assert "turntable.mp4" not in out
-
-
-def test_the_browser_gets_the_turntable_or_else_the_preview(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    opened: list[str] = []
-    monkeypatch.setattr(webbrowser, "open", lambda uri: opened.append(uri) or True)
-    open_in_browser(tmp_path)
-    (tmp_path / "preview.png").touch()
-    open_in_browser(tmp_path)
-    (tmp_path / "turntable.mp4").touch()
-    open_in_browser(tmp_path)
-    assert [uri.rpartition("/")[2] for uri in opened] == ["preview.png", "turntable.mp4"]

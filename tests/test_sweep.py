@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,11 +14,12 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from gs_esd import schema
 from gs_esd import sweep as sweep_module
 from gs_esd.errors import UserError
-from gs_esd.sweep import _make_absolute, _warm_up, conclude, planned_folders
+from gs_esd.sweep import SweepListener, _make_absolute, _warm_up, conclude, planned_folders
 
 ROOT = Path(__file__).parents[1]
 SWEEP = ["experiment=quick", "prompts=my prompts.txt", "lambda_esd=0,1"]
@@ -136,12 +137,18 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen[str]) ->
         time.sleep(0.05)
 
 
-def planned(make_absolute: bool, *arguments: str) -> list[Path]:
+@contextmanager
+def composed(*arguments: str) -> Iterator[DictConfig]:
+    """The configuration of a whole sweep."""
     schema.register_schema()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         hydra = GlobalHydra.instance().hydra
         assert hydra is not None
-        config = hydra.compose_config("config", list(arguments), RunMode.MULTIRUN)
+        yield hydra.compose_config("config", list(arguments), RunMode.MULTIRUN)
+
+
+def planned(make_absolute: bool, *arguments: str) -> list[Path]:
+    with composed(*arguments) as config:
         if make_absolute:
             _make_absolute(config)
         return planned_folders(config)
@@ -153,6 +160,20 @@ def test_every_run_of_a_sweep_is_known_beforehand() -> None:
     assert len(folders) == 10
     assert folders[0] == Path("outputs/a-pig/lam0.0-seed1")
     assert Path("outputs/a-cat/lam0.75-seed1") in folders
+
+
+@pytest.mark.parametrize("view", [True, False])
+def test_a_sweep_has_one_viewer_of_all_its_runs(
+    view: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[list[Path]] = []
+    monkeypatch.setattr(sweep_module, "Viewer", shown.append)
+    monkeypatch.setattr(SweepListener, "folders", [])
+    monkeypatch.setattr(SweepListener, "viewer", None)
+    with composed("prompt=a pig", "seed=0,1", f"view={view}") as config:
+        SweepListener().on_multirun_start(config)
+    runs = [Path(f"outputs/a-pig/lam1.0-seed{seed}") for seed in (0, 1)]
+    assert shown == ([runs] if view else [])
 
 
 def test_workers_are_told_where_the_command_was_given(

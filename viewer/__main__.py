@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gs_esd.errors import UserError
+from viewer import attached
 from viewer.answers import page_files
 from viewer.browser import has_display, open_browser, tunnel
 from viewer.hosts import Host, resolve
@@ -41,22 +42,30 @@ def main() -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C."""
-    host = _host(options.host or DEFAULT_HOST, options.allow_remote)
-    watch, files = Watch(options.path), page_files()
+    """Serve the page until Ctrl-C or, attached to a program, until both are done with it."""
+    host, files = _host(options.host or DEFAULT_HOST, options.allow_remote), page_files()
+    ended = attached.input_ended() if options.attached else None
+    if ended and not attached.wait_for_any(options.path, ended):
+        return
+    watch = Watch(options.path, expected=options.attached)
     listening = host.listen(options.port or 0)
     port = listening.getsockname()[1]
 
     def ready() -> None:
-        _announce(watch, host, port)
+        _announce(watch, host, port, "" if ended else " (Ctrl-C ends it)")
         if has_display() and not options.no_open:
             open_browser(host.url(port))
 
+    server = Server(watch, files, host)
     with suppress(KeyboardInterrupt):
-        asyncio.run(Server(watch, files, host).serve(listening, ready))
+        asyncio.run(
+            attached.serve(server, listening, ready, ended)
+            if ended
+            else server.serve(listening, ready)
+        )
 
 
-def _announce(watch: Watch, host: Host, port: int) -> None:
+def _announce(watch: Watch, host: Host, port: int, how_to_end: str) -> None:
     for cell in watch.scene.cells:
         if cell.problem:
             print(f"warning: {cell.name}: {cell.problem}", file=sys.stderr)
@@ -65,7 +74,7 @@ def _announce(watch: Watch, host: Host, port: int) -> None:
             f"warning: whoever reaches this machine on port {port} can see what is shown",
             file=sys.stderr,
         )
-    print(f"{host.url(port)} (Ctrl-C ends it)", flush=True)
+    print(f"{host.url(port)}{how_to_end}", flush=True)
     if host.is_local and not has_display():
         print(tunnel(host.url(port), port), flush=True)
 
@@ -95,7 +104,7 @@ def _host(name: str, allow_remote: bool) -> Host:
 
 def _check(options: argparse.Namespace) -> None:
     """Raise UserError for options that do not go together."""
-    serving = ("host", "port", "allow_remote", "no_open")
+    serving = ("host", "port", "allow_remote", "no_open", "attached")
     if options.html or options.shot:
         if idle := [name for name in serving if getattr(options, name) not in (None, False)]:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in idle)
@@ -137,6 +146,12 @@ def _options() -> argparse.Namespace:
         help="let --host be an address that other machines reach",
     )
     parser.add_argument("--no-open", action="store_true", help="open no browser, print the address")
+    parser.add_argument(
+        "--attached",
+        action="store_true",
+        help="for programs that show what they make: wait for paths that are not there yet, and "
+        "end once standard input has ended and no page is open",
+    )
     parser.add_argument(
         "--html", type=Path, metavar="OUT.html", help="write the page with all splats in one file"
     )

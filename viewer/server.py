@@ -75,7 +75,13 @@ class Server:
         self._limits = limits or Limits()
         self._history = History(watch.scene)
         self._connections = 0
+        self._pages = 0
         self._news = asyncio.Event()
+
+    @property
+    def pages(self) -> int:
+        """How many pages are open, as far as is known: those that listen to events."""
+        return self._pages
 
     async def serve(self, listening: socket.socket, ready: Callable[[], None]) -> None:
         """Serve until cancelled.
@@ -198,6 +204,7 @@ class Server:
         known = self._history.known(request.fields.get("last-event-id"))
         text = COME_BACK_SOON + self._history.stream(known)
         gone = asyncio.ensure_future(client.reader.read(1))
+        self._pages += 1
         try:
             while not gone.done():
                 known, news = self._history.count, self._news
@@ -205,6 +212,7 @@ class Server:
                 await self._wait(gone, news)
                 text = self._history.stream(known) if news.is_set() else STILL_HERE
         finally:
+            self._pages -= 1
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
 

@@ -39,13 +39,15 @@ class Source:
 class Sources:
     """What the paths of a command line mean."""
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], expected: bool = False) -> None:
         """Names will be those below the folder that all paths have in common.
 
+        expected: what is not there yet is no mistake.
         Raises UserError for a path where nothing is.
         """
+        self._expected = expected
         for path in paths:
-            if not os.path.exists(path):
+            if not (expected or os.path.exists(path)):
                 raise UserError(f"there is no {path}: give splat files, or folders of runs")
         self._paths = paths
         places = [path if _is_collection(path) else path.parent for path in map(_absolute, paths)]
@@ -63,9 +65,9 @@ class Sources:
         return list(found.values())
 
     def check(self) -> None:
-        """Raise UserError for a folder where nothing can be shown."""
+        """Raise UserError for a folder where nothing can be shown, unless it is still to come."""
         for path in self._paths:
-            if not list(_in_path(path)):
+            if not self._expected and not list(_in_path(path)):
                 raise UserError(
                     f"there is nothing to show in {path}: the folder of a run holds "
                     f"{FINISHED_SPLAT}; others may hold runs, or files named *"

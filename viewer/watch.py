@@ -46,13 +46,14 @@ class Watch:
     left_out: how many splats that appeared since the beginning find no place.
     """
 
-    def __init__(self, paths: Sequence[Path]) -> None:
+    def __init__(self, paths: Sequence[Path], expected: bool = False) -> None:
         """Look at what the paths mean for the first time.
 
+        expected: what is not there yet is no mistake; something must be.
         Raises UserError for paths where nothing is, for too many splats, and where none can be
         shown nor is yet to come.
         """
-        self._sources = Sources(paths)
+        self._sources = Sources(paths, expected)
         self._sources.check()
         sources = self._sources.find()
         if len(sources) > MOST_CELLS:

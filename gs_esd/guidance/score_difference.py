@@ -44,6 +44,11 @@ class NoisyViews:
     views: Views
     progress: float
 
+    def __getitem__(self, part: slice) -> "NoisyViews":
+        """Some of the pictures."""
+        x_t, eps, log_snr = self.x_t[part], self.eps[part], self.log_snr[part]
+        return NoisyViews(x_t, eps, log_snr, self.views[part], self.progress)
+
 
 def noised(
     x_0: Float[Tensor, "B C h w"],

@@ -25,6 +25,7 @@ from gs_esd.noise import add_noise
 from gs_esd.noise_schedule import NoiseSchedule
 from gs_esd.priors.denoiser import UnetDenoiser, chunks, prediction_of
 from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.ranks import Ranks
 from gs_esd.render import Renderings
 from gs_esd.rendered.adapter import Adapter
 from gs_esd.rendered.camera_embedding import CameraEmbedding
@@ -65,6 +66,7 @@ class LoraRenderedScore:
         rows_per_call: int = 0,
         train_rows: int = 0,
         gradient_checkpointing: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         """Put the adapter in; the U-Net's own weights are frozen, and may be of any float dtype.
 
@@ -78,6 +80,7 @@ class LoraRenderedScore:
         rows_per_call, train_rows: pictures that the U-Net gets at once, without and with
             gradients; all of them if zero. The fewer, the less memory; results stay the same.
         gradient_checkpointing: training keeps less in memory and takes a forward pass more.
+        ranks: processes that train together, a share of every batch each.
 
         Raises UserError for a U-Net that is conditioned on classes.
         """
@@ -89,6 +92,7 @@ class LoraRenderedScore:
         self._draw_levels = draw_levels or uniform_timesteps(denoiser.schedule)
         self._rows_per_call = rows_per_call
         self._train_rows = train_rows
+        self._ranks = ranks or Ranks()
         with _seeded_by(generator):
             self._adapter = Adapter(denoiser.unet, rank)
             width = denoiser.unet.time_embedding.linear_2.out_features
@@ -140,17 +144,21 @@ class LoraRenderedScore:
         dropped = (torch.rand(n, generator=generator) < self._camera_dropout).to(device)
         x_t = add_noise(x_0, eps, log_snr)
         target = prediction_of(x_0, eps, log_snr, self._denoiser.prediction_type)
+        mine = self._ranks.share(n)
+        x_t, log_snr, target = x_t[mine], log_snr[mine], target[mine]
+        cameras, dropped = cameras[mine], dropped[mine]
         squares = x_0.new_zeros(())
         with self._adapter.enabled():  # around the backward pass too: it may run layers again
-            for rows in chunks(n, self._train_rows):
+            for rows in chunks(len(x_t), self._train_rows):
                 predicted = self._denoiser.predict(
                     x_t[rows], log_snr[rows], *self._told(cameras[rows], dropped[rows])
                 )
                 loss = (predicted - target[rows]).square().sum()
                 loss.backward()
                 squares += loss.detach()
+        self._ranks.sum_gradients(self._parameters.values())
         self._descend(x_0.numel())
-        return squares / x_0.numel()
+        return self._ranks.sum(squares) / x_0.numel()
 
     def _told(
         self, cameras: Cameras, marginal: Bool[Tensor, " R"]

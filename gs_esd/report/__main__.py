@@ -1,6 +1,7 @@
 """Show a sweep on one page: python -m gs_esd.report outputs.
 
-Writes report.html, report.csv and report.json into the folder. Runs of toy-zoo animals are measured
+Writes report.html, report.csv and report.json into the folder, and report_viewer.html, in which all
+splats can be turned about. Runs of toy-zoo animals are measured
 first, unless their measures.json is there already; --no-measure leaves that out.
 """
 
@@ -16,22 +17,25 @@ from gs_esd.report.measuring import Measure, Measured, measure_zoo_run, measured
 from gs_esd.report.page import page
 from gs_esd.report.runs import Run, find_runs
 from gs_esd.report.table import as_csv, as_json, rows
+from gs_esd.report.viewer_page import write_viewer_pages
 
 
 def main() -> None:
     """Parse the command line and write the report."""
     options = _options()
     try:
-        written = write_report(options.folder, None if options.no_measure else measure_zoo_run)
+        measure = None if options.no_measure else measure_zoo_run
+        written = write_report(options.folder, measure, options.shot)
     except UserError as error:
         sys.exit(f"error: {error}")
     print(written)
 
 
-def write_report(folder: Path, measure: Measure | None) -> Path:
-    """Write report.html, report.csv and report.json of the runs below a folder.
+def write_report(folder: Path, measure: Measure | None, shot: bool = False) -> Path:
+    """Write report.html, its tables and the viewer's pages of the runs below a folder.
 
-    measure: how a finished run is measured; None shows no measures. Returns the page's path.
+    measure: how a finished run is measured; None shows no measures.
+    shot: also take a picture of the viewer's page. Returns the report's path.
     Raises UserError where there are no runs, or the folder cannot be written.
     """
     runs = find_runs(folder)
@@ -42,7 +46,8 @@ def write_report(folder: Path, measure: Measure | None) -> Path:
     _write(folder / "report.csv", as_csv(table))
     _write(folder / "report.json", as_json(table))
     title = f"Sweep: {folder.resolve().name}"
-    _write(folder / "report.html", page(title, runs, measures))
+    viewer = write_viewer_pages(folder, runs, shot)
+    _write(folder / "report.html", page(title, runs, measures, viewer))
     return folder / "report.html"
 
 
@@ -62,6 +67,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("folder", type=Path, help="a folder with runs in it, such as outputs")
     parser.add_argument(
         "--no-measure", action="store_true", help="measure nothing, and show no measures"
+    )
+    parser.add_argument(
+        "--shot",
+        action="store_true",
+        help="also write report_viewer.png, all splats in one picture, by Chromium",
     )
     return parser.parse_args()
 

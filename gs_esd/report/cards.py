@@ -29,17 +29,18 @@ DETAILS = {
 """What it shows when asked; the tables have everything."""
 
 
-def card(run: Run, made: Measured, different: Mapping[str, Any]) -> str:
+def card(run: Run, made: Measured, different: Mapping[str, Any], viewer: str | None) -> str:
     """The run as an <article>, everything in it escaped.
 
     different: the configuration's entries that are not as usual in the sweep.
+    viewer: where the viewer shows its splat, if anywhere.
     """
     name = escape(f"{run.prompt}, {run.objective}, seed {run.seed}")
     return (
         f'<article class="run {run.status}" id="{run.key}" data-name="{name}">'
         f"<h4>{escape(run.objective)}, seed {run.seed}{_badge(run)}</h4>"
         f"{_picture(run, name)}{_trouble(run)}{_numbers(run, made)}"
-        f"{_differs(different)}{_details(run, made)}{_links(run, name)}</article>"
+        f"{_differs(different)}{_details(run, made)}{_links(run, name, viewer)}</article>"
     )
 
 
@@ -115,11 +116,11 @@ def _details(run: Run, made: Measured) -> str:
     return f"<details><summary>Details</summary>{inside}</details>" if inside else ""
 
 
-def _links(run: Run, name: str) -> str:
-    links = ""
+def _links(run: Run, name: str, viewer: str | None) -> str:
+    links = f'<a href="{viewer}" aria-label="View in 3D: {name}">View in 3D</a>' if viewer else ""
     if (run.folder / "splats.ply").exists():
         href = quote(f"./{run.name}/splats.ply", errors="surrogatepass")
-        links = f'<a href="{href}">splats.ply</a>' + _button("copy", "Copy path", name)
+        links += f'<a href="{href}">splats.ply</a>' + _button("copy", "Copy path", name)
     return f"<footer>{links}{_button('compare', 'Compare', name)}</footer>"
 
 

@@ -16,12 +16,15 @@ from gs_esd.report.differences import differences, usual_values
 from gs_esd.report.measuring import Measured
 from gs_esd.report.runs import FINISHED, STATUSES, Run
 from gs_esd.report.summaries import TITLES, Point, Summary, means, points, rates
+from gs_esd.report.viewer_page import ViewerPages
 
 
-def page(title: str, runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
+def page(
+    title: str, runs: Sequence[Run], measures: Mapping[str, Measured], viewer: ViewerPages
+) -> str:
     """The whole page as HTML.
 
-    measures: by the runs' keys.
+    measures: by the runs' keys. viewer: what was written beside it, to link to.
     """
     style, script = _part("page.css"), _part("page.js")
     return Template(_part("page.html")).substitute(
@@ -30,8 +33,9 @@ def page(title: str, runs: Sequence[Run], measures: Mapping[str, Measured]) -> s
         style=style,
         script=script,
         count=_count(runs),
+        viewer=_viewer(viewer),
         charts=_charts(runs, measures),
-        grids=_grids(runs, measures),
+        grids=_grids(runs, measures, viewer.links),
     )
 
 
@@ -48,6 +52,19 @@ def _count(runs: Sequence[Run]) -> str:
     counts = Counter(run.status for run in runs)
     said = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
     return f"{len(runs)} run{'s' * (len(runs) != 1)}: {said}"
+
+
+def _viewer(written: ViewerPages) -> str:
+    """Links to the viewer's pages and their pictures, or why there are none."""
+    names = ["all splats, to turn about", "a picture of them"]
+    links = [
+        f'<a href="{file}">{name}{f" ({i + 1})" if i else ""}</a>'
+        for name, files in zip(names, (written.pages, written.pictures), strict=True)
+        for i, file in enumerate(files)
+    ]
+    here = f"<p>In 3D: {', '.join(links)}.</p>" if links else ""
+    lack = f'<p class="note">Not in 3D: {escape(written.why_not)}</p>' if written.why_not else ""
+    return here + lack
 
 
 def _charts(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
@@ -96,9 +113,12 @@ def _absent(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
     )
 
 
-def _grids(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
+def _grids(runs: Sequence[Run], measures: Mapping[str, Measured], links: Mapping[str, str]) -> str:
     usual = usual_values(runs)
-    cards = {run.key: card(run, measures[run.key], differences(run, usual)) for run in runs}
+    cards = {
+        run.key: card(run, measures[run.key], differences(run, usual), links.get(run.key))
+        for run in runs
+    }
     prompts = groupby(runs, lambda run: run.prompt)
     return "".join(_grid(prompt, list(group), cards) for prompt, group in prompts)
 

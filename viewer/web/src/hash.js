@@ -1,5 +1,6 @@
 // The camera in the page's address, so that a link shows the same view:
-// #camera=px,py,pz,tx,ty,tz,fov in the world's axes and degrees.
+// #camera=px,py,pz,tx,ty,tz,fov in the world's axes and degrees. Links of reports name a cell that
+// is to be seen alone: #cell=ID.
 
 const KEY = "camera";
 const DIGITS = 5;
@@ -21,6 +22,12 @@ function hashOf({ position, target, fovY }) {
   return `#${KEY}=${numbers.join(",")}`;
 }
 
+/** The number of the cell that an address asks for, null for none. */
+export function cellFrom(hash) {
+  const text = new URLSearchParams(hash.slice(1)).get("cell") ?? "";
+  return /^\d{1,9}$/.test(text) ? Number(text) : null;
+}
+
 /**
  * Takes the camera from the address, at first and whenever somebody changes it, and keeps it there.
  * @param {import("./viewer.js").Viewer} viewer
@@ -35,8 +42,14 @@ export function followHash(viewer) {
     viewer.view.setPose(pose);
     told = viewer.view.version;
   };
+  const takeCell = () => {
+    const entry = viewer.entries.get(cellFrom(location.hash));
+    if (entry) viewer.setSolo(entry);
+  };
   take();
   window.addEventListener("hashchange", take);
+  window.addEventListener("hashchange", takeCell);
+  viewer.addEventListener("cells", takeCell, { once: true });
   viewer.stage.hooks.after.push(() => {
     if (told === viewer.view.version || !viewer.isFramed) return;
     told = viewer.view.version;
