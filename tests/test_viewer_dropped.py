@@ -1,6 +1,8 @@
 """Files that are dropped on the page: every format and form, said in words where it cannot be."""
 
+import gzip
 import math
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +28,7 @@ from viewer_pages import (
 )
 
 from gs_esd.export.compressed_ply import save_compressed_ply
+from gs_esd.export.frames import Up, to_file_axes
 from gs_esd.export.ply import save_ply
 from gs_esd.export.splat import save_splat
 from viewer.answers import page_files
@@ -183,3 +186,33 @@ def test_splats_that_are_not_finite_are_left_out(page: Page, tmp_path: Path) -> 
     told = text(page, "#info").split("\n")
     assert "2" in told[told.index("Not finite, left out") + 1]
     press(page, "i")
+
+
+def write_spz(path: Path, cloud: ParameterDict) -> None:
+    """Niantic's .spz of version 2, without spherical harmonics; its axes have y up, z to us."""
+    flip, turned = torch.tensor([1.0, -1, -1]), to_file_axes(cloud, Up.y_down)
+    means = (turned["means"] * flip * 4096).round().int().numpy()
+    quats = turned["quats"]
+    quats = quats / quats.norm(dim=1, keepdim=True) * torch.where(quats[:, :1] < 0, -1, 1)
+    xyz = quats[:, 1:] * flip
+    columns = [
+        means[..., None].astype("<i4").view("u1")[..., :3],
+        _bytes(cloud["opacities"].sigmoid() * 255),
+        _bytes((cloud["sh0"][:, 0] * 0.15 + 0.5) * 255),
+        _bytes((cloud["scales"] + 10) * 16),
+        _bytes((xyz + 1) * 127.5),
+    ]
+    head = struct.pack("<4sIIBBBB", b"NGSP", 2, len(means), 0, 12, 0, 0)
+    path.write_bytes(gzip.compress(head + b"".join(column.tobytes() for column in columns)))
+
+
+def _bytes(values: torch.Tensor) -> np.ndarray:
+    return values.detach().round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def test_spz_files_are_drawn_upright(page: Page, tmp_path: Path, cloud: ParameterDict) -> None:
+    path = tmp_path / f"{cloud['shN'].shape[1]}.spz"
+    write_spz(path, cloud)
+    without = {**dict(cloud.items()), "shN": cloud["shN"][:, :0]}
+    rgb, _ = rendered(without, POSITION, *SIZE)
+    assert psnr(dropped(page, path), rgb) >= 30

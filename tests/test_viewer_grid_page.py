@@ -31,7 +31,12 @@ from viewer.chromium import Chromium, Page
 
 pytestmark = needs_chromium
 
-COLORS = {(0.0, 0): (1.0, 0, 0), (0.0, 1): (0, 1.0, 0), (1.0, 0): (0, 0, 1.0), (1.0, 1): (1.0, 1, 0)}
+COLORS = {
+    (0.0, 0): (1.0, 0, 0),
+    (0.0, 1): (0, 1.0, 0),
+    (1.0, 0): (0, 0, 1.0),
+    (1.0, 1): (1.0, 1, 0),
+}
 """By λ, the rows or columns, and seed."""
 WIDTH, HEIGHT = 520, 420
 BOXES = """[...document.querySelectorAll('.cell')].map((each) => {
@@ -151,7 +156,7 @@ def test_a_click_shows_a_cell_alone_and_escape_all(page: Page, running: Running)
 
 
 def test_a_drag_shows_no_cell_alone(page: Page) -> None:
-    _, (x, y) = list(centres(page).items())[0]
+    x, y = next(iter(centres(page).values()))
     drag(page, (x, y), (x + 40, y))
     assert len(centres(page)) == 4
 

@@ -126,7 +126,8 @@ def test_everything_is_reached_by_the_tab_key_and_seen_to_be(page: Page) -> None
     wanted = page.evaluate(
         "[...document.querySelectorAll('canvas[tabindex], button, select, input')]"
         ".filter((each) => each.checkVisibility() && each.closest('dialog') === null)"
-        ".filter((each) => each.type !== 'radio' || each.checked).map((each) => each.id || each.value)"
+        ".filter((each) => each.type !== 'radio' || each.checked)"
+        ".map((each) => each.id || each.value)"
     )
     assert {"picture", "reset", "help-button", "scale", "up", "open"} <= set(wanted)
     reached = []
@@ -235,7 +236,9 @@ def test_motion_is_only_for_those_who_ask(page: Page) -> None:
 
 
 def test_pictures_and_turns_are_saved(page: Page, browser: Chromium, tmp_path: Path) -> None:
-    browser.devtools.send("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.devtools.send(
+        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path)
+    )
     press(page, "s")
     page.evaluate("document.getElementById('transparent').click()")
     press(page, "p")
@@ -267,7 +270,8 @@ def test_a_small_screen_has_room_for_everything(browser: Chromium, running: Runn
             press(page, key)
             assert page.evaluate("document.documentElement.scrollWidth") <= 360
             outside = (
-                "[...document.querySelectorAll('button, .panel')].filter((e) => e.checkVisibility())"
+                "[...document.querySelectorAll('button, .panel')]"
+                ".filter((e) => e.checkVisibility())"
                 ".map((e) => e.getBoundingClientRect()).filter((r) => r.left < 0 || r.right > 360"
                 " || r.top < 0 || (r.bottom > 640)).length"
             )

@@ -76,9 +76,7 @@ def test_the_newest_snapshot_is_seen_and_the_camera_stays(page: Page, run: Path)
     assert page.evaluate("gsEsdViewer.camera()") == camera
 
 
-def test_the_last_of_many_snapshots_is_what_stays(
-    page: Page, browser: Chromium, run: Path
-) -> None:
+def test_the_last_of_many_snapshots_is_what_stays(page: Page, browser: Chromium, run: Path) -> None:
     for draw in range(1, 8):
         snapshot(run, draw, step=100 * draw, n=30 + draw)
         time.sleep(0.1)
@@ -165,7 +163,9 @@ def test_memory_is_flat_over_50_reloads(page: Page, run: Path) -> None:
     for step in range(200, 62 * 100 + 1, 100):
         snapshot(run, draw=step, step=step, n=4000)
         shown_step = f"{step:,}"
-        until(page, f"document.getElementById('live-text').innerText.includes('step {shown_step} of')")
+        until(
+            page, f"document.getElementById('live-text').innerText.includes('step {shown_step} of')"
+        )
         page.evaluate("gsEsdViewer.settled()")
         counts = page.evaluate("gsEsdViewer.counts()")
         held.append({name: counts[name] for name in ("geometries", "textures", "programs")})
