@@ -48,10 +48,13 @@ export function followHash(viewer) {
     const entry = viewer.entries.get(cellFrom(location.hash));
     if (entry) viewer.setSolo(entry);
   };
+  const take = () => {
+    takeCell();
+    takePose();
+  };
   takePose();
-  window.addEventListener("hashchange", takePose);
-  window.addEventListener("hashchange", takeCell);
-  viewer.addEventListener("cells", takeCell, { once: true });
+  window.addEventListener("hashchange", take);
+  viewer.addEventListener("cells", take, { once: true });
   viewer.stage.hooks.after.push(() => {
     if (told === state() || !viewer.isFramed) return;
     told = state();
