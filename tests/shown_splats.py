@@ -144,10 +144,13 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 @contextmanager
 def serving(
-    paths: Sequence[Path], files: Mapping[str, Answer], limits: Limits | None = None
+    paths: Sequence[Path],
+    files: Mapping[str, Answer],
+    limits: Limits | None = None,
+    port: int = 0,
 ) -> Iterator[Running]:
     host, watch = resolve("127.0.0.1"), Watch(paths)
-    listening, stops = host.listen(0), []
+    listening, stops = host.listen(port), []
     server, ready = Server(watch, files, host, limits), threading.Event()
 
     async def run() -> None:

@@ -1,6 +1,6 @@
 // The camera in the page's address, so that a link shows the same view:
-// #camera=px,py,pz,tx,ty,tz,fov in the world's axes and degrees. Links of reports name a cell that
-// is to be seen alone: #cell=ID.
+// #camera=px,py,pz,tx,ty,tz,fov in the world's axes and degrees; and the cell that is seen alone:
+// #cell=ID, or #cell=ID&camera=…
 
 const KEY = "camera";
 const DIGITS = 5;
@@ -17,9 +17,10 @@ export function poseFrom(hash) {
   return isSensible ? { position, target, fovY } : null;
 }
 
-function hashOf({ position, target, fovY }) {
+function hashOf({ position, target, fovY }, solo) {
   const numbers = [...position, ...target, fovY].map((each) => Number(each.toPrecision(DIGITS)));
-  return `#${KEY}=${numbers.join(",")}`;
+  const cell = solo && solo.info.id >= 0 ? `cell=${solo.info.id}&` : "";
+  return `#${cell}${KEY}=${numbers.join(",")}`;
 }
 
 /** The number of the cell that an address asks for, null for none. */
@@ -33,27 +34,31 @@ export function cellFrom(hash) {
  * @param {import("./viewer.js").Viewer} viewer
  */
 export function followHash(viewer) {
-  let told = viewer.view.version;
+  const state = () => `${viewer.view.version} ${viewer.solo?.info.id}`;
+  let told = state();
   let timer = 0;
-  const take = () => {
+  const takePose = () => {
     const pose = poseFrom(location.hash);
     if (!pose) return;
     viewer.isFramed = true;
     viewer.view.setPose(pose);
-    told = viewer.view.version;
+    told = state();
   };
   const takeCell = () => {
     const entry = viewer.entries.get(cellFrom(location.hash));
     if (entry) viewer.setSolo(entry);
   };
-  take();
+  const take = () => {
+    takeCell();
+    takePose();
+  };
+  takePose();
   window.addEventListener("hashchange", take);
-  window.addEventListener("hashchange", takeCell);
-  viewer.addEventListener("cells", takeCell, { once: true });
+  viewer.addEventListener("cells", take, { once: true });
   viewer.stage.hooks.after.push(() => {
-    if (told === viewer.view.version || !viewer.isFramed) return;
-    told = viewer.view.version;
+    if (told === state() || !viewer.isFramed) return;
+    told = state();
     clearTimeout(timer);
-    timer = setTimeout(() => history.replaceState(null, "", hashOf(viewer.view.pose())), REST_MS);
+    timer = setTimeout(() => history.replaceState(null, "", hashOf(viewer.view.pose(), viewer.solo)), REST_MS);
   });
 }

@@ -12,6 +12,9 @@ import { FileProblem } from "./files/problem.js";
  * @typedef {{title: string, live: boolean, rows: string[], columns: string[], cells: Info[]}} Grid
  */
 
+/** The server's ids are 0 and up; files that are dropped again are others. */
+let lastDropped = 0;
+
 /** @returns {Grid | null} what the page itself holds */
 export function embeddedGrid() {
   const element = document.getElementById("scene");
@@ -26,16 +29,17 @@ export async function fetchGrid() {
 }
 
 /**
- * The grid of files that were dropped on the page, one beside the other.
+ * The grid of files that were dropped on the page, one beside the other. Of all formats, .spz alone
+ * says which way is up.
  * @param {File[]} files
  * @returns {Grid}
  */
 export function droppedGrid(files) {
-  const unknown = { format: "", version: 1, gaussians: 0, sh_degree: 0, up: "", prompt: null, lambda_esd: null, seed: null,
+  const unknown = { format: "", version: 1, gaussians: 0, sh_degree: 0, prompt: null, lambda_esd: null, seed: null,
     guidance: null, step: null, steps: null, problem: null };
   const columns = Math.ceil(Math.sqrt(files.length));
   const cells = files.map((file, i) => ({
-    ...unknown, id: -1 - i, file, label: file.name, name: file.name, bytes: file.size,
+    ...unknown, id: --lastDropped, file, up: /\.spz$/i.test(file.name) ? "y-up" : "y-down", label: file.name, name: file.name, bytes: file.size,
     row: Math.floor(i / columns), column: i % columns,
   }));
   const title = files.length === 1 ? files[0].name : `${files.length} files`;

@@ -215,7 +215,7 @@ const isSame = (a, b) => JSON.stringify(a) === JSON.stringify(b);
 const CHECKS = {
   background: (value) => value in BACKGROUNDS || /^#[0-9a-f]{6}$/i.test(value),
   shDegree: (value) => [0, 1, 2, 3].includes(value),
-  splatScale: (value) => value >= SCALES.least && value <= SCALES.most,
+  splatScale: (value) => typeof value === "number" && value >= SCALES.least && value <= SCALES.most,
   mode: (value) => MODES.includes(value),
   up: (value) => ["file", "y-down", "z-up", "y-up"].includes(value),
   ui: (value) => typeof value === "boolean",

@@ -107,11 +107,17 @@ export class View {
     return { position: position.toArray(), target: this.controls.target.toArray(), up: up.toArray(), fovY: fov };
   }
 
-  setAspect(aspect, rows) {
+  /**
+   * Takes the width of a cell by its height, and how many are one above the other.
+   * @param {boolean} keepFit goes farther away or nearer, so that what was in the picture still is
+   */
+  setAspect(aspect, rows, keepFit) {
     this.rows = rows;
     if (this.camera.aspect === aspect) return;
+    const before = this.distanceToFit();
     this.camera.aspect = aspect;
     this.camera.updateProjectionMatrix();
+    if (keepFit) this.zoom(this.distanceToFit() / before);
   }
 
   /** Turns about what is looked at: steps to the right and up, as keys give them. */

@@ -23,7 +23,7 @@ export class GridView {
     this.divide = 0.5;
     viewer.addEventListener("cells", () => this.build());
     viewer.addEventListener("cell", ({ detail }) => this.describe(detail));
-    viewer.addEventListener("parts", () => this.layOut());
+    viewer.addEventListener("parts", () => this.layOut({ keepFit: true }));
     new ResizeObserver(() => this.resize()).observe(this.canvas);
     this.listenForClicks();
   }
@@ -56,7 +56,7 @@ export class GridView {
     this.layOut();
   }
 
-  layOut() {
+  layOut({ keepFit = false } = {}) {
     const { viewer, container, canvas } = this;
     const seen = viewer.seen();
     const isGrid = seen.length > 1 && !viewer.wipe;
@@ -70,7 +70,7 @@ export class GridView {
     const whole = { left: 0, top: 0, width: canvas.clientWidth, height: canvas.clientHeight };
     const parts = viewer.wipe ? this.wipeParts(whole) : seen.map((entry) => this.part(entry, isGrid ? null : whole));
     const [{ rect } = { rect: whole }] = parts;
-    viewer.view.setAspect(rect.width / rect.height || 1, Math.max(1, whole.height / rect.height));
+    viewer.view.setAspect(rect.width / rect.height || 1, Math.max(1, whole.height / rect.height), keepFit);
     viewer.stage.setParts(parts);
     viewer.tell("layout");
   }
