@@ -1,5 +1,6 @@
 """Several splats on one page: side by side under one camera, one alone, two with a divider."""
 
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,6 +135,17 @@ def test_a_cell_is_drawn_as_it_would_be_alone(page: Page, sweep: Path) -> None:
     left, top, width, height = page.evaluate(BOXES)[0]
     pixels = picture(page)[top : top + height, left : left + width]
     rgb, _ = rendered(load_ply(sweep / "lam0.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
+    assert psnr(pixels, rgb) >= 40
+
+
+def test_splats_stay_in_their_boxes_where_bars_come_and_go(page: Page, sweep: Path) -> None:
+    before = json.dumps(page.evaluate(BOXES), separators=(",", ":"))
+    options(page, ui=False)
+    until(page, f"JSON.stringify({BOXES}) !== '{before}'")
+    left, top, width, height = page.evaluate(BOXES)[2]
+    pixels = picture(page)[top : top + height, left : left + width]
+    options(page, ui=True)
+    rgb, _ = rendered(load_ply(sweep / "lam1.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
     assert psnr(pixels, rgb) >= 40
 
 

@@ -25,6 +25,8 @@ export class GridView {
     viewer.addEventListener("cell", ({ detail }) => this.describe(detail));
     viewer.addEventListener("parts", () => this.layOut({ keepFit: true }));
     new ResizeObserver(() => this.resize()).observe(this.canvas);
+    // The boxes also move where the bars above and below them come and go.
+    new ResizeObserver(() => this.layOut()).observe(this.container);
     this.listenForClicks();
   }
 
