@@ -27,6 +27,7 @@ from gs_esd.guidance.score_difference import Source, noised, score_difference
 from gs_esd.guidance.weights import one
 from gs_esd.noise import alpha_sigma
 from gs_esd.render import Renderings
+from gs_esd.transfer import Scalars
 from gs_esd.views import Views
 
 MU = torch.tensor([0.5, -0.3], dtype=torch.float64)
@@ -90,7 +91,7 @@ class GaussianRendered:
         eps_psi_null = gaussian_noise(x_t, self.mean, self.covariance, log_snr)
         return eps_psi_null.where(marginal[:, None, None, None], eps_psi_camera)
 
-    def update(self, renderings: Renderings, x_0: Tensor, views: Views) -> dict[str, float]:
+    def update(self, renderings: Renderings, x_0: Tensor, views: Views) -> Scalars:
         """Exact already."""
         return {}
 

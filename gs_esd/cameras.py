@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from gs_esd.transfer import to_device
+
 
 @dataclass(frozen=True)
 class Cameras:
@@ -45,7 +47,7 @@ class Cameras:
 
     def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras on a device."""
-        return self._each(lambda tensor: tensor.to(device))
+        return self._each(lambda tensor: to_device(tensor, torch.device(device)))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> "Cameras":
         return replace(

@@ -46,6 +46,22 @@ class QuantileStrategy(DefaultStrategy):
     grow_quantile: float = 0.9
 
     @torch.no_grad()
+    def _update_state(
+        self,
+        params: ParameterDict,
+        state: dict[str, Any],
+        info: dict[str, Any],
+        packed: bool = False,
+    ) -> None:
+        """gsplat's sums, over all Gaussians: to pick those that are seen is to wait for the GPU."""
+        seen = (info["radii"] > 0).all(dim=-1)  # [C, N]
+        across, down = info["means2d"].grad.unbind(-1)  # per pixel; gsplat's unit is half a picture
+        norms = info["n_cameras"] / 2 * torch.hypot(info["width"] * across, info["height"] * down)
+        for name, numbers in (("grad2d", norms * seen), ("count", seen)):
+            total = numbers.float().sum(0)
+            state[name] = total if state[name] is None else state[name] + total
+
+    @torch.no_grad()
     def _grow_gs(
         self,
         params: ParameterDict,
@@ -130,6 +146,10 @@ class Densifier:
         Raises UserError where no Gaussian would be left.
         """
 
+    def refines(self, step: int) -> bool:
+        """Whether `after_backward` will add, move or remove Gaussians at this step, or may."""
+        return False
+
     def state_dict(self) -> dict[str, Any]:
         """Tensors and plain values from which `load_state_dict` goes on exactly."""
         return {}
@@ -169,6 +189,11 @@ class StrategyDensifier(Densifier):
             self.strategy.step_post_backward(
                 self.cloud, self.optimizers, self.strategy_state, step, info
             )
+
+    def refines(self, step: int) -> bool:
+        strategy = self.strategy
+        begun = strategy.refine_start_iter < step < strategy.refine_stop_iter
+        return begun and step % strategy.refine_every == 0
 
     def state_dict(self) -> dict[str, Any]:
         strategy = {

@@ -25,6 +25,7 @@ class NoiseSchedule:
     def __init__(self, log_snr: Float[Tensor, " T"]) -> None:
         """Raises ValueError for fewer than two levels, and where they do not strictly fall."""
         self.log_snr = log_snr.clamp(LEAST_LOG_SNR, -LEAST_LOG_SNR).float()
+        self._on_devices = {self.log_snr.device: self.log_snr}
         if len(log_snr) < 2 or not bool((self.log_snr.diff() < 0).all()):
             raise ValueError(f"log_snr must strictly fall over at least two timesteps: {log_snr}")
 
@@ -47,7 +48,7 @@ class NoiseSchedule:
 
         Linear in log_snr between neighbours, an exact integer on the list, clamped to its ends.
         """
-        levels = -self.log_snr.to(log_snr)  # rising
+        levels = -self._levels_on(log_snr.device).to(log_snr)  # rising
         after = torch.searchsorted(levels, -log_snr).clamp(1, len(self) - 1)
         before = after - 1
         share = (-log_snr - levels[before]) / (levels[after] - levels[before])
@@ -58,7 +59,13 @@ class NoiseSchedule:
 
         The inverse of `timestep` / (T - 1), and the way to draw levels as a model was trained.
         """
-        levels = self.log_snr.to(fraction)
+        levels = self._levels_on(fraction.device).to(fraction)
         position = fraction * (len(self) - 1)
         before = position.long().clamp(0, len(self) - 2)
         return levels[before].lerp(levels[before + 1], position - before)
+
+    def _levels_on(self, device: torch.device) -> Float[Tensor, " T"]:
+        """All levels on a device, copied once: every copy would make the GPU wait."""
+        if device not in self._on_devices:
+            self._on_devices[device] = self.log_snr.to(device)
+        return self._on_devices[device]

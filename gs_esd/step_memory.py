@@ -20,6 +20,8 @@ from torch.utils._pytree import tree_leaves
 
 from gs_esd.cameras import Orbit, sample_orbit
 from gs_esd.config import StagesConfig
+from gs_esd.guidance.esd import branches
+from gs_esd.guidance.score_difference import NoisyViews
 from gs_esd.noise import add_noise
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -151,9 +153,7 @@ def _step(prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Vie
     x_t = add_noise(x_0.detach(), eps, log_snr)
     gradient = prior.predict_noise(x_t, log_snr, views)
     if lora:
-        rows = torch.arange(len(cameras), device=device).repeat(2)
-        marginal = torch.arange(len(rows), device=device) < len(cameras)
-        eps_psi = x_t.new_zeros(len(rows), *x_t.shape[1:])
-        eps_psi[:] = lora.predict_noise(x_t[rows], log_snr[rows], views[rows], marginal=marginal)
-        gradient = gradient - eps_psi[: len(cameras)]
+        noisy = NoisyViews(x_t, eps, log_snr, views, progress=0.0)
+        eps_psi_null, eps_psi_camera = branches(lora, noisy, null=True, camera=True)
+        gradient = gradient - (0.5 * eps_psi_null + 0.5 * eps_psi_camera)
     x_0.backward(gradient)

@@ -29,11 +29,11 @@ from gs_esd.checkpoint import (
 )
 from gs_esd.config import Config, StageConfig
 from gs_esd.console import Progress
-from gs_esd.errors import NonFiniteError, UserError
 from gs_esd.export.pictures import preview, save_png
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.kappa import KappaCount, kappa
 from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
+from gs_esd.health import Health
 from gs_esd.interrupt import Interrupted, stop_request
 from gs_esd.live import Snapshots
 from gs_esd.parts import Parts, make_parts
@@ -43,6 +43,7 @@ from gs_esd.render import Renderings, render
 from gs_esd.results import write_results
 from gs_esd.stages import stage_at
 from gs_esd.tracking import Tracking
+from gs_esd.transfer import Scalars, read, to_device
 from gs_esd.views import Views
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,6 @@ LOG_EVERY = 10
 """Steps between lines of metrics.jsonl, and what trackers are told."""
 FIRST_PREVIEW_S = 2.0
 """Seconds until the first preview picture; later ones follow at the configured interval."""
-VISIBLE = 1 / 255
-"""The least alpha that a picture shows."""
 
 
 def is_finished(folder: Path) -> bool:
@@ -74,7 +73,10 @@ class Trainer:
         self.step = 0
         self.seconds = 0.0
         self.kappas = KappaCount()
+        self.look_every = 1 if parts.device.type == "cpu" else LOG_EVERY
         self.checkpoint = folder / "checkpoints" / "last.pt"
+        self.health = Health(self.checkpoint)
+        self._seen: dict[str, float] = {}
         self._log = folder / "metrics.jsonl"
         self._writes = parts.ranks.is_first
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -117,7 +119,7 @@ class Trainer:
                 if self._is_logged():
                     tracking.scalars(scalars, self.step)
                 # Asked once: a signal after the save waits for the next.
-                stopping = self.parts.ranks.any(bool(stop))
+                stopping = self._all_stop(bool(stop))
                 if stopping or now - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = now
@@ -132,16 +134,17 @@ class Trainer:
             snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
-        """One step of the cloud; returns what is logged.
+        """One step of the cloud; returns what is logged, as it was when last looked at.
 
-        Raises NonFiniteError, and UserError for a cloud that nobody can see.
+        That is every `look_every` steps, since a look waits for the GPU. Raises NonFiniteError, and
+        UserError for a cloud that nobody can see, with the step at which it became so.
         """
         parts, stage, progress = self.parts, self.stage(), self.step / self.config.steps
         ranks = parts.ranks
         cameras = sample_orbit(
             stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
         ).to(parts.device)
-        background = parts.draw_background(parts.generators["background"]).to(parts.device)
+        background = to_device(parts.draw_background(parts.generators["background"]), parts.device)
         views = Views(cameras, background)
         mine = ranks.share(len(views))
 
@@ -151,27 +154,39 @@ class Trainer:
         all_x_0, all_renderings = ranks.gather(x_0), gather_renderings(ranks, renderings)
         scalars = parts.rendered.update(all_renderings, all_x_0, views)
 
-        log_snr = parts.levels(views, progress, parts.generators["levels"]).to(parts.device)
-        eps = torch.randn(all_x_0.shape, generator=parts.generators["noise"]).to(parts.device)
+        log_snr = to_device(parts.levels(views, progress, parts.generators["levels"]), parts.device)
+        eps = torch.randn(all_x_0.shape, generator=parts.generators["noise"])
+        eps = to_device(eps, parts.device)
         noisy = noised(all_x_0, views, log_snr, eps, progress)
         scalars |= self._watch_kappa(all_x_0, noisy)
         noisy = noisy[mine]
         gradient = score_difference(parts.source, parts.omega, parts.prior, parts.rendered, noisy)
         x_0.backward(gradient / len(views))
         ranks.sum_gradients(parts.cloud.values())
-        scalars = ranks.mean(scalars | self._describe(gradient, noisy, renderings))
-        self._check(scalars, all_renderings)
+        scalars |= self._describe(gradient, noisy, renderings)
+        self.health.note_gradients(scalars.values(), parts.cloud, self.step)
+        self.health.note_alpha(all_renderings.alpha, self.step)
+        if self._looks():
+            self.health.check()
+            self._seen = ranks.mean(read(scalars))
 
         self._follow_rates()
         for optimizer in parts.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         parts.densifier.after_backward(gather_info(ranks, renderings.info), self.step)
-        self._check_parameters()
+        self.health.note_parameters(parts.cloud, self.step)
+        if self._looks():
+            self.health.check()
         self.step += 1
         if self._writes and self._is_logged():
-            self._append(scalars)
-        return scalars
+            self._append(self._seen)
+        return self._seen
+
+    def _all_stop(self, asked: bool) -> bool:
+        """Whether to stop here. Processes agree on it now and then, because it makes them wait."""
+        ranks = self.parts.ranks
+        return (ranks.count == 1 or self._is_logged()) and ranks.any(asked)
 
     def stage(self) -> StageConfig:
         """The stage that the current step belongs to."""
@@ -180,7 +195,11 @@ class Trainer:
         return stage
 
     def save(self) -> None:
-        """Write everything from which the run goes on bit for bit."""
+        """Write everything from which the run goes on bit for bit.
+
+        Raises NonFiniteError where that is not worth it.
+        """
+        self.health.check()
         if not self._writes:
             return
         parts = self.parts
@@ -220,51 +239,30 @@ class Trainer:
         for name, optimizer in self.parts.optimizers.items():
             optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
 
-    def _describe(
-        self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings
-    ) -> dict[str, float]:
-        scalars = {
-            "loss": float(0.5 * gradient.square().sum() / len(gradient)),
-            "log_snr": float(noisy.log_snr.mean()),
-            "alpha": float(renderings.alpha.detach().mean()),
+    def _describe(self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings) -> Scalars:
+        scalars: Scalars = {
+            "loss": 0.5 * gradient.square().sum() / len(gradient),
+            "log_snr": noisy.log_snr.mean(),
+            "alpha": renderings.alpha.detach().mean(),
             "gaussians": float(len(self.parts.cloud["means"])),
         }
         if isinstance(self.parts.source, EsdSource):
-            scalars["lambda_esd"] = float(self.parts.source.lam(noisy).mean())
+            lam = self.parts.source.lam(noisy)
+            scalars["lambda_esd"] = lam.mean() if isinstance(lam, Tensor) else lam
         return scalars
 
-    def _watch_kappa(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> dict[str, float]:
+    def _watch_kappa(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
         if len(x_0) < 2:  # one rendering differs from no other
             return {}
         kappas, source = kappa(x_0, noisy.log_snr), self.parts.source
-        if isinstance(source, EsdSource) and bool((source.lam(noisy) > 0).any()):
+        if isinstance(source, EsdSource) and _is_entropic(source.lam(noisy)):
             if warning := self.kappas.add(kappas, noisy.progress):
                 log.warning(warning)
-        return {"kappa": float(kappas.log().mean().exp())}
+        return {"kappa": kappas.log().mean().exp()}
 
-    def _check(self, scalars: dict[str, float], renderings: Renderings) -> None:
-        gradients = (parameter.grad for parameter in self.parts.cloud.values())
-        finite = all(bool(grad.isfinite().all()) for grad in gradients if grad is not None)
-        if not (finite and torch.tensor(list(scalars.values())).isfinite().all()):
-            raise self._not_finite(f"the loss or a gradient ({scalars})")
-        if renderings.alpha.detach().amax() < VISIBLE:
-            raise UserError(
-                f"step {self.step}: the cloud has become transparent from every side. Lower "
-                "learning_rates.opacities, or raise init.opacity or init.gaussians."
-            )
-
-    def _check_parameters(self) -> None:
-        for name, parameter in self.parts.cloud.items():
-            if not bool(parameter.detach().isfinite().all()):
-                raise self._not_finite(f"the cloud's {name}")
-
-    def _not_finite(self, what: str) -> NonFiniteError:
-        kept = f"the last good checkpoint is {self.checkpoint}"
-        return NonFiniteError(
-            f"step {self.step}: {what} became NaN or infinite. Lower learning_rates.*, which makes "
-            "another run in a folder of its own; "
-            f"{kept if self.checkpoint.exists() else 'there is no checkpoint yet'}."
-        )
+    def _looks(self) -> bool:
+        due = (self.step + 1) % self.look_every == 0 or self.step + 1 == self.config.steps
+        return due or self.parts.densifier.refines(self.step)
 
     def _is_logged(self) -> bool:
         return self.step % LOG_EVERY == 0 or self.step == self.config.steps
@@ -280,6 +278,11 @@ class Trainer:
             kept = [line for line in lines if _step_of(line) <= self.step]
             with atomic_write(self._log) as partial:
                 partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+
+def _is_entropic(lam: float | Tensor) -> bool:
+    """Whether λ is positive; taken for so where it changes with the noise."""
+    return isinstance(lam, Tensor) or lam > 0
 
 
 def _step_of(line: str) -> float:

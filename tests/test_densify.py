@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from gsplat.strategy import DefaultStrategy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -274,3 +275,23 @@ def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
 def test_a_cloud_above_the_cap_is_a_user_error(config: Any) -> None:
     with pytest.raises(UserError, match=f"200 Gaussians, more than densify.cap={config.cap}"):
         Run(config, n=200)
+
+
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_gradients_are_summed_as_gsplat_sums_them(cameras: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours: dict[str, Any] = {"grad2d": None, "count": None}
+    theirs: dict[str, Any] = {"grad2d": None, "count": None, "radii": None}
+    strategy = Run(DEFAULT).densifier.strategy  # type: ignore[attr-defined]
+    params = ParameterDict({"means": torch.zeros(50, 3)})
+    for _ in range(3):
+        means2d = torch.zeros(cameras, 50, 2)
+        means2d.grad = torch.randn(cameras, 50, 2, generator=generator)
+        radii = torch.randint(0, 3, (cameras, 50, 2), generator=generator)
+        picture = {"width": 48, "height": 32, "n_cameras": cameras, "gaussian_ids": None}
+        info = {"means2d": means2d, "radii": radii, **picture}
+        strategy._update_state(params, ours, info)
+        DefaultStrategy()._update_state(params, theirs, info)
+    torch.testing.assert_close(ours["grad2d"], theirs["grad2d"])
+    assert torch.equal(ours["count"], theirs["count"])
+    assert 0 < int((ours["count"] == 0).sum()) < 50 or cameras == 3

@@ -42,7 +42,7 @@ def _predict(score: LoraRenderedScore, marginal: Tensor = HALF_NULL) -> Tensor:
 
 def _train(score: LoraRenderedScore, updates: int = 3) -> list[float]:
     x_0 = tiny_latents(4, seed=3)
-    return [score.update(UNSEEN, x_0, VIEWS)["lora_loss"] for _ in range(updates)]
+    return [float(score.update(UNSEEN, x_0, VIEWS)["lora_loss"]) for _ in range(updates)]
 
 
 def _phi(denoiser: UnetDenoiser) -> Tensor:

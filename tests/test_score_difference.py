@@ -14,7 +14,7 @@ from small_pictures import (
 )
 from torch import Tensor
 
-from gs_esd.guidance.esd import EsdSource, both_branches
+from gs_esd.guidance.esd import EsdSource, branches
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.score_difference import NoisyViews, Source, noised, score_difference
 from gs_esd.guidance.sds import sds_source
@@ -167,7 +167,7 @@ ALL = [0.0, 1.0, 2.0, 3.0]
         (_esd(1.0), ALL, []),
         (_esd(0.5), ALL, ALL),
         (_esd(-0.5), ALL, ALL),
-        (EsdSource(lambda noisy: torch.tensor([0.0, 0.0, 0.5, 1.0])), ALL[2:], ALL[:3]),
+        (EsdSource(lambda noisy: torch.tensor([0.0, 0.0, 0.5, 1.0])), ALL, ALL),
     ],
 )
 def test_a_branch_is_evaluated_where_it_has_weight_and_all_in_one_call(
@@ -188,8 +188,7 @@ def test_sds_asks_q_nothing(scene: Scene) -> None:
 
 def test_one_call_for_both_branches_equals_two(scene: Scene) -> None:
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    both = torch.ones(4, dtype=torch.bool)
-    found = both_branches(scene.rendered, noisy, null=both, camera=both)
+    found = branches(scene.rendered, noisy, null=True, camera=True)
     asked = (scene.rendered, noisy.x_t, LOG_SNR, scene.views)
     for eps_psi, marginal in zip(found, (True, False), strict=True):
         alone = branch(*asked, marginal=marginal)

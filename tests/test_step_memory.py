@@ -21,7 +21,8 @@ from torch import nn
 
 from gs_esd.cameras import Orbit, turntable
 from gs_esd.config import StageConfig, StagesConfig
-from gs_esd.guidance.esd import both_branches
+from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.score_difference import NoisyViews
 from gs_esd.noise import add_noise
 from gs_esd.priors.codec import VaeCodec
@@ -61,14 +62,7 @@ def step_that_is_made(prior: DiffusionModelPrior, lora: LoraRenderedScore, views
     levels, eps = torch.zeros(n), torch.randn(x_0.shape)
     noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
     gradient = prior.predict_noise(noisy.x_t, levels, views)
-    every = torch.ones(n, dtype=torch.bool)
-    gradient = gradient - blended(lora, noisy, every)
-    x_0.backward(gradient)
-
-
-def blended(lora: LoraRenderedScore, noisy: NoisyViews, every: torch.Tensor) -> torch.Tensor:
-    null, camera = both_branches(lora, noisy, null=every, camera=every)
-    return 0.5 * null + 0.5 * camera
+    x_0.backward(gradient - EsdSource(constant(0.5))(lora, noisy))
 
 
 SAVING = {"train_rows": 1, "gradient_checkpointing": True}

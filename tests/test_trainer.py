@@ -263,6 +263,23 @@ def test_a_non_finite_parameter_is_found_before_it_is_saved(tmp_path: Path) -> N
     assert load_checkpoint(trainer.checkpoint)["step"] == 2
 
 
+def test_a_step_that_went_wrong_is_told_though_it_is_looked_at_later(tmp_path: Path) -> None:
+    trainer, prior = with_prior(tiny(), tmp_path, 5, lambda noise: noise * math.nan)
+    trainer.look_every = 4
+    with pytest.raises(NonFiniteError, match="step 5: the loss or a gradient"):
+        trainer.train()
+    assert len(prior.shapes) == 8
+
+
+def test_looking_seldom_changes_nothing_but_what_is_told(
+    straight: Callable[[str], Trainer], tmp_path: Path
+) -> None:
+    trainer, _ = with_prior(tiny(densify=DENSIFY["default"]), tmp_path)
+    trainer.look_every = 5
+    trainer.train()
+    assert splat(trainer) == splat(straight("default"))
+
+
 def test_a_failure_before_the_first_checkpoint_says_that_there_is_none(tmp_path: Path) -> None:
     trainer, _ = with_prior(tiny(), tmp_path, 0, lambda noise: noise * math.nan)
     with pytest.raises(NonFiniteError, match=r"step 0: .* there is no checkpoint yet"):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.guidance.lambda_schedules import LambdaAt
@@ -15,7 +15,7 @@ from gs_esd.rendered.base import RenderedScore
 class EsdSource:
     """λ ε_ψ(∅) + (1 - λ) ε_ψ(c) (arXiv 2401.00909, Eq. 6).
 
-    A branch is evaluated only for the pictures in which it has weight.
+    A branch without weight is not evaluated.
     """
 
     lam: LambdaAt
@@ -23,29 +23,24 @@ class EsdSource:
     def __call__(self, rendered: RenderedScore, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
         """The source of a noisy batch."""
         lam = self.lam(noisy)
-        eps_psi_null, eps_psi_camera = both_branches(
-            rendered, noisy, null=lam != 0, camera=lam != 1
-        )
-        lam = lam[:, None, None, None]
+        if isinstance(lam, Tensor):
+            # Whether one of them is 0 or 1 is not asked: that would wait for the GPU.
+            eps_psi_null, eps_psi_camera = branches(rendered, noisy, null=True, camera=True)
+            lam = lam[:, None, None, None]
+        else:
+            eps_psi_null, eps_psi_camera = branches(rendered, noisy, null=lam != 0, camera=lam != 1)
         return lam * eps_psi_null + (1 - lam) * eps_psi_camera
 
 
-def both_branches(
-    rendered: RenderedScore,
-    noisy: NoisyViews,
-    *,
-    null: Bool[Tensor, " B"],
-    camera: Bool[Tensor, " B"],
+def branches(
+    rendered: RenderedScore, noisy: NoisyViews, *, null: bool, camera: bool
 ) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
-    """ε_ψ(∅) of the pictures in `null` and ε_ψ(c) of those in `camera`, by one call.
-
-    Where a picture is not in one of them, zeros stand for its answer.
-    """
-    wanted = torch.cat([null, camera])  # [2B]
-    rows = torch.arange(len(wanted), device=wanted.device)[wanted]
-    marginal, of = rows < len(null), rows % len(null)
-    eps_psi = noisy.x_t.new_zeros(len(wanted), *noisy.x_t.shape[1:])
-    eps_psi[rows] = rendered.predict_noise(
+    """ε_ψ(∅) if `null`, ε_ψ(c) if `camera`, by one call; zeros stand for what is not asked."""
+    n = len(noisy.x_t)
+    rows = torch.arange((null + camera) * n, device=noisy.x_t.device)
+    of, marginal = rows % n, rows < null * n
+    eps_psi = rendered.predict_noise(
         noisy.x_t[of], noisy.log_snr[of], noisy.views[of], marginal=marginal
     )
-    return eps_psi[: len(null)], eps_psi[len(null) :]
+    zeros = torch.zeros_like(noisy.x_t)
+    return eps_psi[:n] if null else zeros, eps_psi[-n:] if camera else zeros

@@ -38,7 +38,8 @@ class KappaCount:
 
     def __init__(self) -> None:
         """Nothing counted yet."""
-        self.seen, self.acting = 0, 0
+        self.seen = 0
+        self.acting: int | Tensor = 0
 
     def add(self, kappas: Float[Tensor, " B"], progress: float) -> str | None:
         """Count a batch; just after the WINDOW, what to tell the user, if there is anything."""
@@ -46,15 +47,17 @@ class KappaCount:
             return None
         if progress < WINDOW[1]:
             self.seen += len(kappas)
-            self.acting += int((kappas < INERT).sum())
+            self.acting += (kappas < INERT).sum()
             return None
-        seen, acting = self.seen, self.acting
+        if not self.seen:
+            return None
+        seen, acting = self.seen, int(self.acting)
         self.seen, self.acting = 0, 0
         return _warning(seen, acting) if acting < FEW * seen else None
 
     def state_dict(self) -> dict[str, int]:
         """The counts."""
-        return {"seen": self.seen, "acting": self.acting}
+        return {"seen": self.seen, "acting": int(self.acting)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Take back what `state_dict` gave."""

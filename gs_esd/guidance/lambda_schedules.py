@@ -1,7 +1,7 @@
 """How λ, the entropy weight, changes over a run and with the noise.
 
 Notation
-    lam         λ of each picture of a batch
+    lam         λ of a batch, or of each of its pictures
     r           sigma² / (alpha² main_variance), the noise relative to the views' main direction
     s           the fraction of the prior's spread of views that is to be kept
 
@@ -13,25 +13,24 @@ noise level. It goes beyond the paper.
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.guidance.score_difference import NoisyViews
 from gs_esd.views import Views
 
-LambdaAt = Callable[[NoisyViews], Float[Tensor, " B"]]
-"""λ of each picture of a noisy batch."""
+LambdaAt = Callable[[NoisyViews], float | Float[Tensor, " B"]]
+"""λ of a noisy batch: a number where it is the same for all pictures, or one for each."""
 
 
 def constant(lam: float) -> LambdaAt:
     """The same λ always, as in the paper."""
-    return lambda noisy: torch.full_like(noisy.log_snr, lam)
+    return lambda noisy: lam
 
 
 def linear(lam: float) -> LambdaAt:
     """λ at the start, falling to 0, which is VSD, at the end of the run."""
-    return lambda noisy: torch.full_like(noisy.log_snr, lam * (1 - noisy.progress))
+    return lambda noisy: lam * (1 - noisy.progress)
 
 
 def noise_consistent(s: float, main_variance: Callable[[Views, int], float]) -> LambdaAt:
@@ -40,6 +39,8 @@ def noise_consistent(s: float, main_variance: Callable[[Views, int], float]) -> 
     main_variance: the prior's variance along the views' main direction, for the background of a
     batch and pictures of a number of pixels a side.
     """
+    if s == 1:
+        return constant(1.0)  # as the formula says, and known without looking at the noise
 
     def lam(noisy: NoisyViews) -> Float[Tensor, " B"]:
         r = (-noisy.log_snr).exp() / main_variance(noisy.views, noisy.x_t.shape[-1])

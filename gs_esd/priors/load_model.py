@@ -215,7 +215,7 @@ def _load(
     dtype: torch.dtype,
 ) -> Any:
     """A component with frozen weights."""
-    model = model_class.from_pretrained(
+    loaded = model_class.from_pretrained(
         files.folder,
         subfolder=name,
         variant=files.components[name].variant,
@@ -223,4 +223,6 @@ def _load(
         local_files_only=True,
         dtype=dtype,
     )
-    return model.to(device).requires_grad_(False).eval()
+    model = loaded.to(device).requires_grad_(False).eval()
+    # What tensor cores take for convolutions in half precision; others are turned about each time.
+    return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model

@@ -38,7 +38,7 @@ def nearest_view(front: float, back: float, overhead: float) -> ViewWeights:
         view[from_front <= front] = FRONT
         view[from_front >= math.pi - back] = BACK
         view[cameras.elevation > overhead] = OVERHEAD
-        return torch.nn.functional.one_hot(view, len(PROMPT_VIEWS)).to(from_front)
+        return (view[:, None] == torch.arange(len(PROMPT_VIEWS), device=view.device)).to(from_front)
 
     return weights
 
@@ -53,7 +53,7 @@ def interpolated_views(overhead: float) -> ViewWeights:
         quarters = angle_from_front(cameras.azimuth) / (0.5 * math.pi)  # [0, 2]
         front, back = (1 - quarters).clamp(min=0), (quarters - 1).clamp(min=0)
         around = torch.stack([front, 1 - front - back, back, torch.zeros_like(front)], dim=1)
-        above = torch.eye(len(PROMPT_VIEWS)).to(around)[OVERHEAD]
+        above = torch.eye(len(PROMPT_VIEWS), device=around.device)[OVERHEAD]
         return torch.where((cameras.elevation > overhead)[:, None], above, around)
 
     return weights

@@ -6,6 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gs_esd.render import Renderings
+from gs_esd.transfer import Scalars
 from gs_esd.views import Views
 
 
@@ -15,7 +16,7 @@ class RenderedScore(Protocol):
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
-    ) -> dict[str, float]:
+    ) -> Scalars:
         """Learn from a batch of renderings and their encodings; returns scalars to log."""
         ...
 

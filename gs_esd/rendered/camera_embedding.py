@@ -24,7 +24,7 @@ def camera_features(cameras: Cameras) -> Float[Tensor, "B F"]:
     from one distance and with one angle of view. References feed the camera-to-world matrix, with
     translations of any scale; these features are the same whatever the distance.
     """
-    order = torch.arange(1, HARMONICS + 1).to(cameras.azimuth)
+    order = torch.arange(1, HARMONICS + 1, device=cameras.azimuth.device)
     angles = torch.stack([cameras.azimuth, cameras.elevation], dim=1)[..., None] * order
     return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(1)  # [B, 2, 2 HARMONICS]
 

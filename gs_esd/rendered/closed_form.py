@@ -13,6 +13,7 @@ from gs_esd.mixture import PictureMixture, moments_of
 from gs_esd.noise import noise_from_denoised
 from gs_esd.render import Renderings
 from gs_esd.rendered.recent import RecentRows
+from gs_esd.transfer import Scalars
 from gs_esd.views import Views
 
 
@@ -25,7 +26,7 @@ class ClosedFormRenderedScore:
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B 3 H W"], views: Views
-    ) -> dict[str, float]:
+    ) -> Scalars:
         """Take a batch in over the oldest ones; a batch of another shape makes it forget all.
 
         The renderings themselves are kept, not x_0, so that they can stand on any background.

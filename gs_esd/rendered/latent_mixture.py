@@ -13,6 +13,7 @@ from gs_esd.gaussian_mixture import log_posterior, posterior_mean
 from gs_esd.noise import noise_from_denoised
 from gs_esd.render import Renderings
 from gs_esd.rendered.recent import RecentRows
+from gs_esd.transfer import Scalars
 from gs_esd.views import Views
 
 
@@ -29,7 +30,7 @@ class LatentMixtureScore:
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
-    ) -> dict[str, float]:
+    ) -> Scalars:
         """Take a batch in over the oldest ones; a batch of another shape makes it forget all."""
         flat = x_0.detach().float().flatten(1)
         squared_norms = flat.double().square().sum(1)

@@ -29,6 +29,7 @@ from gs_esd.ranks import Ranks
 from gs_esd.render import Renderings
 from gs_esd.rendered.adapter import Adapter
 from gs_esd.rendered.camera_embedding import CameraEmbedding
+from gs_esd.transfer import Scalars, to_device
 from gs_esd.views import Views
 
 SAME_LOG_SNR = 1e-2
@@ -126,7 +127,7 @@ class LoraRenderedScore:
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
-    ) -> dict[str, float]:
+    ) -> Scalars:
         """Take `steps_per_update` training steps; returns the mean of their losses.
 
         The loss is the mean squared error of what the network predicts. It may be infinite or NaN;
@@ -134,14 +135,14 @@ class LoraRenderedScore:
         """
         x_0 = x_0.detach().float()
         losses = [self.train_step(x_0, views.cameras) for _ in range(self._steps_per_update)]
-        return {"lora_loss": float(torch.stack(losses).mean())}
+        return {"lora_loss": torch.stack(losses).mean()}
 
     def train_step(self, x_0: Float[Tensor, "B C h w"], cameras: Cameras) -> Float[Tensor, ""]:
         """One step of adapter and camera embedding; returns its loss."""
         n, generator, device = len(x_0), self._generator, x_0.device
-        log_snr = self._draw_levels(n, generator).to(device)
-        eps = torch.randn(x_0.shape, generator=generator).to(device)
-        dropped = (torch.rand(n, generator=generator) < self._camera_dropout).to(device)
+        log_snr = to_device(self._draw_levels(n, generator), device)
+        eps = to_device(torch.randn(x_0.shape, generator=generator), device)
+        dropped = to_device(torch.rand(n, generator=generator) < self._camera_dropout, device)
         x_t = add_noise(x_0, eps, log_snr)
         target = prediction_of(x_0, eps, log_snr, self._denoiser.prediction_type)
         mine = self._ranks.share(n)
