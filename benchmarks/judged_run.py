@@ -82,6 +82,14 @@ def job_options(
 
 
 def add_study_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """Overrides and a name, for benchmarks that are run in several ways."""
-    parser.add_argument("overrides", nargs="*", help="for every run, as train.py takes them")
+    """A name, for benchmarks that are run in several ways: see `parse_study`."""
+    parser.epilog = "Words such as prior.guidance_scale=1 are for every run, as train.py takes them"
     parser.add_argument("--name", default=name, help="of the files that are written")
+
+
+def parse_study(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """The options of a command line, and as `overrides` those of train.py, wherever they stand."""
+    overrides = [word for word in words if "=" in word and not word.startswith("-")]
+    options = parser.parse_args([word for word in words if word not in overrides])
+    options.overrides = overrides
+    return options

@@ -14,6 +14,7 @@ a name, and not made again.
 
 import argparse
 import math
+import sys
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -27,6 +28,7 @@ from benchmarks.judged_run import (
     configured,
     job_options,
     judged_run,
+    parse_study,
 )
 from benchmarks.kept import complete
 from gs_esd.config import Config
@@ -146,7 +148,7 @@ def _options() -> argparse.Namespace:
     add_study_options(parser, "tiny_prior")
     parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
     parser.add_argument("--exact", action="store_true", help="see benchmarks/exact_prior.py")
-    return parser.parse_args()
+    return parse_study(parser, sys.argv[1:])
 
 
 if __name__ == "__main__":

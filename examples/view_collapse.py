@@ -26,6 +26,7 @@ from benchmarks.judged_run import (
     configured,
     job_options,
     judged_run,
+    parse_study,
 )
 from benchmarks.kept import complete, load
 from gs_esd.config import LambdaSchedule
@@ -147,7 +148,7 @@ def _options() -> argparse.Namespace:
     schedules = [schedule.value for schedule in LambdaSchedule]
     parser.add_argument("--schedules", nargs="+", choices=schedules, default=["constant"])
     parser.add_argument("--only-kept", action="store_true", help="make no runs")
-    return parser.parse_args()
+    return parse_study(parser, sys.argv[1:])
 
 
 if __name__ == "__main__":

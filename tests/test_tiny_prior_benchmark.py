@@ -1,6 +1,8 @@
 """The benchmark of the tiny prior: what it runs, and its table."""
 
-from benchmarks.judged_run import configured
+import pytest
+
+from benchmarks.judged_run import add_study_options, configured, job_options, parse_study
 from benchmarks.tiny_prior import Outcome, to_table
 from gs_esd.config import ClosedFormRenderedConfig
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
@@ -24,3 +26,18 @@ def test_the_table_has_medians_and_counts_for_each_q_and_lambda() -> None:
     table = to_table(outcomes)
     assert "| lora | 0 | 3 | 0 | 0.20 | 7.0 | 20.0 | 2.0 | 100 |" in table
     assert "| lora | 1 | 3 | 2 | 0.90 | 7.0 | 20.0 | 2.0 | 100 |" in table
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["prior.guidance_scale=1", "--animals", "pig", "corgi"],
+        ["--animals", "pig", "corgi", "prior.guidance_scale=1"],
+    ],
+)
+def test_overrides_may_stand_anywhere(words: list[str]) -> None:
+    parser = job_options("A study.", ["panda"], [1.0])
+    add_study_options(parser, "study")
+    options = parse_study(parser, [*words, "--seeds", "3"])
+    assert options.overrides == ["prior.guidance_scale=1"]
+    assert (options.animals, options.seeds) == (["pig", "corgi"], [3])
