@@ -68,14 +68,20 @@ def test_an_empty_prompt_says_what_to_write(prompt: str) -> None:
         parse_prompt(prompt)
 
 
-@pytest.mark.parametrize("prompt", ["a chair", "猫", "🐕", "...", "a catfish", 'a "chair"'])
+@pytest.mark.parametrize(
+    "prompt",
+    ["a chair", "猫", "🐕", "...", "a catfish", 'a "chair"', "$HOME `ls` \\", "an 'x' !y", "it's"],
+)
 def test_an_unknown_subject_names_the_zoo_and_the_way_out(prompt: str) -> None:
     with pytest.raises(UnknownAnimalError) as caught:
         parse_prompt(prompt)
     message = str(caught.value)
     assert all(name in message for name in ANIMALS)
-    quoted = prompt.replace('"', "'")
-    assert f'python train.py prompt="{quoted}" prior=sd21' in message
+    command = message[message.index("python train.py") :]
+    echo = command.replace("python train.py", "printf '%s|'")
+    typed = subprocess.run(["bash", "-c", echo], capture_output=True, text=True, check=True).stdout
+    assert typed == f"prompt={prompt}|prior=sd21|"
+    assert ('prompt="' in command) == (prompt in ("a chair", "猫", "...", "a catfish", "it's"))
 
 
 @given(st.text())

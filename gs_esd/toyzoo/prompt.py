@@ -1,12 +1,16 @@
 """From the words of a prompt to a subject the zoo can draw. Imports no torch."""
 
 import re
+import shlex
 import unicodedata
 from dataclasses import dataclass
 
 from gs_esd.errors import UserError
 from gs_esd.toyzoo.animals import ANIMALS
 from gs_esd.toyzoo.parts import Vec
+
+_PLAIN = re.compile(r"[\w ,.:;()'-]*")
+"""Prompts that a shell leaves as they are within double quotes, and that look best so."""
 
 COLORS: dict[str, Vec] = {
     "black": (0.20, 0.19, 0.21),
@@ -122,10 +126,12 @@ def _animal(word: str) -> str | None:
 
 def _unknown(prompt: str) -> str:
     known = ", ".join(sorted(ANIMALS))
-    quoted = " ".join(prompt.split()).replace('"', "'")
+    plain = " ".join(prompt.split())
+    # As it is typed, unless the shell would make something else of it.
+    asked = f'prompt="{plain}"' if _PLAIN.fullmatch(plain) else shlex.quote(f"prompt={plain}")
     return (
-        f'the toy zoo has no animal in "{quoted}"; it knows {known}.\n'
+        f'the toy zoo has no animal in "{plain}"; it knows {known}.\n'
         "From pictures of your own: add prior=images prior.path=FOLDER.\n"
         "Anything else, by Stable Diffusion on a GPU: "
-        f'python train.py prompt="{quoted}" prior=sd21'
+        f"python train.py {asked} prior=sd21"
     )
