@@ -23,8 +23,8 @@ from gs_esd.errors import UserError
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.score_difference import Source
-from gs_esd.guidance.sds import sds_source
-from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.sds import SdsSource
+from gs_esd.guidance.vsd import VsdSource
 
 NOISE = (0.3, 0.75)
 """σ/α of the two noise levels."""
@@ -74,8 +74,8 @@ def main() -> None:
 def run(lambdas: Sequence[float] = LAMBDAS, fractions: Sequence[float] = KEPT) -> list[Rest]:
     """Every objective at both noise levels; fractions: s of the noise-consistent λ."""
     return [
-        *(_rest("SDS", sds_source, noise, 0.0) for noise in NOISE),
-        *(_rest("VSD = ESD, λ = 0", vsd_source, noise, 0.0) for noise in NOISE),
+        *(_rest("SDS", SdsSource(), noise, 0.0) for noise in NOISE),
+        *(_rest("VSD = ESD, λ = 0", VsdSource(), noise, 0.0) for noise in NOISE),
         *(
             _rest(f"ESD, λ = {lam:g}", EsdSource(constant(lam)), noise, lam)
             for lam in lambdas

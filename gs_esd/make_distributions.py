@@ -18,6 +18,7 @@ from gs_esd.config import (
     ToyZooPriorConfig,
 )
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.guidance.score_difference import Ask, ask_apart
 from gs_esd.hardware import cpu_threads
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.folder import load_pictures
@@ -112,6 +113,15 @@ def make_rendered(config: Config, prior: DiffusionPrior, ranks: Ranks) -> Render
             return make_lora(lora, config, prior, device_of(config), ranks)
         case other:
             raise TypeError(other)
+
+
+def make_ask(config: Config, prior: DiffusionPrior, rendered: RenderedScore) -> Ask:
+    """How both are asked: apart, but for networks that do better together."""
+    if not isinstance(config.prior, DiffusersPriorConfig):
+        return ask_apart
+    from gs_esd.rendered.together import how_to_ask
+
+    return how_to_ask(prior, rendered)
 
 
 def log_memory(

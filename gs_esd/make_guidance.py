@@ -32,8 +32,8 @@ from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import LambdaAt, constant, linear, noise_consistent
 from gs_esd.guidance.noise_levels import CertaintyLevels
 from gs_esd.guidance.score_difference import Source
-from gs_esd.guidance.sds import sds_source
-from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.sds import SdsSource
+from gs_esd.guidance.vsd import VsdSource
 from gs_esd.priors.base import DiffusionPrior, LearnedPrior
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.seeds import stream
@@ -48,9 +48,9 @@ def make_source(config: GuidanceConfig, lambda_esd: float, prior: DiffusionPrior
     """What the objective subtracts from ε_φ."""
     match config:
         case SdsConfig():
-            return sds_source
+            return SdsSource()
         case VsdConfig():
-            return vsd_source
+            return VsdSource()
         case EsdConfig():
             return EsdSource(make_lambda(config.schedule, lambda_esd, prior))
         case _:

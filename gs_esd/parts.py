@@ -28,10 +28,10 @@ from gs_esd.config import (
 from gs_esd.densify import Densifier, make_densifier
 from gs_esd.export.ply import load_ply
 from gs_esd.gaussians import adam_per_parameter, ball_cloud
-from gs_esd.guidance.score_difference import Source
+from gs_esd.guidance.score_difference import Ask, Source
 from gs_esd.guidance.weights import Weight
 from gs_esd.hardware import cpu_threads
-from gs_esd.make_distributions import device_of, log_memory, make_rendered, take_prior
+from gs_esd.make_distributions import device_of, log_memory, make_ask, make_rendered, take_prior
 from gs_esd.make_guidance import DrawLevels, make_levels, make_omega, make_source
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.ranks import Ranks, join
@@ -57,6 +57,7 @@ class Parts:
     prior: DiffusionPrior
     rendered: RenderedScore
     source: Source
+    ask: Ask
     omega: Weight
     levels: DrawLevels
     draw_background: DrawBackground
@@ -90,6 +91,7 @@ def make_parts(config: Config) -> Parts:
         prior=prior,
         rendered=rendered,
         source=make_source(config.guidance, config.lambda_esd, prior),
+        ask=make_ask(config, prior, rendered),
         omega=make_omega(config.omega),
         levels=make_levels(config, prior),
         draw_background=make_background(config.background),

@@ -20,13 +20,16 @@ from torch.utils._pytree import tree_leaves
 
 from gs_esd.cameras import Orbit, sample_orbit
 from gs_esd.config import StagesConfig
-from gs_esd.guidance.esd import branches
-from gs_esd.guidance.score_difference import NoisyViews
+from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.lambda_schedules import constant
+from gs_esd.guidance.score_difference import NoisyViews, score_difference
+from gs_esd.guidance.weights import one
 from gs_esd.noise import add_noise
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.rendered.base import RenderedScore
 from gs_esd.rendered.lora import LoraRenderedScore
+from gs_esd.rendered.together import how_to_ask
 from gs_esd.views import Views
 
 BESIDES = 1.5
@@ -151,9 +154,10 @@ def _step(prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Vie
     log_snr = torch.zeros(len(cameras), device=device)
     eps = torch.randn(x_0.shape, device=device)
     x_t = add_noise(x_0.detach(), eps, log_snr)
-    gradient = prior.predict_noise(x_t, log_snr, views)
     if lora:
         noisy = NoisyViews(x_t, eps, log_snr, views, progress=0.0)
-        eps_psi_null, eps_psi_camera = branches(lora, noisy, null=True, camera=True)
-        gradient = gradient - (0.5 * eps_psi_null + 0.5 * eps_psi_camera)
+        source, ask = EsdSource(constant(0.5)), how_to_ask(prior, lora)
+        gradient = score_difference(source, one, prior, lora, noisy, ask)
+    else:
+        gradient = prior.predict_noise(x_t, log_snr, views)
     x_0.backward(gradient)

@@ -160,7 +160,9 @@ class Trainer:
         noisy = noised(all_x_0, views, log_snr, eps, progress)
         scalars |= self._watch_kappa(all_x_0, noisy)
         noisy = noisy[mine]
-        gradient = score_difference(parts.source, parts.omega, parts.prior, parts.rendered, noisy)
+        gradient = score_difference(
+            parts.source, parts.omega, parts.prior, parts.rendered, noisy, parts.ask
+        )
         x_0.backward(gradient / len(views))
         ranks.sum_gradients(parts.cloud.values())
         scalars |= self._describe(gradient, noisy, renderings)

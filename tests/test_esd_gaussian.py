@@ -15,8 +15,8 @@ from examples.gaussian_world import MU, SIGMA, at_rest, keeping
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.score_difference import Source
-from gs_esd.guidance.sds import sds_source
-from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.sds import SdsSource
+from gs_esd.guidance.vsd import VsdSource
 
 
 def _rest(source: Source, log_snr: list[float]) -> tuple[Tensor, Tensor]:
@@ -34,7 +34,7 @@ def test_esd_rests_at_the_closed_form_covariance(lam: float, alpha: float, sigma
     torch.testing.assert_close(covariance, at_rest(lam, r), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("source", [sds_source, vsd_source])
+@pytest.mark.parametrize("source", [SdsSource(), VsdSource()])
 def test_sds_and_vsd_collapse_to_the_mean(source: Source) -> None:
     mean, covariance = _rest(source, [0.6])
     torch.testing.assert_close(mean, MU, atol=1e-3, rtol=0)

@@ -142,7 +142,9 @@ def test_the_gradient_is_that_of_one_call_for_each_picture_and_prompt(
     parts = took(3, config, tmp_path).parts
     views, x_t, log_snr = some_views(3)
     noisy = NoisyViews(x_t, torch.zeros_like(x_t), log_snr, views, 0.5)
-    gradient = score_difference(parts.source, parts.omega, parts.prior, parts.rendered, noisy)
+    gradient = score_difference(
+        parts.source, parts.omega, parts.prior, parts.rendered, noisy, parts.ask
+    )
 
     p, q = parts.prior, parts.rendered
     assert isinstance(p, DiffusionModelPrior)
@@ -182,7 +184,7 @@ def test_a_lora_may_adapt_another_model_with_the_same_levels(models: Path, tmp_p
     lora = LoraRenderedConfig(base_path=str(other.save(tmp_path / "base")))
     parts = took(2, learned(models / "latent_epsilon", lora), tmp_path / "run").parts
     assert isinstance(parts.prior, DiffusionModelPrior)
-    own = parts.rendered._denoiser  # type: ignore[attr-defined]
+    own = parts.rendered.denoiser  # type: ignore[attr-defined]
     assert own.unet is not parts.prior.denoiser.unet  # type: ignore[attr-defined]
     assert own.prediction_type == "v_prediction"
     assert parts.prior.denoiser.unet.class_embedding is None  # type: ignore[attr-defined]

@@ -14,11 +14,17 @@ from small_pictures import (
 )
 from torch import Tensor
 
-from gs_esd.guidance.esd import EsdSource, branches
+from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.score_difference import NoisyViews, Source, noised, score_difference
-from gs_esd.guidance.sds import sds_source
-from gs_esd.guidance.vsd import vsd_source
+from gs_esd.guidance.score_difference import (
+    Branches,
+    Source,
+    ask_apart,
+    noised,
+    score_difference,
+)
+from gs_esd.guidance.sds import SdsSource
+from gs_esd.guidance.vsd import VsdSource
 from gs_esd.guidance.weights import one, sigma_over_alpha
 from gs_esd.noise import add_noise
 from gs_esd.priors.image_bank import ImageBankPrior
@@ -99,16 +105,14 @@ def test_the_formula_tells_every_lambda_from_every_other(scene: Scene) -> None:
 
 
 def test_esd_at_lambda_0_is_vsd_bit_for_bit(scene: Scene) -> None:
-    assert torch.equal(scene.gradient(_esd(0.0)), scene.gradient(vsd_source))
+    assert torch.equal(scene.gradient(_esd(0.0)), scene.gradient(VsdSource()))
 
 
 def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
     x_t = add_noise(scene.x_0, scene.eps, LOG_SNR)
-    noisy = NoisyViews(x_t, scene.eps, LOG_SNR, scene.views, 0.0)
-    assert sds_source(scene.rendered, noisy) is noisy.eps
     eps_phi = scene.prior.predict_noise(x_t, LOG_SNR, scene.views)
     omega = sigma_over_alpha(LOG_SNR)[:, None, None, None]
-    torch.testing.assert_close(scene.gradient(sds_source), omega * (eps_phi - scene.eps))
+    torch.testing.assert_close(scene.gradient(SdsSource()), omega * (eps_phi - scene.eps))
 
 
 def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
@@ -116,7 +120,7 @@ def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
     rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
     args = (sigma_over_alpha, scene.prior, rendered, noisy)
-    vsd, sds = score_difference(vsd_source, *args), score_difference(sds_source, *args)
+    vsd, sds = score_difference(VsdSource(), *args), score_difference(SdsSource(), *args)
     torch.testing.assert_close(vsd, sds, atol=2e-5, rtol=1e-5)
 
 
@@ -162,7 +166,7 @@ ALL = [0.0, 1.0, 2.0, 3.0]
 @pytest.mark.parametrize(
     ("source", "null", "camera"),
     [
-        (vsd_source, [], ALL),
+        (VsdSource(), [], ALL),
         (_esd(0.0), [], ALL),
         (_esd(1.0), ALL, []),
         (_esd(0.5), ALL, ALL),
@@ -182,13 +186,14 @@ def test_a_branch_is_evaluated_where_it_has_weight_and_all_in_one_call(
 def test_sds_asks_q_nothing(scene: Scene) -> None:
     spy = Spy(scene.rendered)
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    score_difference(sds_source, one, scene.prior, spy, noisy)
+    score_difference(SdsSource(), one, scene.prior, spy, noisy)
     assert spy.calls == 0
 
 
 def test_one_call_for_both_branches_equals_two(scene: Scene) -> None:
     noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    found = branches(scene.rendered, noisy, null=True, camera=True)
+    both = ask_apart(scene.prior, scene.rendered, noisy, Branches(null=True, camera=True))
+    found = both.psi_null, both.psi_camera
     asked = (scene.rendered, noisy.x_t, LOG_SNR, scene.views)
     for eps_psi, marginal in zip(found, (True, False), strict=True):
         alone = branch(*asked, marginal=marginal)

@@ -23,7 +23,8 @@ from gs_esd.cameras import Orbit, turntable
 from gs_esd.config import StageConfig, StagesConfig
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.score_difference import NoisyViews
+from gs_esd.guidance.score_difference import NoisyViews, score_difference
+from gs_esd.guidance.weights import one
 from gs_esd.noise import add_noise
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -31,6 +32,7 @@ from gs_esd.priors.flow import FlowDenoiser
 from gs_esd.priors.prompts import Prompts
 from gs_esd.rendered.latent_mixture import LatentMixtureScore
 from gs_esd.rendered.lora import LoraRenderedScore
+from gs_esd.rendered.together import how_to_ask
 from gs_esd.step_memory import AllocationCount, StepMemory, count_step, log_memory, warn_if_short
 from gs_esd.views import Views
 
@@ -61,8 +63,8 @@ def step_that_is_made(prior: DiffusionModelPrior, lora: LoraRenderedScore, views
     lora.update(renderings_of(torch.zeros(n, 4, 4, 4)), x_0.detach(), views)
     levels, eps = torch.zeros(n), torch.randn(x_0.shape)
     noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
-    gradient = prior.predict_noise(noisy.x_t, levels, views)
-    x_0.backward(gradient - EsdSource(constant(0.5))(lora, noisy))
+    source, ask = EsdSource(constant(0.5)), how_to_ask(prior, lora)
+    x_0.backward(score_difference(source, one, prior, lora, noisy, ask))
 
 
 SAVING = {"train_rows": 1, "gradient_checkpointing": True}

@@ -19,9 +19,10 @@ a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gs_esd.guidance.weights import Weight
@@ -61,8 +62,67 @@ def noised(
     return NoisyViews(add_noise(x_0, eps, log_snr), eps, log_snr, views, progress)
 
 
-Source = Callable[[RenderedScore, NoisyViews], Float[Tensor, "B C h w"]]
-"""What is subtracted from the prior's ε_φ; this alone tells the objectives apart."""
+class Branches(NamedTuple):
+    """Which of ε_ψ(∅) and ε_ψ(c) are asked for."""
+
+    null: bool
+    camera: bool
+
+    def rows(self, noisy: NoisyViews) -> tuple[Int[Tensor, " R"], Bool[Tensor, " R"]]:
+        """All that q is asked at once: about which picture, and whether marginal over cameras."""
+        n = len(noisy.x_t)
+        rows = torch.arange((self.null + self.camera) * n, device=noisy.x_t.device)
+        return rows % n, rows < self.null * n
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """ε of a noisy batch as p and q tell it; zeros where q was not asked."""
+
+    phi: Float[Tensor, "B C h w"]
+    psi_null: Float[Tensor, "B C h w"]
+    psi_camera: Float[Tensor, "B C h w"]
+
+    @classmethod
+    def of(
+        cls, phi: Float[Tensor, "B C h w"], psi: Float[Tensor, "R C h w"], asked: Branches
+    ) -> "Predictions":
+        """From q's answers to the rows that were asked."""
+        zeros = torch.zeros_like(phi)
+        return cls(
+            phi,
+            psi[: len(phi)] if asked.null else zeros,
+            psi[-len(phi) :] if asked.camera else zeros,
+        )
+
+
+@runtime_checkable
+class Source(Protocol):
+    """What is subtracted from the prior's ε_φ; this alone tells the objectives apart."""
+
+    def branches(self, noisy: NoisyViews) -> Branches:
+        """What q has to be asked for."""
+        ...
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """The source, of what q answered."""
+        ...
+
+
+Ask = Callable[[DiffusionPrior, RenderedScore, NoisyViews, Branches], Predictions]
+"""How p and q are asked; gs_esd/rendered/together.py has another way than `ask_apart`."""
+
+
+def ask_apart(
+    prior: DiffusionPrior, rendered: RenderedScore, noisy: NoisyViews, asked: Branches
+) -> Predictions:
+    """p and q one after the other, both branches of q by one call."""
+    phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
+    of, marginal = asked.rows(noisy)
+    psi = noisy.x_t[of]
+    if any(asked):
+        psi = rendered.predict_noise(psi, noisy.log_snr[of], noisy.views[of], marginal=marginal)
+    return Predictions.of(phi, psi, asked)
 
 
 @torch.no_grad()
@@ -72,8 +132,9 @@ def score_difference(
     prior: DiffusionPrior,
     rendered: RenderedScore,
     noisy: NoisyViews,
+    ask: Ask = ask_apart,
 ) -> Float[Tensor, "B C h w"]:
     """The gradient on x_0, ω(t) (ε_φ - source)."""
-    eps_phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
+    eps = ask(prior, rendered, noisy, source.branches(noisy))
     omega_t = omega(noisy.log_snr)[:, None, None, None]
-    return omega_t * (eps_phi - source(rendered, noisy))
+    return omega_t * (eps.phi - source(eps, noisy))

@@ -3,10 +3,16 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.guidance.score_difference import NoisyViews
-from gs_esd.rendered.base import RenderedScore
+from gs_esd.guidance.score_difference import Branches, NoisyViews, Predictions
 
 
-def sds_source(rendered: RenderedScore, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+class SdsSource:
     """ε, the noise that was drawn (DreamFusion, arXiv 2209.14988, Eq. 3)."""
-    return noisy.eps
+
+    def branches(self, noisy: NoisyViews) -> Branches:
+        """Nothing: q is not asked."""
+        return Branches(null=False, camera=False)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """The source of a noisy batch."""
+        return noisy.eps

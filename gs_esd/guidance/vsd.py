@@ -1,14 +1,18 @@
 """Variational score distillation."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.guidance.score_difference import NoisyViews
-from gs_esd.rendered.base import RenderedScore
+from gs_esd.guidance.score_difference import Branches, NoisyViews, Predictions
 
 
-def vsd_source(rendered: RenderedScore, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+class VsdSource:
     """ε_ψ(c), the score of the camera's renderings (ProlificDreamer, arXiv 2305.16213, Eq. 9)."""
-    marginal = torch.zeros_like(noisy.log_snr, dtype=torch.bool)
-    return rendered.predict_noise(noisy.x_t, noisy.log_snr, noisy.views, marginal=marginal)
+
+    def branches(self, noisy: NoisyViews) -> Branches:
+        """The camera's."""
+        return Branches(null=False, camera=True)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """The source of a noisy batch."""
+        return eps.psi_camera

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from diffusers import UNet2DConditionModel
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from torch import nn
+from torch import Tensor, nn
 
 from gs_esd.errors import UserError
 
@@ -53,9 +54,26 @@ class Adapter:
         finally:
             self._switch(on=False)
 
+    @contextmanager
+    def enabled_from(self, row: int) -> Iterator[None]:
+        """Inside, without gradients, the U-Net is ψ's for rows of a batch from `row` on."""
+        hooks = [layer.register_forward_hook(partial(_adapt_from, row)) for layer in self._layers]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
     def _switch(self, *, on: bool) -> None:
         for layer in self._layers:
             layer.enable_adapters(on)
+
+
+def _adapt_from(row: int, layer: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+    """What peft's own forward pass adds to a layer's output, for some rows."""
+    down, up = layer.get_submodule(f"lora_A.{ADAPTER}"), layer.get_submodule(f"lora_B.{ADAPTER}")
+    output[row:] += up(down(args[0][row:].float()))
+    return output
 
 
 def remove_adapters(unet: UNet2DConditionModel) -> None:

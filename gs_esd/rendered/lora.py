@@ -85,7 +85,7 @@ class LoraRenderedScore:
 
         Raises UserError for a U-Net that is conditioned on classes.
         """
-        self._denoiser = denoiser
+        self.denoiser = denoiser
         self._prompt = prompt
         self._generator = generator
         self._camera_dropout = camera_dropout
@@ -95,13 +95,13 @@ class LoraRenderedScore:
         self._train_rows = train_rows
         self._ranks = ranks or Ranks()
         with _seeded_by(generator):
-            self._adapter = Adapter(denoiser.unet, rank)
+            self.adapter = Adapter(denoiser.unet, rank)
             width = denoiser.unet.time_embedding.linear_2.out_features
             self._embed = CameraEmbedding(width).to(denoiser.unet.device)
         if gradient_checkpointing:
             denoiser.unet.enable_gradient_checkpointing()
         embedding = {f"camera.{name}": each for name, each in self._embed.named_parameters()}
-        self._parameters = self._adapter.parameters | embedding
+        self._parameters = self.adapter.parameters | embedding
         self._optimizer = torch.optim.AdamW(
             self._parameters.values(), lr=learning_rate, betas=(0.9, 0.99)
         )
@@ -116,10 +116,10 @@ class LoraRenderedScore:
         marginal: Bool[Tensor, " R"],
     ) -> Float[Tensor, "R C h w"]:
         """ε_ψ(∅) where `marginal`, else ε_ψ(c)."""
-        with self._adapter.enabled():
+        with self.adapter.enabled():
             parts = [
-                self._denoiser(
-                    x_t[rows], log_snr[rows], *self._told(views.cameras[rows], marginal[rows])
+                self.denoiser(
+                    x_t[rows], log_snr[rows], *self.told(views.cameras[rows], marginal[rows])
                 )
                 for rows in chunks(len(x_t), self._rows_per_call)
             ]
@@ -144,15 +144,15 @@ class LoraRenderedScore:
         eps = to_device(torch.randn(x_0.shape, generator=generator), device)
         dropped = to_device(torch.rand(n, generator=generator) < self._camera_dropout, device)
         x_t = add_noise(x_0, eps, log_snr)
-        target = prediction_of(x_0, eps, log_snr, self._denoiser.prediction_type)
+        target = prediction_of(x_0, eps, log_snr, self.denoiser.prediction_type)
         mine = self._ranks.share(n)
         x_t, log_snr, target = x_t[mine], log_snr[mine], target[mine]
         cameras, dropped = cameras[mine], dropped[mine]
         squares = x_0.new_zeros(())
-        with self._adapter.enabled():  # around the backward pass too: it may run layers again
+        with self.adapter.enabled():  # around the backward pass too: it may run layers again
             for rows in chunks(len(x_t), self._train_rows):
-                predicted = self._denoiser.predict(
-                    x_t[rows], log_snr[rows], *self._told(cameras[rows], dropped[rows])
+                predicted = self.denoiser.predict(
+                    x_t[rows], log_snr[rows], *self.told(cameras[rows], dropped[rows])
                 )
                 loss = (predicted - target[rows]).square().sum()
                 loss.backward()
@@ -161,10 +161,10 @@ class LoraRenderedScore:
         self._descend(x_0.numel())
         return self._ranks.sum(squares) / x_0.numel()
 
-    def _told(
+    def told(
         self, cameras: Cameras, marginal: Bool[Tensor, " R"]
     ) -> tuple[TextEmbeddings, Float[Tensor, "R E"]]:
-        """What the U-Net is told besides x_t and t: the prompt, and the camera or ∅."""
+        """What the U-Net is told besides x_t and t: the prompt, and each camera, or ∅."""
         return self._prompt.expand(len(cameras)), self._embed(cameras, marginal)
 
     def _descend(self, values: int) -> None:
