@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import ParameterDict
 from torch.optim import Optimizer
 
+from gs_esd import gsplat_kernels
 from gs_esd.cameras import Orbit
 from gs_esd.config import (
     BackgroundConfig,
@@ -71,12 +72,14 @@ def make_parts(config: Config) -> Parts:
     Raises UserError for a prompt, pictures, a model or a splat that cannot be used.
     """
     torch.set_num_threads(cpu_threads(config.hardware))
-    ranks = join(device_of(config))
+    device = device_of(config)
+    ranks = join(device)
+    if device.type == "cuda":
+        gsplat_kernels.load()  # first, as it may take minutes or fail; so may what follows
     orbit = make_orbit(config.cameras)
     prior = take_prior(config, orbit)
     rendered = make_rendered(config, prior, ranks)
     log_memory(config, orbit, prior, rendered)
-    device = device_of(config)
     cloud = make_cloud(config.init, stream(config.seed, "init")).to(device)
     rates = config.learning_rates
     optimizers = adam_per_parameter(cloud, {name: getattr(rates, name) for name in cloud})

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gs_esd import gsplat_kernels
 from gs_esd.config import (
     Config,
     Device,
@@ -132,7 +133,7 @@ def validate(config: Config) -> list[str]:
 
 
 def check_hardware(config: Config) -> None:
-    """Look whether the device can be used; imports torch if it is a GPU.
+    """Look whether the device can be used, and drawn on; imports torch if it is a GPU.
 
     Raises:
         UserError: it cannot.
@@ -145,8 +146,9 @@ def check_hardware(config: Config) -> None:
         raise UserError(
             f"hardware=cuda, but torch {torch.__version__} cannot use a GPU here "
             f"({detect().reason}). Use hardware=cpu, or install the driver and a CUDA build of "
-            "torch: https://pytorch.org/get-started/locally"
+            "torch: https://pytorch.org/get-started/locally. `python -m gs_esd.doctor` tells more"
         )
+    gsplat_kernels.check(str(torch.version.cuda))
 
 
 def check_folder(folder: Path) -> None:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import ParameterDict
 
+from gs_esd import gsplat_kernels
 from gs_esd.cameras import Cameras
 from gs_esd.gaussians import activate
 from gs_esd.render.rasterization import rasterization
@@ -61,6 +62,4 @@ def render(cloud: ParameterDict, cameras: Cameras) -> Renderings:
 def _backend(tensor: Tensor) -> Any:
     if not tensor.is_cuda:
         return rasterization
-    import gsplat  # compiles its kernels on first use, so only where a GPU asks for it
-
-    return gsplat.rasterization
+    return gsplat_kernels.load().rasterization

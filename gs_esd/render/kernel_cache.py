@@ -41,7 +41,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        folder, users = _folder(), numba.config.CACHE_DIR
+        folder, users = kept_in(), numba.config.CACHE_DIR
         numba.config.CACHE_DIR = users if folder is None else str(folder)
         try:
             return numba.njit(nogil=True, cache=folder is not None, **options)(function)
@@ -53,7 +53,7 @@ def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 def forget_stale_kernels() -> None:
     """Delete the kernels of other sources that no process has asked for in a while."""
-    folder = _folder()
+    folder = kept_in()
     others = [] if folder is None else folder.parent.glob("kernels-*")
     for other in others:
         with suppress(OSError):  # another process was quicker
@@ -90,7 +90,7 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 @cache
-def _folder() -> Path | None:
+def kept_in() -> Path | None:
     """Where kernels are kept; None, after a warning, where nothing can be written."""
     if numba.config.DISABLE_JIT:
         return None
