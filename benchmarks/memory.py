@@ -45,8 +45,10 @@ TOKENS, PIXELS = 77, 512
 PRESETS = ("none", "24", "16", "12", "8")
 
 
-def most_memory(memory: MemoryConfig, views: int) -> StepMemory:
-    """What a step takes with a LoRA on Stable Diffusion 2.1-base."""
+def networks_without_contents(
+    memory: MemoryConfig,
+) -> tuple[DiffusionModelPrior, LoraRenderedScore]:
+    """Stable Diffusion 2.1-base in float16, and a LoRA on it."""
     with torch.device("meta"):
         unet, vae = UNet2DConditionModel(**UNET), AutoencoderKL(**VAE)
     unet, vae = (each.half().to_empty(device="cpu").requires_grad_(False) for each in (unet, vae))
@@ -70,8 +72,17 @@ def most_memory(memory: MemoryConfig, views: int) -> StepMemory:
         train_rows=memory.train_rows,
         gradient_checkpointing=memory.gradient_checkpointing,
     )
-    cameras = turntable(views, 0.0, make_orbit(CamerasConfig()), PIXELS)
-    return count_step(prior, lora, Views(cameras, torch.ones(3)))
+    return prior, lora
+
+
+def views_of(n: int) -> Views:
+    """Of a step, rendered as large as the model looks at them."""
+    return Views(turntable(n, 0.0, make_orbit(CamerasConfig()), PIXELS), torch.ones(3))
+
+
+def most_memory(memory: MemoryConfig, views: int) -> StepMemory:
+    """What a step takes with a LoRA on Stable Diffusion 2.1-base."""
+    return count_step(*networks_without_contents(memory), views_of(views))
 
 
 def main() -> None:

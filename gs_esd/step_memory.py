@@ -8,9 +8,11 @@ to fragments, and the splat with its renderer.
 
 import logging
 import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,6 +36,8 @@ from gs_esd.views import Views
 
 BESIDES = 1.5
 """Gigabytes that are set aside for what is not counted."""
+
+Watch = TypeVar("Watch", bound=AbstractContextManager[Any])
 
 log = logging.getLogger(__name__)
 
@@ -125,6 +129,22 @@ def count_step(prior: DiffusionModelPrior, rendered: RenderedScore, views: Views
 
     views: as many as a step has, of the size that they are rendered at, where the networks are.
     """
+    weights, count = go_through_step(prior, rendered, views, AllocationCount)
+    return StepMemory(sum(each.nbytes for each in weights) / 1e9, count.most / 1e9)
+
+
+def go_through_step(
+    prior: DiffusionModelPrior,
+    rendered: RenderedScore,
+    views: Views,
+    watching: Callable[[list[Tensor]], Watch],
+    lambda_esd: float = 0.5,
+) -> tuple[list[Tensor], Watch]:
+    """Make a step with copies of the networks that have no contents, while something watches.
+
+    views: as in `count_step`. watching: makes a context manager of the copies' weights.
+    Returns the weights and the context manager.
+    """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     lora = rendered if isinstance(rendered, LoraRenderedScore) else None
     # A generator cannot be copied among tensors without contents, and does not move on with them.
@@ -135,17 +155,16 @@ def count_step(prior: DiffusionModelPrior, rendered: RenderedScore, views: Views
         with FakeCopyMode(fake):
             prior, lora = deepcopy((prior, lora), memo)
         weights = [each for each in memo.values() if isinstance(each, Tensor)]
-        count = AllocationCount(weights)
-        with count:
-            _step(prior, lora, views)
-    return StepMemory(sum(each.nbytes for each in weights) / 1e9, count.most / 1e9)
+        watch = watching(weights)
+        with watch:
+            _step(prior, lora, views, lambda_esd)
+    return weights, watch
 
 
-def _step(prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Views) -> None:
-    """What gs_esd/trainer.py does with the networks; renderings wait for their gradient.
-
-    Of ψ both branches are asked, as wherever 0 < λ < 1.
-    """
+def _step(
+    prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Views, lambda_esd: float
+) -> None:
+    """What gs_esd/trainer.py does with the networks; renderings wait for their gradient."""
     cameras, device = views.cameras, views.background.device
     size = (len(cameras), cameras.height, cameras.width, 3)
     x_0 = prior.encode(torch.rand(size, device=device, requires_grad=True))
@@ -156,7 +175,7 @@ def _step(prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Vie
     x_t = add_noise(x_0.detach(), eps, log_snr)
     if lora:
         noisy = NoisyViews(x_t, eps, log_snr, views, progress=0.0)
-        source, ask = EsdSource(constant(0.5)), how_to_ask(prior, lora)
+        source, ask = EsdSource(constant(lambda_esd)), how_to_ask(prior, lora)
         gradient = score_difference(source, one, prior, lora, noisy, ask)
     else:
         gradient = prior.predict_noise(x_t, log_snr, views)

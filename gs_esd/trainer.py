@@ -139,18 +139,13 @@ class Trainer:
         That is every `look_every` steps, since a look waits for the GPU. Raises NonFiniteError, and
         UserError for a cloud that nobody can see, with the step at which it became so.
         """
-        parts, stage, progress = self.parts, self.stage(), self.step / self.config.steps
-        ranks = parts.ranks
-        cameras = sample_orbit(
-            stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
-        ).to(parts.device)
-        background = to_device(parts.draw_background(parts.generators["background"]), parts.device)
-        views = Views(cameras, background)
+        parts, progress = self.parts, self.step / self.config.steps
+        ranks, views = parts.ranks, self.draw_views()
         mine = ranks.share(len(views))
 
-        renderings = render(parts.cloud, cameras[mine])
+        renderings = render(parts.cloud, views.cameras[mine])
         parts.densifier.before_backward(renderings.info, self.step)
-        x_0 = parts.prior.encode(renderings.over(background))
+        x_0 = parts.prior.encode(renderings.over(views.background))
         all_x_0, all_renderings = ranks.gather(x_0), gather_renderings(ranks, renderings)
         scalars = parts.rendered.update(all_renderings, all_x_0, views)
 
@@ -184,6 +179,15 @@ class Trainer:
         if self._writes and self._is_logged():
             self._append(self._seen)
         return self._seen
+
+    def draw_views(self) -> Views:
+        """The cameras and the background of the next step."""
+        parts, stage = self.parts, self.stage()
+        cameras = sample_orbit(
+            stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
+        )
+        background = parts.draw_background(parts.generators["background"])
+        return Views(cameras.to(parts.device), to_device(background, parts.device))
 
     def _all_stop(self, asked: bool) -> bool:
         """Whether to stop here. Processes agree on it now and then, because it makes them wait."""

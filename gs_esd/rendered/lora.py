@@ -101,9 +101,9 @@ class LoraRenderedScore:
         if gradient_checkpointing:
             denoiser.unet.enable_gradient_checkpointing()
         embedding = {f"camera.{name}": each for name, each in self._embed.named_parameters()}
-        self._parameters = self.adapter.parameters | embedding
+        self.parameters = self.adapter.parameters | embedding
         self._optimizer = torch.optim.AdamW(
-            self._parameters.values(), lr=learning_rate, betas=(0.9, 0.99)
+            self.parameters.values(), lr=learning_rate, betas=(0.9, 0.99)
         )
 
     @torch.no_grad()
@@ -157,7 +157,7 @@ class LoraRenderedScore:
                 loss = (predicted - target[rows]).square().sum()
                 loss.backward()
                 squares += loss.detach()
-        self._ranks.sum_gradients(self._parameters.values())
+        self._ranks.sum_gradients(self.parameters.values())
         self._descend(x_0.numel())
         return self._ranks.sum(squares) / x_0.numel()
 
@@ -173,7 +173,7 @@ class LoraRenderedScore:
         In float16, the mean's own would have underflowed on its way through the U-Net. The sum's
         would grow with the number and size of pictures, and AdamW takes long steps when it grows.
         """
-        for parameter in self._parameters.values():
+        for parameter in self.parameters.values():
             if parameter.grad is not None:
                 parameter.grad /= values
         self._optimizer.step()
@@ -181,8 +181,8 @@ class LoraRenderedScore:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Adapter, camera embedding, the optimiser's moments, and where the generator stands."""
-        state = {name: each.detach().clone() for name, each in self._parameters.items()}
-        for name, parameter in self._parameters.items():
+        state = {name: each.detach().clone() for name, each in self.parameters.items()}
+        for name, parameter in self.parameters.items():
             for moment, value in self._optimizer.state[parameter].items():
                 state[f"optimizer.{moment}.{name}"] = value.clone()
         return state | {"generator": self._generator.get_state()}
@@ -191,7 +191,7 @@ class LoraRenderedScore:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Take back what `state_dict` gave, from whatever device."""
         self._optimizer.state.clear()
-        for name, parameter in self._parameters.items():
+        for name, parameter in self.parameters.items():
             parameter.copy_(state[name])
             moments = {
                 moment: state[f"optimizer.{moment}.{name}"].clone()
