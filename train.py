@@ -34,7 +34,7 @@ def run(settings: DictConfig) -> None:
         config = schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
         log.info(f"run folder: {os.path.relpath(folder)}")
-        check_hardware(config)  # first: what follows may download a model for it
+        check_hardware(config.hardware)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)
         is_first = torchrun.process_rank() == 0

@@ -2,10 +2,12 @@
 
 gsplat 1.5.3 brings sources, which torch compiles at their first use (gsplat/cuda/_backend.py and
 torch/utils/cpp_extension.py). Where it cannot, gsplat prints a line and fails much later; and where
-two processes begin at once, each removes what the other has built (gsplat issue 297).
+two processes begin at once, each removes what the other has built (gsplat issue 297). Installed
+from its source distribution, it has them compiled already (`gsplat/csrc.so`), and takes nothing.
 """
 
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import re
@@ -19,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 
 from gs_esd.errors import UserError
+from gs_esd.hardware import torch_cuda_version
 
 OURS = "1.5."
 """The versions of gsplat that this program renders with."""
@@ -28,6 +31,14 @@ USUAL_HOME = Path("/usr/local/cuda")
 GB_A_JOB = 4
 """Memory that is set aside for each file that is compiled at a time; gsplat itself takes 10 files
 at once, which has been too much for 32 GB (gsplat issue 500)."""
+
+DOCTOR = (
+    "`python -m gs_esd.doctor` tells what they take; hardware=cpu renders without them. All that "
+    "the compiler says: VERBOSE=1 python -m gs_esd.warm_up cuda"
+)
+ELSEWHERE = "Name a folder that can be written: export TORCH_EXTENSIONS_DIR=FOLDER"
+WAITING = "another process compiles gsplat's kernels; waiting for it"
+COMPILING = "gsplat's kernels are compiled, once on this machine: this takes minutes"
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +54,16 @@ class Lack:
 def lacks(torch_cuda: str) -> list[Lack]:
     """All that keeps gsplat's kernels from being compiled for a torch of this CUDA version.
 
-    torch_cuda: such as "13.0". Needs no GPU, and imports neither torch nor gsplat.
+    torch_cuda: such as "13.0". Needs no GPU, and imports neither torch nor gsplat. Kernels that are
+    compiled still take the toolkit and ninja: gsplat looks for nvcc before it looks for them, and
+    torch has ninja see whether they are up to date.
     """
-    found = [_lack_of_gsplat(), _lack_of_toolkit(torch_cuda), _lack_of_compiler()]
-    found += [_lack_of_ninja(), _lack_of_headers()]
+    found = [_lack_of_gsplat()]
+    if not is_prebuilt():
+        found += [_lack_of_toolkit(torch_cuda), _lack_of_ninja()]
+        build = build_folder(torch_cuda)
+        if not is_built(build):
+            found += [_lack_of_compiler(), _lack_of_headers(), _lack_of_room(build)]
     return [lack for lack in found if lack is not None]
 
 
@@ -67,24 +84,66 @@ def load() -> ModuleType:
 
     Raises UserError where that fails.
     """
+    if is_prebuilt():
+        return _load()
     _prepare_environment()
-    from filelock import FileLock
-    from torch.utils.cpp_extension import get_default_build_root
+    from filelock import FileLock, Timeout
 
-    folder = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
-    folder.mkdir(parents=True, exist_ok=True)
-    if not any(folder.rglob("gsplat_cuda.so")):
-        log.info("gsplat's kernels are compiled, once: this takes minutes")
-    with FileLock(folder / "gsplat-for-gs-esd.lock"):
-        try:
-            from gsplat.cuda import _backend
-        except (RuntimeError, OSError, ImportError) as error:
-            raise UserError(_explained(error)) from error
+    build = build_folder(torch_cuda_version())
+    # Beside the folder, which gsplat removes where a build in it was not finished.
+    lock = FileLock(build.with_name("gsplat-for-gs-esd.lock"))
+    try:
+        build.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=False)
+    except Timeout:
+        log.warning(WAITING)
+        lock.acquire()
+    except OSError as error:
+        raise UserError(f"gsplat's kernels cannot be kept: {error}. {ELSEWHERE}") from error
+    try:
+        if not is_built(build):
+            log.warning(COMPILING)
+        return _load()
+    finally:
+        lock.release()
+
+
+def _load() -> ModuleType:
+    try:
+        from gsplat.cuda import _backend
+    except (RuntimeError, OSError, ImportError) as error:
+        raise UserError(_explained(error)) from error
     if _backend._C is None:
-        raise UserError("gsplat found no CUDA toolkit. `python -m gs_esd.doctor` tells more.")
+        raise UserError(f"gsplat found no CUDA toolkit. {DOCTOR}")
     import gsplat
 
     return gsplat
+
+
+def is_prebuilt() -> bool:
+    """Whether gsplat was installed with its kernels compiled."""
+    spec = importlib.util.find_spec("gsplat")
+    folders = (spec and spec.submodule_search_locations) or []
+    return any(any(Path(folder).glob("csrc*.so")) for folder in folders)
+
+
+def build_folder(torch_cuda: str | None) -> Path:
+    """Where torch has the kernels compiled and looks for them, found without importing it.
+
+    torch_cuda: such as "13.0"; None for a CPU build.
+    """
+    if "TORCH_EXTENSIONS_DIR" in os.environ:
+        return Path(os.environ["TORCH_EXTENSIONS_DIR"], "gsplat_cuda")
+    caches = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
+    python = f"py{sys.version_info.major}{sys.version_info.minor}{sys.abiflags}"
+    cuda = f"cu{torch_cuda.replace('.', '')}" if torch_cuda else "cpu"
+    return Path(caches, "torch_extensions").resolve() / f"{python}_{cuda}" / "gsplat_cuda"
+
+
+def is_built(build: Path) -> bool:
+    """Whether a folder holds finished kernels, and not the remains of a build that was stopped."""
+    kernels = build / "gsplat_cuda.so"
+    return kernels.is_file() and kernels.stat().st_size > 0
 
 
 def find_toolkit() -> Path | None:
@@ -174,6 +233,13 @@ def _lack_of_headers() -> Lack | None:
     )
 
 
+def _lack_of_room(build: Path) -> Lack | None:
+    existing = next(each for each in (build, *build.parents) if each.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
+        return None
+    return Lack(f"kernels cannot be kept in {build}: {existing} cannot be written", ELSEWHERE)
+
+
 def _path_with_ours() -> str:
     """PATH, and the environment's own commands: ninja is there, activated or not."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), str(Path(sys.executable).parent)])
@@ -194,7 +260,4 @@ def _explained(error: Exception) -> str:
     said = str(error).splitlines()
     errors = [line.strip() for line in said if re.search(r"\b(error|fatal)\b", line, re.I)]
     lines = "\n".join(f"  {line}" for line in (errors or said)[:5])
-    return (
-        f"gsplat's kernels could not be compiled:\n{lines}\n`python -m gs_esd.doctor` tells what "
-        "they take; hardware=cpu renders without them."
-    )
+    return f"gsplat's kernels could not be compiled:\n{lines}\n{DOCTOR}"

@@ -1,13 +1,19 @@
 """What the machine has to compute with, found without importing torch."""
 
+import ctypes
 import importlib.util
 import os
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from gs_esd.config import Device, HardwareConfig
+
+LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
+"""For each major version of CUDA the oldest driver that runs what was built for it:
+https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"""
 
 
 @dataclass(frozen=True)
@@ -44,9 +50,34 @@ def torch_cuda_version() -> str | None:
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return None
-    text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    version = Path(spec.origin).with_name("version.py")
+    text = version.read_text(encoding="utf-8") if version.exists() else ""  # a broken installation
     match = re.search(r"^cuda\b[^=\n]*= *['\"]([^'\"]+)", text, re.MULTILINE)
     return None if match is None else match[1]
+
+
+def driver_cuda_version(library: str = "libcuda.so.1") -> tuple[int, int] | None:
+    """The newest CUDA that the NVIDIA driver knows, as it says itself; None without a driver."""
+    number = ctypes.c_int(0)
+    with suppress(OSError, AttributeError):
+        if ctypes.CDLL(library).cuDriverGetVersion(ctypes.byref(number)) == 0 and number.value:
+            return number.value // 1000, number.value % 1000 // 10
+    return None
+
+
+def old_driver() -> str | None:
+    """What is wrong with the NVIDIA driver if it is too old for the installed torch, else None."""
+    known, built_for = driver_cuda_version(), torch_cuda_version()
+    if known is None or built_for is None:
+        return None
+    major = int(built_for.partition(".")[0])
+    if known[0] >= major:
+        return None
+    needed = f"; it must be {LEAST_DRIVER[major]} or newer" if major in LEAST_DRIVER else ""
+    return (
+        f"the NVIDIA driver knows CUDA up to {known[0]}.{known[1]}, torch is built for "
+        f"{built_for}{needed}"
+    )
 
 
 def cpu_threads(config: HardwareConfig) -> int:

@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import ParameterDict
 from torch.optim import Optimizer
 
-from gs_esd import gsplat_kernels
 from gs_esd.cameras import Orbit
 from gs_esd.config import (
     BackgroundConfig,
@@ -74,8 +73,6 @@ def make_parts(config: Config) -> Parts:
     torch.set_num_threads(cpu_threads(config.hardware))
     device = device_of(config)
     ranks = join(device)
-    if device.type == "cuda":
-        gsplat_kernels.load()  # first, as it may take minutes or fail; so may what follows
     orbit = make_orbit(config.cameras)
     prior = take_prior(config, orbit)
     rendered = make_rendered(config, prior, ranks)

@@ -17,9 +17,8 @@ import torch.distributed as dist
 from jaxtyping import Shaped
 from torch import Tensor
 
-from gs_esd import torchrun
+from gs_esd import gsplat_kernels, torchrun
 from gs_esd.render import Renderings
-from gs_esd.warm_up import warm_up
 
 
 class Ranks:
@@ -87,9 +86,12 @@ class Ranks:
 def join(device: torch.device) -> Ranks:
     """Meet the other processes that torchrun started, once a process; alone without torchrun.
 
-    device: what the run computes on; every rank of a machine takes a GPU of its own. There, the
-    first compiles gsplat while the others wait.
+    device: what the run computes on; every rank of a machine takes a GPU of its own. gsplat's
+    kernels are loaded there, compiled by one of the ranks. Raises UserError where they cannot be.
     """
+    if device.type == "cuda":
+        # Before they meet: ranks that have met do not wait for each other as long as it may take.
+        gsplat_kernels.load()
     count = torchrun.process_count()
     if count == 1:
         return Ranks()
@@ -98,15 +100,7 @@ def join(device: torch.device) -> Ranks:
         torch.cuda.set_device(device)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-        if device.type == "cuda":
-            _compile_once(device)
     return Ranks(torchrun.process_rank(), count, device)
-
-
-def _compile_once(device: torch.device) -> None:
-    if torchrun.local_rank() == 0:
-        warm_up(device)
-    dist.barrier()
 
 
 def gather_renderings(ranks: Ranks, renderings: Renderings) -> Renderings:

@@ -13,6 +13,7 @@ from gs_esd.config import (
     Config,
     Device,
     EsdConfig,
+    HardwareConfig,
     ImagesPriorConfig,
     PlyInitConfig,
     SdsConfig,
@@ -20,7 +21,7 @@ from gs_esd.config import (
 )
 from gs_esd.config_learned import DiffusersPriorConfig, LoraRenderedConfig
 from gs_esd.errors import UserError
-from gs_esd.hardware import detect
+from gs_esd.hardware import detect, old_driver
 from gs_esd.pairings import check_pairings
 from gs_esd.priors.picture_files import check_bank_fits, picture_files
 from gs_esd.stages import STAGES
@@ -132,21 +133,21 @@ def validate(config: Config) -> list[str]:
     return warnings
 
 
-def check_hardware(config: Config) -> None:
+def check_hardware(config: HardwareConfig) -> None:
     """Look whether the device can be used, and drawn on; imports torch if it is a GPU.
 
     Raises:
         UserError: it cannot.
     """
-    if config.hardware.device != Device.cuda:
+    if config.device != Device.cuda:
         return
     import torch
 
     if not torch.cuda.is_available():
         raise UserError(
             f"hardware=cuda, but torch {torch.__version__} cannot use a GPU here "
-            f"({detect().reason}). Use hardware=cpu, or install the driver and a CUDA build of "
-            "torch: https://pytorch.org/get-started/locally. `python -m gs_esd.doctor` tells more"
+            f"({old_driver() or detect().reason}). Use hardware=cpu, or install the driver and a "
+            "CUDA build of torch: https://pytorch.org/get-started/locally. `python -m gs_esd.doctor` tells more"
         )
     gsplat_kernels.check(str(torch.version.cuda))
 

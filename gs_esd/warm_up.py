@@ -1,19 +1,23 @@
 """Compile what is compiled at first use: python -m gs_esd.warm_up [cpu|cuda].
 
-On a GPU that is gsplat, which takes minutes and must not be done by several processes at once:
-gsplat 1.5.3 removes a build that another one has begun (gsplat issue 297). On a CPU it is our own
-kernels, ten seconds that every process would spend for itself.
+On a GPU that is gsplat, which takes minutes; processes that need it meanwhile wait (see
+gs_esd/gsplat_kernels.py). On a CPU it is our own kernels, ten seconds that every process would
+spend for itself.
 """
 
 import argparse
+import logging
+import sys
 
 import torch
 
 from gs_esd.cameras import orbit_cameras
-from gs_esd.config import Device
+from gs_esd.config import Device, HardwareConfig
+from gs_esd.errors import UserError
 from gs_esd.gaussians import ball_cloud
 from gs_esd.render import render
 from gs_esd.seeds import stream
+from gs_esd.validate import check_hardware
 
 
 def main() -> None:
@@ -22,11 +26,20 @@ def main() -> None:
     choices = [device.value for device in Device]
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("device", nargs="?", choices=choices, default=default)
-    warm_up(torch.device(parser.parse_args().device))
+    device = Device(parser.parse_args().device)
+    logging.basicConfig(format="%(message)s")
+    try:
+        check_hardware(HardwareConfig(device=device))
+        warm_up(torch.device(device.value))
+    except UserError as error:
+        sys.exit(f"error: {error}")
 
 
 def warm_up(device: torch.device) -> None:
-    """Render a few Gaussians, and their gradients, on a device."""
+    """Render a few Gaussians, and their gradients, on a device.
+
+    Raises UserError where gsplat's kernels cannot be compiled.
+    """
     cloud = ball_cloud(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
     cloud = cloud.to(device)
     angle = torch.zeros(1)

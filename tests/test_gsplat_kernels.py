@@ -1,18 +1,22 @@
 """What gsplat's kernels take is looked for before they are needed, and said in words."""
 
 import importlib.metadata
+import importlib.util
 import os
 import shutil
 import sys
 import sysconfig
 from collections.abc import Callable
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
+import torch
+from torch.utils.cpp_extension import _get_build_directory
 
 from gs_esd import gsplat_kernels
 from gs_esd.errors import UserError
-from gs_esd.gsplat_kernels import check, find_toolkit, lacks, release_of
+from gs_esd.gsplat_kernels import build_folder, check, find_toolkit, lacks, release_of
 
 NVCC = "#!/bin/sh\necho 'nvcc: NVIDIA (R) Cuda compiler driver\nCuda tools, release {}, V'\n"
 
@@ -43,6 +47,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("MAX_JOBS", "3")
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
     monkeypatch.setattr(gsplat_kernels, "USUAL_HOME", tmp_path / "usual")
     monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/bin/python"))
     monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
@@ -159,3 +164,56 @@ def test_a_failed_compilation_is_told_by_what_the_compiler_said() -> None:
     told = gsplat_kernels._explained(error)
     assert "identifier is undefined" in told
     assert len(told.splitlines()) < 10
+
+
+@pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "TORCH_EXTENSIONS_DIR"])
+def test_kernels_are_looked_for_where_torch_puts_them(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("XDG_CACHE_HOME", "TORCH_EXTENSIONS_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    folder = build_folder(torch.version.cuda)
+    assert not folder.exists()
+    assert folder == Path(_get_build_directory("gsplat_cuda", False))
+    assert build_folder("13.0") != build_folder("12.6") or variable == "TORCH_EXTENSIONS_DIR"
+
+
+@pytest.mark.parametrize(
+    ("files", "lacking"),
+    [({"lock": "", "a.o": "x"}, 2), ({"gsplat_cuda.so": ""}, 2), ({"gsplat_cuda.so": "x"}, 0)],
+)
+def test_a_compiler_is_needed_until_kernels_are_whole(
+    files: dict[str, str], lacking: int, machine: Path
+) -> None:
+    for name, text in files.items():
+        command(machine / "extensions/gsplat_cuda" / name, text)
+    (machine / "bin/c++").unlink()
+    (machine / "include/Python.h").unlink()
+    assert len(lacks("13.0")) == lacking
+    (machine / "cuda/bin/nvcc").unlink()  # gsplat looks for it before it looks for its kernels
+    assert len(lacks("13.0")) == lacking + 1
+
+
+def test_a_place_that_cannot_hold_kernels_is_told(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (machine / "file").touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(machine / "file"))
+    with pytest.raises(UserError, match=r"(?s)cannot be kept in .*TORCH_EXTENSIONS_DIR=FOLDER"):
+        check("13.0")
+
+
+def test_a_gsplat_that_came_with_kernels_takes_nothing(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(machine / "cuda")
+    (machine / "bin/c++").unlink()
+    assert len(lacks("13.0")) == 2
+    package = machine / "gsplat"
+    spec = ModuleSpec("gsplat", None, is_package=True)
+    spec.submodule_search_locations = [str(package)]
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
+    assert len(lacks("13.0")) == 2
+    command(package / "csrc.so")
+    assert lacks("13.0") == []

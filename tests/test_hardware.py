@@ -6,7 +6,15 @@ import pytest
 
 from gs_esd import hardware
 from gs_esd.config import Device, HardwareConfig
-from gs_esd.hardware import cpu_threads, describe, detect, has_nvidia_gpu, torch_cuda_version
+from gs_esd.hardware import (
+    cpu_threads,
+    describe,
+    detect,
+    driver_cuda_version,
+    has_nvidia_gpu,
+    old_driver,
+    torch_cuda_version,
+)
 
 CPU_BUILD = "__version__ = '2.13.0+cpu'\ndebug = False\ncuda: Optional[str] = None\nhip = None\n"
 CUDA_BUILD = "__version__ = '2.13.0'\ndebug = False\ncuda: Optional[str] = '13.0'\nhip = None\n"
@@ -90,3 +98,38 @@ def test_threads_side_by_side_are_as_many_as_the_environment_says(
 def test_zero_threads_are_all_that_the_process_may_use() -> None:
     assert cpu_threads(HardwareConfig(threads=0)) >= 1
     assert cpu_threads(HardwareConfig(threads=3)) == 3
+
+
+@pytest.mark.parametrize(
+    ("driver", "build", "told"),
+    [
+        (None, CUDA_BUILD, None),
+        ((13, 0), CUDA_BUILD, None),
+        ((13, 2), CUDA_BUILD, None),
+        ((12, 4), CPU_BUILD, None),
+        ((12, 4), CUDA_BUILD, "knows CUDA up to 12.4, torch is built for 13.0; it must be 580"),
+    ],
+)
+def test_a_driver_must_know_the_cuda_of_torch(
+    driver: tuple[int, int] | None,
+    build: str,
+    told: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    install_torch(build, tmp_path, monkeypatch)
+    monkeypatch.setattr(hardware, "driver_cuda_version", lambda: driver)
+    found = old_driver()
+    assert found is None if told is None else found is not None and told in found
+
+
+def test_without_a_driver_there_is_no_version() -> None:
+    assert driver_cuda_version("libno-such-driver.so.1") is None
+
+
+def test_a_torch_that_is_broken_is_for_no_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_torch(CUDA_BUILD, tmp_path, monkeypatch)
+    (tmp_path / "version.py").unlink()
+    assert torch_cuda_version() is None

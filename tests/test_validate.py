@@ -259,9 +259,9 @@ def test_a_folder_of_pictures_must_hold_some(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_cuda_without_cuda_is_refused_with_a_remedy() -> None:
-    check_hardware(GOOD)
+    check_hardware(GOOD.hardware)
     with pytest.raises(UserError, match="Use hardware=cpu"):
-        check_hardware(replace(GOOD, hardware=HardwareConfig(device=Device.cuda)))
+        check_hardware(HardwareConfig(device=Device.cuda))
 
 
 def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import subprocess
 from gs_esd import gsplat_kernels
 from gs_esd.config import Device
 from gs_esd.doctor.finding import Finding
-from gs_esd.hardware import has_nvidia_gpu, torch_cuda_version
+from gs_esd.hardware import has_nvidia_gpu, old_driver, torch_cuda_version
 
 CUDA = (Device.cuda,)
 PRESETS = (24, 16, 12, 8)
@@ -44,7 +44,8 @@ def torch_for_cuda() -> Finding:
     if torch.cuda.is_available():
         return Finding("torch on the GPU", f"built for CUDA {built_for}, and can use it")
     fix = f"{DRIVER} (one for CUDA {built_for} or newer), and look at CUDA_VISIBLE_DEVICES"
-    return Finding("torch on the GPU", f"built for CUDA {built_for}, cannot use it", fix, CUDA)
+    text = old_driver() or f"built for CUDA {built_for}, cannot use it"
+    return Finding("torch on the GPU", text, fix, CUDA)
 
 
 def kernels() -> Finding:
@@ -56,6 +57,11 @@ def kernels() -> Finding:
     if lacks:
         what = "; ".join(lack.what for lack in lacks)
         return Finding("gsplat", what, ". ".join(lack.fix for lack in lacks), CUDA)
+    if gsplat_kernels.is_prebuilt():
+        return Finding("gsplat", "installed with its kernels")
+    build = gsplat_kernels.build_folder(built_for)
+    if gsplat_kernels.is_built(build):
+        return Finding("gsplat", f"its kernels are compiled, in {build}")
     toolkit = gsplat_kernels.find_toolkit()
     text = f"compiles its kernels at first use, in minutes, with {toolkit}"
     return Finding("gsplat", f"{text}; beforehand: python -m gs_esd.warm_up cuda")
