@@ -147,7 +147,8 @@ def check_hardware(config: HardwareConfig) -> None:
         raise UserError(
             f"hardware=cuda, but torch {torch.__version__} cannot use a GPU here "
             f"({old_driver() or detect().reason}). Use hardware=cpu, or install the driver and a "
-            "CUDA build of torch: https://pytorch.org/get-started/locally. `python -m gs_esd.doctor` tells more"
+            "CUDA build of torch: https://pytorch.org/get-started/locally. "
+            "`python -m gs_esd.doctor` tells more"
         )
     gsplat_kernels.check(str(torch.version.cuda))
 
