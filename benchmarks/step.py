@@ -7,14 +7,17 @@
 Steps are those of gs_esd/trainer.py with a LoRA, made in turns with the usual way's (see
 benchmarks/usual_step.py, on renderings of its own) within one process. The floor is the step's
 operations at the rate of the device's matrix products (benchmarks/step_floor.py). What fails is
-written down with its reason, and the rest goes on. Times are medians of several stretches of steps.
+written down with its reason, and the rest goes on; without gsplat, on pictures of one colour. Times
+are medians of several stretches of steps. `python -m gs_esd.warm_up cuda` compiles gsplat before.
 """
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,9 +30,10 @@ from benchmarks.judged_run import RESULTS, configured
 from benchmarks.memory import PRESETS, networks_without_contents, views_of
 from benchmarks.random_model import save_random_model
 from benchmarks.step_floor import matmul_rate, step_flops
-from benchmarks.step_parts import parts_of_a_step, waits
+from benchmarks.step_parts import parts_of_a_step, waits, without_renderer
 from benchmarks.step_table import to_tables
 from benchmarks.usual_step import UsualStep
+from gs_esd import gsplat_kernels
 from gs_esd.config import Config
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
@@ -47,17 +51,20 @@ Row = dict[str, Any]
 
 
 class Rows:
-    """What was measured so far, kept in a file line by line."""
+    """What was measured so far, kept in a file line by line, with its tables beside it."""
 
-    def __init__(self, path: Path) -> None:
-        """Begin anew."""
+    def __init__(self, path: Path, minutes: float = math.inf) -> None:
+        """Begin anew. minutes: from now, after which nothing begins."""
         self.path, self.rows = path, list[Row]()
+        self.until = time.monotonic() + 60 * minutes
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
 
     def add(self, measure: Callable[[], Row], **what: Any) -> None:
         """Measure, and write down what came of it, if only why nothing did."""
         try:
+            if time.monotonic() > self.until:
+                raise TimeoutError("no time was left, see --minutes")
             found = measure()
         except Exception as error:
             found = failure(error)
@@ -69,6 +76,7 @@ class Rows:
         print(json.dumps(self.rows[-1]), flush=True)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(self.rows[-1]) + "\n")
+        self.path.with_suffix(".md").write_text(to_tables(self.rows), encoding="utf-8")
 
 
 def failure(error: Exception) -> Row:
@@ -79,12 +87,11 @@ def failure(error: Exception) -> Row:
 def main() -> None:
     """Measure everything that was asked for, and write the tables."""
     options = _options()
-    rows = Rows(options.out / "step.jsonl")
+    rows = Rows(options.out / "step.jsonl", options.minutes)
     if options.model == "sd21":
         add_counted(rows, options.views)
     if not options.only_counted:
         measure(rows, options)
-    (options.out / "step.md").write_text(to_tables(rows.rows), encoding="utf-8")
     print(to_tables(rows.rows))
 
 
@@ -115,39 +122,65 @@ def measure(rows: Rows, options: argparse.Namespace) -> None:
         if model == "sd21":
             model = str(Path(folder) / "model")
             save_random_model(Path(model), device)
-        for compiled in (False, True) if device.type == "cuda" else (False,):
-            config = config_of(options, model, f"prior.compile={compiled}")
-            with_trainer(rows, config, Path(folder), options, compiled)
-        if device.type == "cuda":
-            for preset in PRESETS:
-                add_memory(rows, options, model, preset, Path(folder))
+        with ExitStack() as stack:
+            if device.type == "cuda" and not has_gsplat(rows):
+                stack.enter_context(without_renderer())
+            add_steps(rows, config_of(options, model), Path(folder), options.views)
+            if device.type == "cuda":
+                for preset in PRESETS:
+                    add_memory(rows, options, model, preset, Path(folder))
+                # Last, since it may take minutes, and so far has been tried on no GPU.
+                config = config_of(options, model, "prior.compile=true")
+                add_compiled(rows, config, Path(folder), options.views)
 
 
-def with_trainer(
-    rows: Rows, config: Config, folder: Path, options: argparse.Namespace, compiled: bool
-) -> None:
-    """All that is measured with one set of networks."""
+def has_gsplat(rows: Rows) -> bool:
+    """Whether gsplat's kernels are there, or can be compiled, which may take minutes."""
+    started = time.monotonic()
     try:
-        trainer = Trainer(config, folder, make_parts(config))
+        gsplat_kernels.load()
     except Exception as error:
-        rows.write({"kind": "steps", "compiled": compiled} | failure(error))
+        rows.write({"kind": "gsplat"} | failure(error))
+        return False
+    rows.write({"kind": "gsplat", "seconds": round(time.monotonic() - started, 1)})
+    return True
+
+
+def add_steps(rows: Rows, config: Config, folder: Path, views: list[int]) -> None:
+    """Steps at every λ, ours and the usual way's, the parts of ours, and how often it waits."""
+    if (trainer := begun(rows, config, folder)) is None:
         return
-    for n in options.views:
+    device = trainer.parts.device
+    for n in views:
         chosen = with_views(trainer, n)
         for lam in LAMBDAS:
-            step = at_lambda(chosen, lam)
-            what = {"views": n, "lambda_esd": lam, "compiled": compiled}
-            rows.add(partial(timed, step.train_step, trainer.parts.device), kind="ours", **what)
-            if not compiled and lam in USUAL_LAMBDAS:
-                usual = partial(timed, usual_step(step), trainer.parts.device)
-                rows.add(usual, kind="usual", **what)
-        if not compiled:
-            for name, part in parts_of_a_step(at_lambda(chosen, 0.5)).items():
-                rows.add(
-                    partial(timed, part, trainer.parts.device), kind="part", part=name, views=n
-                )
-    if trainer.parts.device.type == "cuda":
-        rows.add(lambda: {"waits": waits(chosen.train_step)}, kind="waits", compiled=compiled)
+            step, what = at_lambda(chosen, lam), {"views": n, "lambda_esd": lam, "compiled": False}
+            rows.add(partial(timed, step.train_step, device), kind="ours", **what)
+            if lam in USUAL_LAMBDAS:
+                rows.add(partial(timed_usual, step), kind="usual", **what)
+        for name, part in parts_of_a_step(at_lambda(chosen, 0.5)).items():
+            rows.add(partial(timed, part, device), kind="part", part=name, views=n)
+        if device.type == "cuda":
+            rows.add(partial(waits, chosen.train_step), kind="waits", views=n)
+
+
+def add_compiled(rows: Rows, config: Config, folder: Path, views: list[int]) -> None:
+    """Steps whose U-Net runs through torch.compile."""
+    if (trainer := begun(rows, config, folder)) is None:
+        return
+    for n in views:
+        step = at_lambda(with_views(trainer, n), 0.5)
+        what = {"views": n, "lambda_esd": 0.5, "compiled": True}
+        rows.add(partial(timed, step.train_step, trainer.parts.device), kind="ours", **what)
+
+
+def begun(rows: Rows, config: Config, folder: Path) -> Trainer | None:
+    """A run; if it cannot be made, that is a row."""
+    try:
+        return Trainer(config, folder, make_parts(config))
+    except Exception as error:
+        rows.write({"kind": "networks"} | failure(error))
+        return None
 
 
 def add_memory(
@@ -214,6 +247,11 @@ def usual_step(trainer: Trainer) -> Callable[[], None]:
     return make
 
 
+def timed_usual(trainer: Trainer) -> Row:
+    """Milliseconds of `usual_step`."""
+    return timed(usual_step(trainer), trainer.parts.device)
+
+
 def timed(work: Callable[[], object], device: torch.device) -> Row:
     """Milliseconds of a call: the median, least and most of several stretches of calls."""
 
@@ -253,6 +291,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--views", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--gaussians", type=int, default=100_000)
     parser.add_argument("--only-counted", action="store_true")
+    parser.add_argument("--minutes", type=float, default=7.0, help="after which nothing begins")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()
 

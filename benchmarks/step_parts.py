@@ -1,9 +1,15 @@
 """The parts of a step, each to be timed alone, and how often a step waits for the GPU."""
 
 import warnings
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import torch
+from torch import Tensor
 
 from gs_esd.guidance.score_difference import noised
 from gs_esd.render import Renderings, render
@@ -45,8 +51,11 @@ def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
     }
 
 
-def waits(step: Callable[[], object]) -> int:
-    """How often a step on a GPU makes the program wait for it, gsplat's own waits among them."""
+def waits(step: Callable[[], object]) -> dict[str, int]:
+    """How often a step on a GPU makes the program wait for it, gsplat's own waits among them.
+
+    Under "waits"; under "FILE:LINE", how many of them are there.
+    """
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("warn")
     try:
@@ -55,4 +64,36 @@ def waits(step: Callable[[], object]) -> int:
             step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return sum("synchroniz" in str(each.message) for each in caught)
+    found = [each for each in caught if "synchroniz" in str(each.message)]
+    lines = Counter(f"{Path(each.filename).name}:{each.lineno}" for each in found)
+    return {"waits": len(found), **lines}
+
+
+@contextmanager
+def without_renderer() -> Iterator[None]:
+    """Inside, renderings are of one colour, the Gaussians' mean: for where gsplat cannot be had."""
+    with (
+        patch("gs_esd.gsplat_kernels.load"),
+        patch("gs_esd.render._backend", lambda means: _mean_colors),
+    ):
+        yield
+
+
+def _mean_colors(
+    *,
+    means: Tensor,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    width: int,
+    height: int,
+    **unused: Any,
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
+    """Takes and gives what gsplat's `rasterization` does."""
+    n = len(viewmats)
+    means2d = means[None, :, :2].repeat(n, 1, 1)
+    rgb = (0.5 + colors.mean((0, 1)) + 0 * means2d.mean()).expand(n, height, width, 3)
+    alpha = opacities.mean().expand(n, height, width, 1)
+    radii = torch.zeros(n, len(means), 2, dtype=torch.int32, device=means.device)
+    info = {"means2d": means2d, "radii": radii, "width": width, "height": height, "n_cameras": n}
+    return rgb, alpha, info

@@ -94,11 +94,17 @@ def _memory(rows: Sequence[Row]) -> str:
 
 def _rest(rows: Sequence[Row]) -> str:
     said = [
-        f"A step waits for the GPU {row['waits']} times, gsplat's own among them."
+        f"A step waits for the GPU {row['waits']} times with {row['views']} views, gsplat's own "
+        "among them."
         for row in _of(rows, "waits")
         if "waits" in row
     ]
-    failed = [f"{row['kind']}: {row['failed']}" for row in rows if set(row) >= {"failed"}]
+    shown = ("ours", "part", "memory")  # in tables of their own
+    failed = [
+        f"{', '.join(str(each) for each in row.values())}"
+        for row in rows
+        if "failed" in row and row["kind"] not in shown
+    ]
     return "\n".join([*said, *(f"Failed: {each}" for each in failed)])
 
 

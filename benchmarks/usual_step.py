@@ -2,8 +2,11 @@
 
 Written anew from what threestudio's `stable-diffusion-vsd-guidance` does: a call of the U-Net for φ
 with both prompts, one for ψ with and without its camera, and one with gradients for ψ to learn, all
-under autocast in the weights' half precision. The gradient reaches the latents through autograd, as
-that of a squared error. ψ is asked for both of its branches at every λ.
+in the weights' half precision. The gradient reaches the latents through autograd, as that of a
+squared error. ψ is asked for both of its branches at every λ. As there (at commit 0113b37, with
+prolificdreamer.yaml), networks are called without autocast, which would take normalisations in
+float32 and be slower. Better than there, φ is asked with the adapter off rather than scaled by
+zero, and convolutions have their weights in the layout that the package gives them.
 """
 
 import torch
@@ -39,8 +42,7 @@ class UsualStep:
 
     def __call__(self, images: Float[Tensor, "B H W 3"], views: Views) -> None:
         """Bring a gradient to the images, and take a step of ψ."""
-        with self._autocast():
-            latents = self.prior.encode(images)
+        latents = self.prior.encode(images)
         noisy = self._noisy(latents.detach(), views)
         gradient = self.gradient(noisy)
         target = (latents - gradient).detach()
@@ -55,14 +57,12 @@ class UsualStep:
         """ω(t) (ε_φ - λ ε_ψ(∅) - (1 - λ) ε_ψ(c)), by a call for φ and a call for ψ."""
         n = len(noisy.x_t)
         x_t, log_snr = noisy.x_t.repeat(2, 1, 1, 1), noisy.log_snr.repeat(2)
-        with self._autocast():
-            text = self.prior.text_rows(n, noisy.views)
-            eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
-            both = Views(noisy.views.cameras[torch.arange(2 * n) % n], noisy.views.background)
-            marginal = torch.arange(2 * n, device=self.device) >= n
-            with self.rendered.adapter.enabled():
-                told = self.rendered.told(both.cameras, marginal)
-                eps_psi = self.rendered.denoiser(x_t, log_snr, *told)
+        text = self.prior.text_rows(n, noisy.views)
+        eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
+        rows = torch.arange(2 * n, device=self.device)
+        with self.rendered.adapter.enabled():
+            told = self.rendered.told(noisy.views.cameras[rows % n], rows >= n)
+            eps_psi = self.rendered.denoiser(x_t, log_snr, *told)
         eps_camera, eps_null = eps_psi.chunk(2)
         source = eps_camera + self.lambda_esd * (eps_null - eps_camera)
         return one_minus_alpha_bar(noisy.log_snr)[:, None, None, None] * (eps_phi - source)
@@ -72,9 +72,8 @@ class UsualStep:
         dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
         marginal = torch.full((len(latents),), dropped, device=self.device)
         kind = self.rendered.denoiser.prediction_type
-        with self._autocast():
-            told = self.rendered.told(views.cameras, marginal)
-            predicted = self.rendered.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
+        told = self.rendered.told(views.cameras, marginal)
+        predicted = self.rendered.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
         return mse_loss(predicted, prediction_of(latents, noisy.eps, noisy.log_snr, kind))
 
     def _noisy(self, latents: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:
@@ -82,7 +81,3 @@ class UsualStep:
         log_snr = self.prior.schedule.at(t).to(self.device)
         eps = torch.randn(latents.shape, generator=self.generator).to(self.device)
         return noised(latents.float(), views, log_snr, eps, progress=0.5)
-
-    def _autocast(self) -> torch.autocast:
-        dtype = self.rendered.denoiser.unet.dtype
-        return torch.autocast(self.device.type, dtype, enabled=dtype != torch.float32)

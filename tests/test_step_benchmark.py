@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tiny_models import tiny_latents, tiny_pipeline
 
 from benchmarks.step import Rows
 from benchmarks.step_floor import matmul_rate, step_flops
+from benchmarks.step_parts import waits, without_renderer
 from benchmarks.step_table import to_tables
 from benchmarks.usual_step import UsualStep
 from gs_esd.guidance.esd import EsdSource
@@ -21,6 +23,7 @@ from gs_esd.guidance.score_difference import noised, score_difference
 from gs_esd.parts import Parts, make_parts
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.rendered.lora import LoraRenderedScore
+from gs_esd.trainer import Trainer
 
 ROOT = Path(__file__).parents[1]
 VIEWS = views_from(torch.tensor([0.0, 1.5, 3.0]))
@@ -85,6 +88,42 @@ def test_what_fails_is_a_row_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert "| 1 | 0.5 | compiled | ZeroDivisionError: division by zero |" in table
 
 
+def test_nothing_begins_when_the_time_is_over(tmp_path: Path) -> None:
+    rows = Rows(tmp_path / "step.jsonl", minutes=0)
+    rows.add(lambda: {"ms": 1.0}, kind="ours", views=4, lambda_esd=0.5, compiled=True)
+    assert rows.rows[0]["failed"].startswith("TimeoutError: no time was left")
+    assert "no time was left" in (tmp_path / "step.md").read_text()  # as far as it came
+
+
+def test_a_step_is_made_without_a_renderer(tmp_path: Path) -> None:
+    tiny_pipeline("latent_epsilon").save(tmp_path / "model")
+    config = learned(tmp_path / "model", LORA)
+    with without_renderer():
+        trainer = Trainer(config, tmp_path, make_parts(config))
+        before = {name: each.detach().clone() for name, each in trainer.parts.cloud.items()}
+        trainer.train_step()
+    after = trainer.parts.cloud
+    assert not torch.equal(after["sh0"], before["sh0"])
+    assert not torch.equal(after["opacities"], before["opacities"])
+
+
+def test_waits_are_counted_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
+
+    def step() -> None:
+        for _ in range(2):
+            warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+        warnings.warn("something else", stacklevel=1)
+
+    total, line = waits(step).items()
+    assert total == ("waits", 2)
+    assert line[0].startswith("test_step_benchmark.py:")
+    assert line[1] == 2
+    assert modes == ["warn", "default"]
+
+
 def test_ratios_are_of_the_same_work() -> None:
     job = {"views": 2, "lambda_esd": 0.5}
     rows = [
@@ -95,13 +134,13 @@ def test_ratios_are_of_the_same_work() -> None:
         {"kind": "usual", "ms": 180.0, "compiled": False, **job},
         {"kind": "part", "part": "rendering", "ms": 4.0, "views": 2},
         {"kind": "memory", "preset": "8", "views": 1, "peak_gb": 3.5},
-        {"kind": "waits", "waits": 1},
+        {"kind": "waits", "views": 2, "waits": 1},
     ]
     table = to_tables(rows)
     assert "| 2 | 0.5 | as it is | 100.0 (99.0 to 101.0) | 2.00 | 1.80 |" in table
     assert "| rendering | 2 | 4.00 | 4% |" in table
     assert "| 8 | 1 | 3.50 |" in table
-    assert "waits for the GPU 1 times" in table
+    assert "waits for the GPU 1 times with 2 views" in table
 
 
 def test_the_command_measures_a_small_model_on_a_cpu(tmp_path: Path) -> None:
