@@ -4,7 +4,7 @@
     python -m benchmarks.step --device cpu --model bundled --gaussians 2000 --out /tmp/step
     python -m benchmarks.step --only-counted         counts operations, which takes no GPU
 
-Steps are those of gs_esd/trainer.py with a LoRA, made in turns with the usual way's (see
+Steps are those of gs_esd/trainer.py with a LoRA, each measured beside the usual way's (see
 benchmarks/usual_step.py, on renderings of its own) within one process. The floor is the step's
 operations at the rate of the device's matrix products (benchmarks/step_floor.py). What fails is
 written down with its reason, and the rest goes on; without gsplat, on pictures of one colour. Times

@@ -40,6 +40,14 @@ class Adapter:
         inject_adapter_in_model(config, unet, ADAPTER)
         unet.class_embedding = nn.Identity()
         self._layers = [layer for layer in unet.modules() if isinstance(layer, BaseTunerLayer)]
+        self._added = [
+            (
+                layer,
+                layer.get_submodule(f"lora_A.{ADAPTER}"),
+                layer.get_submodule(f"lora_B.{ADAPTER}"),
+            )
+            for layer in self._layers
+        ]
         self.parameters = {name: each for name, each in unet.named_parameters() if ".lora_" in name}
         for parameter in self.parameters.values():
             parameter.data = parameter.data.float()  # peft took the dtype of the U-Net
@@ -57,7 +65,10 @@ class Adapter:
     @contextmanager
     def enabled_from(self, row: int) -> Iterator[None]:
         """Inside, without gradients, the U-Net is ψ's for rows of a batch from `row` on."""
-        hooks = [layer.register_forward_hook(partial(_adapt_from, row)) for layer in self._layers]
+        hooks = [
+            layer.register_forward_hook(partial(_adapt_from, row, down, up))
+            for layer, down, up in self._added
+        ]
         try:
             yield
         finally:
@@ -69,9 +80,15 @@ class Adapter:
             layer.enable_adapters(on)
 
 
-def _adapt_from(row: int, layer: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor:
+def _adapt_from(
+    row: int,
+    down: nn.Module,
+    up: nn.Module,
+    layer: nn.Module,
+    args: tuple[Tensor],
+    output: Tensor,
+) -> Tensor:
     """What peft's own forward pass adds to a layer's output, for some rows."""
-    down, up = layer.get_submodule(f"lora_A.{ADAPTER}"), layer.get_submodule(f"lora_B.{ADAPTER}")
     output[row:] += up(down(args[0][row:].float()))
     return output
 

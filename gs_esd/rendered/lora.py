@@ -173,9 +173,8 @@ class LoraRenderedScore:
         In float16, the mean's own would have underflowed on its way through the U-Net. The sum's
         would grow with the number and size of pictures, and AdamW takes long steps when it grows.
         """
-        for parameter in self.parameters.values():
-            if parameter.grad is not None:
-                parameter.grad /= values
+        gradients = [each.grad for each in self.parameters.values() if each.grad is not None]
+        torch._foreach_div_(gradients, values)  # one instruction to a GPU instead of 261
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
 
