@@ -1,10 +1,11 @@
-"""What all tests share: how hypothesis searches, and numba kernels that jaxtyping leaves alone."""
+"""What tests share: how hypothesis searches, kernels that jaxtyping leaves alone, a browser."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numba
+import pytest
 from hypothesis import settings
 
 settings.register_profile("gs_esd", deadline=None, derandomize=True, max_examples=50)
@@ -27,3 +28,12 @@ def _unwrapping(njit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 numba.njit = _unwrapping(numba.njit)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A Chromium for the tests of a module, which skip themselves where there is none."""
+    from viewer.chromium import Chromium  # here: few tests need it
+
+    with Chromium(40) as running:
+        yield running

@@ -28,9 +28,17 @@ def noted(steps: int, health: Health) -> Health:
     return health
 
 
+def complaint(health: Health) -> str | None:
+    try:
+        health.check()
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def test_a_healthy_run_goes_on(tmp_path: Path) -> None:
-    Health(tmp_path).check()
-    noted(5, Health(tmp_path)).check()
+    for health in (Health(tmp_path), noted(5, Health(tmp_path))):
+        assert complaint(health) is None
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -70,7 +78,9 @@ def test_one_visible_pixel_is_enough(tmp_path: Path) -> None:
     alpha[1, 2, 0] = VISIBLE
     health = Health(tmp_path)
     health.note_alpha(alpha, 0)
-    health.check()
+    assert complaint(health) is None
+    health.note_alpha(0.99 * alpha, 1)
+    assert complaint(health) is not None
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -41,12 +41,6 @@ POSITION = (0.3, 0.5, 2.5)
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def page(browser: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     path = write_ply(tmp_path_factory.mktemp("served") / "served.ply", 5)
     with serving([path], page_files()) as server, shown(browser, server, *SIZE) as page:

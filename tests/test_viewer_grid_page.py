@@ -46,12 +46,6 @@ BOXES = """[...document.querySelectorAll('.cell')].map((each) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Runs whose splats are a ball each, in a colour that tells which."""
     folder = tmp_path_factory.mktemp("sweep")

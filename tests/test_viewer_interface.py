@@ -30,12 +30,6 @@ ACTIVE = "document.activeElement"
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("splats")
     path = write_ply(folder / "a.ply", 20, 1, prompt=PROMPT, lambda_esd=0.5, seed=3)

@@ -20,12 +20,6 @@ OTHER_DB = 45
 """Pictures of other splats than before, which are small, are less alike."""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
-
-
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """The folder of a run that is under way, with its first snapshot."""

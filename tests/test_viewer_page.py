@@ -47,12 +47,6 @@ def fluffy_cloud(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "large.ply"
     save_ply(fluffy_cloud(GAUSSIANS, sh_degree=3), path)

@@ -1,9 +1,7 @@
 """The page with its splats in one file: the same picture from file://, and nothing asked for."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from shown_splats import write_run
 from splat_files import colorful_cloud
 from viewer_pages import look, needs_chromium, options, picture, press, psnr, rendered, until
@@ -19,12 +17,6 @@ pytestmark = needs_chromium
 
 SIZE = (240, 180)
 POSITION = (0.3, 0.5, 2.5)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium(40) as running:
-        yield running
 
 
 def open_file(browser: Chromium, splats: list[Path], path: Path) -> Page:
