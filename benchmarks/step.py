@@ -29,7 +29,7 @@ import torch
 from benchmarks.judged_run import RESULTS, configured
 from benchmarks.memory import PRESETS, networks_without_contents, views_of
 from benchmarks.random_model import save_random_model
-from benchmarks.step_floor import matmul_rate, step_flops
+from benchmarks.step_floor import SIZES, matmul_rate, step_flops
 from benchmarks.step_parts import parts_of_a_step, waits, without_renderer
 from benchmarks.step_table import to_tables
 from benchmarks.usual_step import UsualStep
@@ -115,7 +115,7 @@ def measure(rows: Rows, options: argparse.Namespace) -> None:
     device = torch.device(options.device)
     rows.add(lambda: {"device": name_of(device), "torch": torch.__version__}, kind="machine")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
-    sizes = (512,) if device.type == "cpu" else (2048, 4096, 8192)
+    sizes = (512,) if device.type == "cpu" else SIZES
     rows.add(lambda: {"flops_per_s": matmul_rate(device, dtype, sizes)}, kind="rate")
     with tempfile.TemporaryDirectory() as folder:
         model = options.model
