@@ -16,7 +16,7 @@ COPY viewer viewer
 RUN pip install -c constraints.txt -e '.[diffusers,tensorboard]'
 # Whoever --user names may write, so that outputs belong to them.
 RUN useradd --create-home --uid 10001 splat && mkdir -p /work/outputs "$HF_HOME" \
-    && python -m gs_esd.warm_up cpu && chmod -R a+rwX /work /home/splat
+    && python -m gs_esd.cli.precompile cpu && chmod -R a+rwX /work /home/splat
 USER 10001
 VOLUME ["/home/splat/models"]
 WORKDIR /work

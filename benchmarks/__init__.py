@@ -1,3 +1,5 @@
-"""Measurements. They import gs_esd before torch, because it decides how torch's threads wait."""
+"""Measurements. Before torch is imported, they set how its threads wait, as a run does."""
 
-import gs_esd  # noqa: F401
+from gs_esd.system.threads import wait_passively
+
+wait_passively()

@@ -23,7 +23,7 @@ import torch
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_ply
-from gs_esd.gaussians import ball_cloud
+from gs_esd.splats.parameters import ball_cloud
 from viewer.chromium import Chromium
 
 WEB = Path(__file__).parents[1] / "viewer" / "web"

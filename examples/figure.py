@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
+from gs_esd.system.atomic import atomic_write
 
 try:
     from matplotlib import rcParams

@@ -11,18 +11,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from examples.gaussian_world import (
-    SIGMA,
-    Descent,
-    at_rest,
-    descend,
-    keeping,
-    principal_stds,
-)
+from examples.gaussian_world import SIGMA, Descent, at_rest, descend, keeping, principal_stds
 from gs_esd.errors import UserError
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.score_difference import Source
+from gs_esd.guidance.objectives import Source
 from gs_esd.guidance.sds import SdsSource
 from gs_esd.guidance.vsd import VsdSource
 

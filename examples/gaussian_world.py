@@ -22,13 +22,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from examples.one_pixel import views_from
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.process import alpha_sigma
 from gs_esd.guidance.lambda_schedules import LambdaAt, noise_consistent
-from gs_esd.guidance.score_difference import Source, noised, score_difference
-from gs_esd.guidance.weights import one
-from gs_esd.noise import alpha_sigma
-from gs_esd.render import Renderings
-from gs_esd.transfer import Scalars
-from gs_esd.views import Views
+from gs_esd.guidance.objectives import Source, noised, score_difference
+from gs_esd.guidance.weighting import one
+from gs_esd.render.renderings import Renderings
+from gs_esd.system.device import Scalars
 
 MU = torch.tensor([0.5, -0.3], dtype=torch.float64)
 SIGMA = torch.tensor([[1.0, 0.4], [0.4, 0.6]], dtype=torch.float64)

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.cameras import orbit_cameras
-from gs_esd.render import Renderings
-from gs_esd.views import Views
+from gs_esd.cameras.orbit import orbit_cameras
+from gs_esd.cameras.views import Views
+from gs_esd.render.renderings import Renderings
 
 
 def views_from(azimuth: Float[Tensor, " B"]) -> Views:

@@ -17,11 +17,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from examples.one_pixel import renderings_of, views_from
-from gs_esd.guidance.score_difference import Source, noised, score_difference
-from gs_esd.guidance.weights import one
-from gs_esd.noise import alpha_sigma
-from gs_esd.rendered.closed_form import ClosedFormRenderedScore
-from gs_esd.views import Views
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.process import alpha_sigma
+from gs_esd.guidance.objectives import Source, noised, score_difference
+from gs_esd.guidance.weighting import one
+from gs_esd.variational.closed_form import ClosedFormRenderedScore
 
 WEIGHTS, MEANS, STD = torch.tensor([0.7, 0.3]), torch.tensor([0.0, 1.0]), 0.3
 RENDERINGS = 32

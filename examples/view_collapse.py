@@ -6,9 +6,9 @@
     python -m examples.view_collapse --only-kept                makes nothing, tables what is there
 
 A run is what `python train.py prompt="a corgi" lambda_esd=0.5 ...` does, with the overrides given
-and less the exported files, judged as benchmarks/judge.py says. Finished runs are kept in a file of
-JSON lines under benchmarks/results/, one a name, and not made again; the table is beside it, and
-the picture is docs/NAME.png.
+and less the exported files, judged as benchmarks/quality/judge.py says. Finished runs are kept in a
+file of JSON lines under benchmarks/results/, one a name, and not made again; the table is beside
+it, and the picture is docs/NAME.png.
 """
 
 import argparse
@@ -19,8 +19,9 @@ from itertools import product
 from pathlib import Path
 from statistics import median
 
-from benchmarks.judge import RENDERINGS
-from benchmarks.judged_run import (
+from benchmarks.kept import complete, load
+from benchmarks.quality.judge import RENDERINGS
+from benchmarks.quality.judged_run import (
     RESULTS,
     add_study_options,
     configured,
@@ -28,8 +29,7 @@ from benchmarks.judged_run import (
     judged_run,
     parse_study,
 )
-from benchmarks.kept import complete, load
-from gs_esd.config import LambdaSchedule
+from gs_esd.config.options import LambdaSchedule
 from gs_esd.errors import UserError
 
 WHOLE = 0.95

@@ -20,19 +20,19 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gs_esd.cameras import Orbit, sample_orbit
-from gs_esd.config import StagesConfig
+from gs_esd.cameras.orbit import Orbit, sample_orbit
+from gs_esd.cameras.views import Views
+from gs_esd.config.options import StagesConfig
+from gs_esd.diffusion.process import add_noise
 from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.score_difference import NoisyViews, score_difference
-from gs_esd.guidance.weights import one
-from gs_esd.noise import add_noise
+from gs_esd.guidance.objectives import NoisyViews, score_difference
+from gs_esd.guidance.predict import how_to_ask
+from gs_esd.guidance.weighting import one
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.rendered.base import RenderedScore
-from gs_esd.rendered.lora import LoraRenderedScore
-from gs_esd.rendered.together import how_to_ask
-from gs_esd.views import Views
+from gs_esd.variational.base import RenderedScore
+from gs_esd.variational.lora import LoraRenderedScore
 
 BESIDES = 1.5
 """Gigabytes that are set aside for what is not counted."""

@@ -2,8 +2,8 @@
 
     renderings x_0 -> noise -> ω(t) (ε_φ - source) -> gradient on x_0 -> gradient on the cloud
 
-The objective's line is in gs_esd/guidance/score_difference.py, what a run is made of in
-gs_esd/parts.py.
+The objective's line is in gs_esd/guidance/objectives.py, what a run is made of in
+gs_esd/build/components.py.
 """
 
 import json
@@ -17,9 +17,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.atomic import atomic_write
-from gs_esd.cameras import sample_orbit
-from gs_esd.checkpoint import (
+from gs_esd.build.components import Parts, make_parts
+from gs_esd.cameras.orbit import sample_orbit
+from gs_esd.cameras.views import Views
+from gs_esd.config.options import Config, StageConfig
+from gs_esd.config.stages import stage_at
+from gs_esd.export.images import preview, save_png
+from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.objectives import NoisyViews, noised, score_difference
+from gs_esd.guidance.view_kl import KappaCount, kappa
+from gs_esd.render.distributed import gather_info, gather_renderings
+from gs_esd.render.renderings import Renderings, render
+from gs_esd.run.checkpoint import (
     cloud_state,
     generator_states,
     load_checkpoint,
@@ -27,24 +36,15 @@ from gs_esd.checkpoint import (
     restore_generators,
     save_checkpoint,
 )
-from gs_esd.config import Config, StageConfig
-from gs_esd.console import Progress
-from gs_esd.export.pictures import preview, save_png
-from gs_esd.guidance.esd import EsdSource
-from gs_esd.guidance.kappa import KappaCount, kappa
-from gs_esd.guidance.score_difference import NoisyViews, noised, score_difference
-from gs_esd.health import Health
-from gs_esd.interrupt import Interrupted, stop_request
-from gs_esd.live import Snapshots
-from gs_esd.parts import Parts, make_parts
-from gs_esd.peak_memory import forget_peak
-from gs_esd.ranks import gather_info, gather_renderings
-from gs_esd.render import Renderings, render
-from gs_esd.results import write_results
-from gs_esd.stages import stage_at
-from gs_esd.tracking import Tracking
-from gs_esd.transfer import Scalars, read, to_device
-from gs_esd.views import Views
+from gs_esd.run.console import Progress
+from gs_esd.run.finite_check import Health
+from gs_esd.run.interrupt import Interrupted, stop_request
+from gs_esd.run.results import write_results
+from gs_esd.run.snapshots import Snapshots
+from gs_esd.run.trackers import Tracking
+from gs_esd.system.atomic import atomic_write
+from gs_esd.system.device import Scalars, read, to_device
+from gs_esd.system.memory import forget_peak
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,9 @@ class Trainer:
                     preview_at = now + self.config.preview_every_s
         self.save()
         if self._writes:
-            write_results(self.folder, self.config, self.parts, self.seconds)
+            write_results(
+                self.folder, self.config, self.parts.cloud, self.parts.orbit, self.seconds
+            )
             snapshots.remove()
 
     def train_step(self) -> dict[str, float]:

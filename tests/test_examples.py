@@ -18,7 +18,7 @@ from examples.janus_1d import Run
 from examples.two_modes import BANDWIDTH, spread_of, spread_of_prior
 from examples.view_collapse import Outcome
 from gs_esd.errors import UserError
-from gs_esd.export.pictures import save_png
+from gs_esd.export.images import save_png
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_runs import DENSIFY, STEPS, tiny
 from torch import Tensor
 
 from gs_esd import trainer as trainer_module
-from gs_esd.checkpoint import load_checkpoint
-from gs_esd.config import (
+from gs_esd.build.components import Parts, make_parts
+from gs_esd.cameras.views import Views
+from gs_esd.config.options import (
     BallInitConfig,
     CertaintyRange,
     CertaintyTimestepsConfig,
@@ -24,10 +24,10 @@ from gs_esd.config import (
     VsdConfig,
 )
 from gs_esd.errors import NonFiniteError, UserError
-from gs_esd.interrupt import Interrupted
-from gs_esd.parts import Parts, make_parts
+from gs_esd.run.checkpoint import load_checkpoint
+from gs_esd.run.interrupt import Interrupted
 from gs_esd.trainer import Trainer, is_finished
-from gs_esd.views import Views
+from tests.helpers.tiny_runs import DENSIFY, STEPS, tiny
 
 RUN_FOLDER = [
     "checkpoints/last.pt",

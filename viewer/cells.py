@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gs_esd.export.up import Up
-from gs_esd.report.runs import FAILED, FINISHED, Run, read_run
+from gs_esd.export.axes import Up
+from gs_esd.run.records import FAILED, FINISHED, Run, read_run
 from viewer.files import Format, Splat, named_format
 from viewer.sources import Source
 

@@ -15,13 +15,13 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from gs_esd.errors import UserError
-from gs_esd.export.compressed_checks import check_compressed
+from gs_esd.export.compressed_ply_file import check_compressed
 from gs_esd.export.metadata import from_comments
 from gs_esd.export.ply_checks import check_numbers, check_properties, check_raw, extremes
 from gs_esd.export.ply_header import Header
 from gs_esd.export.ply_names import REST_COUNTS, ROTATION, needed_names, rest
 from gs_esd.export.ply_table import Columns, header_of, read_blocks, standard_header
-from viewer.splat_format import check_splat_format
+from gs_esd.export.splat_file import check_splat_format
 
 Format = Literal["ply", "compressed.ply", "splat"]
 Signature = tuple[int, int, int, int]

@@ -4,8 +4,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
+from gs_esd.system.atomic import atomic_write
 from viewer.answers import Answer
 from viewer.chromium import Chromium
 from viewer.devtools import DevToolsError

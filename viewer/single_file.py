@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
+from gs_esd.system.atomic import atomic_write
 from viewer.answers import POLICY, SCRIPT, STYLE, Answer
 from viewer.files import pieces
 from viewer.watch import Watch

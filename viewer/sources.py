@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gs_esd.errors import UserError
-from gs_esd.report.runs import is_run
+from gs_esd.run.records import is_run
 
 FINISHED_SPLAT, LIVE_SPLAT = "splats.ply", "live.ply"
 ENDINGS = (".ply", ".splat")

@@ -1,1 +1,1 @@
-"""What leaves a run: splats, pictures and videos."""
+"""Splats to files and back: one module a format, reader and writer together."""

@@ -8,11 +8,11 @@ from typing import Any
 from gsplat import export_splats
 from torch.nn import ParameterDict
 
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
+from gs_esd.export.axes import Up
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.metadata import as_comments, known
-from gs_esd.export.up import Up
+from gs_esd.system.atomic import atomic_write
 
 FAINTEST = 1 / 255
 """gsplat leaves out Gaussians of this opacity or less, which no renderer draws."""

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter, ParameterDict
 
-from gs_esd.export.up import Up
+from gs_esd.export.axes import Up
 
 FILE_FROM_WORLD = {
     Up.y_down: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),

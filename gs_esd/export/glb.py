@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import ParameterDict
 
-from gs_esd.atomic import atomic_write
+from gs_esd.export.axes import Up
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.metadata import known
-from gs_esd.export.up import Up
-from gs_esd.gaussians import SH_Y0
+from gs_esd.splats.parameters import SH_Y0
+from gs_esd.system.atomic import atomic_write
 
 EXTENSION = "KHR_gaussian_splatting"
 SPLAT = {

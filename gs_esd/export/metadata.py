@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gs_esd
-from gs_esd.export.up import Up
+from gs_esd.export.axes import Up
 
 KEYWORD = "gs_esd"
 """Our comments begin with it."""

@@ -22,12 +22,12 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
+from gs_esd.export.axes import Up
 from gs_esd.export.frames import from_file_axes, to_file_axes
 from gs_esd.export.metadata import as_comments, from_comments, known
 from gs_esd.export.ply_checks import check_raw, check_splat, deactivated
 from gs_esd.export.ply_names import COLOR, OPACITY, POSITION, ROTATION, SCALE, property_names, rest
 from gs_esd.export.ply_table import Columns, read_header, read_table, write_table
-from gs_esd.export.up import Up
 
 
 def save_ply(

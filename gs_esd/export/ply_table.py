@@ -16,9 +16,9 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
 from gs_esd.export.ply_header import MAX_HEADER_BYTES, Header, parse_header
+from gs_esd.system.atomic import atomic_write
 
 ROWS_A_BLOCK = 1 << 16
 REMEDY = "Convert it to a standard 3DGS .ply."

@@ -5,10 +5,10 @@ import os
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.atomic import atomic_write
+from gs_esd.export.axes import Up
 from gs_esd.export.frames import to_file_axes, unit_quats
-from gs_esd.export.up import Up
-from gs_esd.gaussians import SH_Y0
+from gs_esd.splats.parameters import SH_Y0
+from gs_esd.system.atomic import atomic_write
 
 
 def save_splat(cloud: ParameterDict, path: str | os.PathLike[str], up: Up = Up.y_down) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 import imageio_ffmpeg
 from torch.nn import ParameterDict
 
-from gs_esd.atomic import atomic_write
-from gs_esd.cameras import Orbit
+from gs_esd.cameras.orbit import Orbit
 from gs_esd.errors import UserError
-from gs_esd.export.pictures import orbit_pictures, to_bytes
+from gs_esd.export.images import orbit_pictures, to_bytes
+from gs_esd.system.atomic import atomic_write
 
 MACROBLOCK = 16
 """H.264 codes blocks of this many pixels; other sizes are rescaled by ffmpeg, and blurred."""

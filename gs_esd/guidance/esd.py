@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.guidance.lambda_schedules import LambdaAt
-from gs_esd.guidance.score_difference import Branches, NoisyViews, Predictions
+from gs_esd.guidance.objectives import Branches, NoisyViews, Predictions
 
 
 @dataclass(frozen=True)

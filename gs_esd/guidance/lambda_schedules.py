@@ -16,8 +16,8 @@ from collections.abc import Callable
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.guidance.score_difference import NoisyViews
-from gs_esd.views import Views
+from gs_esd.cameras.views import Views
+from gs_esd.guidance.objectives import NoisyViews
 
 LambdaAt = Callable[[NoisyViews], float | Float[Tensor, " B"]]
 """λ of a noisy batch: a number where it is the same for all pictures, or one for each."""

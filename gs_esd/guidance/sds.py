@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.guidance.score_difference import Branches, NoisyViews, Predictions
+from gs_esd.guidance.objectives import Branches, NoisyViews, Predictions
 
 
 class SdsSource:

@@ -1,7 +1,7 @@
 """Which timesteps are drawn, and when: policies for priors that learned at a schedule of them.
 
 Notation
-    T           timesteps of the prior's schedule (see gs_esd/noise_schedule.py)
+    T           timesteps of the prior's schedule (see gs_esd/diffusion/schedule.py)
     t           a timestep as a fraction of T - 1: 0 is the clearest, 1 the noisiest
     progress    the fraction of the run that is done, in [0, 1)
 

@@ -5,8 +5,8 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.noise_schedule import NoiseSchedule
-from gs_esd.views import Views
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.schedule import NoiseSchedule
 
 
 @runtime_checkable

@@ -6,15 +6,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.noise_schedule import NoiseSchedule
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.cfg import classifier_free_guidance, perp_neg_guidance
+from gs_esd.diffusion.sampling import ddim, trailing_levels
+from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.codec import Codec
-from gs_esd.priors.denoiser import Denoiser, chunks
-from gs_esd.priors.guided import classifier_free_guidance, perp_neg_guidance
-from gs_esd.priors.prompts import Prompts
-from gs_esd.priors.sampling import ddim, trailing_levels
+from gs_esd.priors.text import Prompts
 from gs_esd.priors.text_embeddings import TextEmbeddings, concatenated
+from gs_esd.priors.unet import Denoiser, chunks
 from gs_esd.priors.view_prompts import PUSHED_AWAY, ViewWeights, negative_weights
-from gs_esd.views import Views
 
 
 class DiffusionModelPrior:

@@ -1,6 +1,6 @@
 """Rectified flows (Stable Diffusion 3) asked as if they were variance-preserving models.
 
-Notation (see also gs_esd/noise.py)
+Notation (see also gs_esd/diffusion/process.py)
     s           the flow's noise level in [0, 1]
     x_s         (1 - s) x_0 + s eps, the flow's noisy picture
     velocity    eps - x_0, what the network gives (arXiv 2209.03003, arXiv 2403.03206)
@@ -13,8 +13,8 @@ from diffusers import SD3Transformer2DModel
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.noise import alpha_sigma
-from gs_esd.noise_schedule import NoiseSchedule
+from gs_esd.diffusion.process import alpha_sigma
+from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.text_embeddings import TextEmbeddings
 
 TIMESTEPS = 1000

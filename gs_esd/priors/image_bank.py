@@ -5,11 +5,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from gs_esd.cameras.view_names import VIEW_NAMES, view_index
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.ideal_denoiser import PictureMixture
+from gs_esd.diffusion.process import noise_from_denoised
 from gs_esd.errors import UserError
-from gs_esd.mixture import PictureMixture
-from gs_esd.noise import noise_from_denoised
-from gs_esd.view_names import VIEW_NAMES, view_index
-from gs_esd.views import Views
 
 
 class ImageBankPrior:

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gs_esd.cameras import Orbit
-from gs_esd.config import ToyZooPriorConfig
-from gs_esd.toyzoo import draw_bank, parse_prompt
-from gs_esd.view_names import view_index
+from gs_esd.cameras.orbit import Orbit
+from gs_esd.cameras.view_names import view_index
+from gs_esd.config.options import ToyZooPriorConfig
+from gs_esd.toyzoo.bank import draw_bank
+from gs_esd.toyzoo.prompt import parse_prompt
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Which words for its view a camera's prompt gets, and how strongly others are pushed away.
 
-Notation (azimuth and elevation as in gs_esd/cameras.py, in radians)
+Notation (azimuth and elevation as in gs_esd/cameras/orbit.py, in radians)
     V           PROMPT_VIEWS, the views that prompts have words for
     weights     [B, V] of the views' prompts for each camera; rows sum to one
     r           share of the nearer of two views, 1 when the camera looks straight at it
@@ -13,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.cameras import Cameras
-from gs_esd.view_names import VIEW_NAMES, angle_from_front
+from gs_esd.cameras.orbit import Cameras
+from gs_esd.cameras.view_names import VIEW_NAMES, angle_from_front
 
 PROMPT_VIEWS = (*VIEW_NAMES, "overhead")
 FRONT, SIDE, BACK, OVERHEAD = range(4)

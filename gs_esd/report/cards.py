@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from gs_esd.report.measuring import Measured
 from gs_esd.report.media import preview_uris, video_uri
-from gs_esd.report.runs import FINISHED, UNFINISHED, Run
+from gs_esd.run.records import FINISHED, UNFINISHED, Run
 
 NUMBERS = {
     "gaussians": "Gaussians",

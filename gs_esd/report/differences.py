@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from gs_esd.report.runs import Run
+from gs_esd.run.records import Run
 
 AXES = ("prompt", "lambda_esd", "seed")
 """The page's own axes, said of every run anyway."""

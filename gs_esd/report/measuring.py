@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import gs_esd
-from gs_esd.atomic import atomic_write
 from gs_esd.errors import UserError
-from gs_esd.report.runs import FINISHED, Run
+from gs_esd.run.records import FINISHED, Run
+from gs_esd.system.atomic import atomic_write
 
 CLASSIFIER = Path(gs_esd.__file__).parent / "toyzoo" / "classifier.pt"
 """What the measures are made with; another one gives other numbers."""
@@ -51,7 +51,7 @@ def measured(run: Run, measure: Measure) -> Measured:
 
 
 def measure_zoo_run(run: Run) -> dict[str, Any]:
-    """The measures of gs_esd/metrics/measure.py for an animal of the toy zoo.
+    """The measures of gs_esd/evaluation/measure.py for an animal of the toy zoo.
 
     Raises UserError where the run was to show something else, or there is no classifier.
     """
@@ -59,22 +59,22 @@ def measure_zoo_run(run: Run) -> dict[str, Any]:
         raise UserError("measured are only animals of the toy zoo, and this prior knows others")
 
     # Only here: they import torch, which a page without measures need not wait for.
-    from gs_esd.toyzoo import parse_prompt
+    from gs_esd.toyzoo.prompt import parse_prompt
 
     parse_prompt(run.prompt)
     if not CLASSIFIER.exists():
         raise UserError(
-            f"{CLASSIFIER} is missing: train it with python -m gs_esd.toyzoo.train_classifier"
+            f"{CLASSIFIER} is missing: train it with python -m gs_esd.tools.train_classifier"
         )
     return _measure(run)
 
 
 def _measure(run: Run) -> dict[str, Any]:
+    from gs_esd.evaluation.command import VIEWS
+    from gs_esd.evaluation.finished import find_finished
+    from gs_esd.evaluation.measure import measure_zoo
+    from gs_esd.evaluation.zoo_views import render_around
     from gs_esd.export.ply import load_ply
-    from gs_esd.metrics.__main__ import VIEWS
-    from gs_esd.metrics.finished import find_finished
-    from gs_esd.metrics.measure import measure_zoo
-    from gs_esd.metrics.zoo_views import render_around
     from gs_esd.toyzoo.classifier import ZooClassifier
 
     (finished,) = find_finished(run.folder, None)

@@ -14,9 +14,9 @@ from gs_esd.report.cards import card
 from gs_esd.report.charts import chart
 from gs_esd.report.differences import differences, usual_values
 from gs_esd.report.measuring import Measured
-from gs_esd.report.runs import FINISHED, STATUSES, Run
 from gs_esd.report.summaries import TITLES, Point, Summary, means, points, rates
 from gs_esd.report.viewer_page import ViewerPages
+from gs_esd.run.records import FINISHED, STATUSES, Run
 
 
 def page(

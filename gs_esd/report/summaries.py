@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from gs_esd.metrics.proportion import wilson_interval
+from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.report.measuring import Measured
-from gs_esd.report.runs import FINISHED, Run
+from gs_esd.run.records import FINISHED, Run
 
 TITLES = {
     "view_information": "View information (nats)",

@@ -9,7 +9,7 @@ from typing import Any
 
 from gs_esd.report.differences import differences, usual_values
 from gs_esd.report.measuring import Measured
-from gs_esd.report.runs import Run, flat
+from gs_esd.run.records import Run, flat
 
 Row = dict[str, Any]
 

@@ -13,7 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from gs_esd.errors import UserError
-from gs_esd.report.runs import FINISHED, Run
+from gs_esd.run.records import FINISHED, Run
 from viewer.answers import page_files
 from viewer.single_file import write_single_file
 from viewer.watch import MOST_CELLS, Watch

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from gs_esd.cameras import orbit_cameras
+from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.toyzoo.animal import build_animal
-from gs_esd.toyzoo.animals import ANIMALS
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.tracer import trace
 

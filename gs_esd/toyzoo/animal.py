@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from gs_esd.toyzoo.animals import ANIMALS
-from gs_esd.toyzoo.look import individual_look
-from gs_esd.toyzoo.parts import Ellipsoid, rotation_matrix
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
+from gs_esd.toyzoo.appearance import individual_look
+from gs_esd.toyzoo.primitives import Ellipsoid, rotation_matrix
 from gs_esd.toyzoo.prompt import ZooSubject
 
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.cameras import Cameras, orbit_cameras
+from gs_esd.cameras.orbit import Cameras, orbit_cameras
 from gs_esd.toyzoo.animal import build_animal
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.tracer import trace

@@ -3,9 +3,9 @@
 import random
 from collections.abc import Iterator
 
-from gs_esd.toyzoo.animals import ANIMALS
+from gs_esd.cameras.view_names import VIEW_NAMES
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.prompt import COLORS, SYNONYMS, ZooSubject
-from gs_esd.view_names import VIEW_NAMES
 
 SYNONYM_SHARE = 0.2
 """How often another word for an animal is taken, where there is one."""

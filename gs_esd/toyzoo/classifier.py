@@ -16,10 +16,10 @@ from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
 
-from gs_esd.atomic import atomic_write
-from gs_esd.toyzoo.animals import ANIMALS
-from gs_esd.toyzoo.training_pictures import SubjectPictures, on_background
-from gs_esd.view_names import VIEW_NAMES
+from gs_esd.cameras.view_names import VIEW_NAMES
+from gs_esd.system.atomic import atomic_write
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
+from gs_esd.toyzoo.training_images import SubjectPictures, on_background
 
 STORED = Path(__file__).parent / "classifier.pt"
 """The trained one in this package."""

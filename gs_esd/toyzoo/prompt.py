@@ -6,8 +6,8 @@ import unicodedata
 from dataclasses import dataclass
 
 from gs_esd.errors import UserError
-from gs_esd.toyzoo.animals import ANIMALS
-from gs_esd.toyzoo.parts import Vec
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
+from gs_esd.toyzoo.primitives import Vec
 
 _PLAIN = re.compile(r"[\w ,.:;()'-]*")
 """Prompts that a shell leaves as they are within double quotes, and that look best so."""

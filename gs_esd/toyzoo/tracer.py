@@ -25,8 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.cameras import Cameras
-from gs_esd.render.kernel_cache import kernel
+from gs_esd.cameras.orbit import Cameras
+from gs_esd.render.cpu.jit.kernel_cache import kernel
 from gs_esd.toyzoo.animal import Animal
 
 SHADE = 0.50  # brightness of a surface that faces away from the light

@@ -1,0 +1,1 @@
+"""What comes of whole runs: the zoo, the bundled prior, the LoRA."""

@@ -1,0 +1,66 @@
+"""What a perfect tiny prior would answer: the exact score of zoo pictures in its latents.
+
+Put in the place of the network, it tells what of a result is the network's doing, and what that of
+λ, the noise levels and the model of renderings, all of which stay as they are.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.cameras.orbit import Orbit
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.gaussian_mixture import log_posterior, posterior_mean
+from gs_esd.diffusion.process import noise_from_denoised
+from gs_esd.diffusion.schedule import NoiseSchedule
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.render.compositing import composite
+from gs_esd.system.rng import stream
+from gs_esd.tools.tiny_prior.model import RESOLUTION
+from gs_esd.toyzoo.bank import draw_bank
+from gs_esd.toyzoo.prompt import parse_prompt
+
+PICTURES = 1024
+FRONT_BIAS = 0.5
+
+
+class ExactPrior:
+    """The mixture of encoded pictures of an animal on black and on white, all equally likely.
+
+    Its levels and its latents are those of a model; implements gs_esd.priors.base.LearnedPrior.
+    """
+
+    def __init__(self, model: DiffusionModelPrior, animal: str, orbit: Orbit) -> None:
+        """Draw the pictures, from cameras on an orbit that favour the front."""
+        self._model = model
+        rgba, _ = draw_bank(
+            parse_prompt(animal),
+            PICTURES,
+            RESOLUTION,
+            front_bias=FRONT_BIAS,
+            elevation=(orbit.elevation_min, orbit.elevation_max),
+            distance=orbit.distance,
+            fov=orbit.fov,
+            generator=stream(0, "exact"),
+        )
+        rgb, alpha = rgba.permute(0, 2, 3, 1).split([3, 1], dim=-1)
+        both = [composite(rgb, alpha, torch.full((3,), value)) for value in (0.0, 1.0)]
+        self._x_0 = model.encode(torch.cat(both)).flatten(1)
+
+    @property
+    def schedule(self) -> NoiseSchedule:
+        """The model's."""
+        return self._model.schedule
+
+    def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
+        """As the model does."""
+        return self._model.encode(images)
+
+    @torch.no_grad()
+    def predict_noise(
+        self, x_t: Float[Tensor, "B C h w"], log_snr: Float[Tensor, " B"], views: Views
+    ) -> Float[Tensor, "B C h w"]:
+        """ε of the mixture; the prompt's words for views and guidance have no part in it."""
+        products = x_t.flatten(1) @ self._x_0.T
+        weights = log_posterior(products, self._x_0.double().square().sum(1), log_snr)
+        return noise_from_denoised(x_t, posterior_mean(weights, self._x_0).view_as(x_t), log_snr)

@@ -1,0 +1,155 @@
+"""What does λ do where both scores are networks? Runs `prior=tiny` and makes the table.
+
+    python -m benchmarks.quality.tiny_prior    4 animals, 3 seeds, five λ, LoRA and closed form
+    ... --rendered lora_short --lambdas 0 1 --seeds 0 --animals corgi
+    ... --name tiny_unguided prior.guidance_scale=1
+    ... --name tiny_exact --exact              with an exact score as the prior
+
+A run is what `python train.py prompt="a corgi" ...` does with STUDY and the overrides given, less
+the exported files. Views are not named in prompts, so that λ alone is to tell them apart. It is
+judged as benchmarks/quality/judge.py says. `kappa` is the geometric mean over the first fifth of
+the run (see gs_esd/guidance/view_kl.py). Finished runs are kept in a file of JSON lines under
+results/, one a name, and not made again.
+"""
+
+import argparse
+import math
+import sys
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+
+import torch
+
+from benchmarks.kept import complete
+from benchmarks.quality.exact_prior import ExactPrior
+from benchmarks.quality.judged_run import (
+    RESULTS,
+    add_study_options,
+    configured,
+    job_options,
+    judged_run,
+    parse_study,
+)
+from gs_esd.build.components import Parts, make_parts
+from gs_esd.config.options import Config
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
+
+STUDY = [
+    *("prior=tiny", "prior.view_prompts=off", "timesteps=dreamtime_tiny", "hardware.threads=1"),
+    *(f"stages.{stage}.views=16" for stage in ("coarse", "middle", "fine")),
+]
+"""Given to every run. With 8 views a step an exact prior placed 9 sides of a panda, with 16 all."""
+EARLY = 0.2
+"""The part of a run over which kappa is averaged."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run."""
+
+    animal: str
+    seed: int
+    rendered: str
+    lambda_esd: float
+    coherence: float
+    in_place: int
+    psnr_db: float
+    kappa: float
+    seconds: float
+
+
+def main() -> None:
+    """Run what is not yet there and print the table."""
+    options = _options()
+    kept = RESULTS / f"{options.name}.jsonl"
+    jobs = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
+    make = partial(run, overrides=options.overrides, name=options.name, exact=options.exact)
+    table = to_table(complete(kept, Outcome, jobs, make, _job_of, options.processes))
+    kept.with_suffix(".md").write_text(table, encoding="utf-8")
+    print(table)
+
+
+def run(
+    seed: int,
+    animal: str,
+    rendered: str,
+    lambda_esd: float,
+    *,
+    overrides: list[str],
+    name: str,
+    exact: bool,
+) -> Outcome:
+    """Make one splat on one thread, and judge it."""
+    chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
+    config = configured([f"prompt=a {animal}", *STUDY, *chosen, *overrides])
+    picture = RESULTS / name / f"{animal}-{rendered}-lam{lambda_esd:g}-seed{seed}.png"
+    log_kappas = []
+
+    def watch(step: int, scalars: dict[str, float]) -> None:
+        if step <= EARLY * config.steps:
+            log_kappas.append(math.log(scalars["kappa"]))
+
+    make = partial(_exact_parts, animal=animal) if exact else make_parts
+    judged = judged_run(config, animal, picture, make=make, watch=watch)
+    verdict = judged.verdict
+    return Outcome(
+        animal,
+        seed,
+        rendered,
+        lambda_esd,
+        round(verdict.coherence, 3),
+        verdict.in_place,
+        round(verdict.psnr_db, 2),
+        round(math.exp(torch.tensor(log_kappas).mean()), 2),
+        judged.seconds,
+    )
+
+
+def _exact_parts(config: Config, animal: str) -> Parts:
+    parts = make_parts(config)
+    assert isinstance(parts.prior, DiffusionModelPrior)
+    return replace(parts, prior=ExactPrior(parts.prior, animal, parts.orbit))
+
+
+def to_table(outcomes: list[Outcome]) -> str:
+    """A Markdown table with a row for each q and λ: medians over animals and seeds."""
+    lines = [
+        "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place | PSNR dB | κ | s a run |",
+        "|---" * 9 + "|",
+    ]
+    for rendered, lam in sorted({(o.rendered, o.lambda_esd) for o in outcomes}):
+        these = [o for o in outcomes if (o.rendered, o.lambda_esd) == (rendered, lam)]
+        good = sum(o.coherence >= 0.9 for o in these)
+        cells = [
+            f"{_median([getattr(o, key) for o in these]):.{digits}f}"
+            for key, digits in (
+                ("coherence", 2),
+                ("in_place", 1),
+                ("psnr_db", 1),
+                ("kappa", 1),
+                ("seconds", 0),
+            )
+        ]
+        lines.append(f"| {rendered} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _job_of(outcome: Outcome) -> tuple[int, str, str, float]:
+    return outcome.seed, outcome.animal, outcome.rendered, outcome.lambda_esd
+
+
+def _median(values: list[float]) -> float:
+    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
+
+
+def _options() -> argparse.Namespace:
+    parser = job_options(__doc__, ["corgi", "panda", "penguin", "pig"], [0, 0.25, 0.5, 0.75, 1])
+    add_study_options(parser, "tiny_prior")
+    parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
+    parser.add_argument("--exact", action="store_true", help="see exact_prior.py")
+    return parse_study(parser, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    main()

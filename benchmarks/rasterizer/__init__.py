@@ -1,0 +1,1 @@
+"""The CPU rasterizer against torch and C."""

@@ -1,0 +1,4 @@
+from benchmarks.rasterizer.compare import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A step the usual way, to compare with: as threestudio's guidance for VSD makes it.
+
+Written anew from what threestudio's `stable-diffusion-vsd-guidance` does: a call of the U-Net for φ
+with both prompts, one for ψ with and without its camera, and one with gradients for ψ to learn, all
+in the weights' half precision. The gradient reaches the latents through autograd, as that of a
+squared error. ψ is asked for both of its branches at every λ. As there (at commit 0113b37, with
+prolificdreamer.yaml), networks are called without autocast, which would take normalisations in
+float32 and be slower. Better than there, φ is asked with the adapter off rather than scaled by
+zero, and convolutions have their weights in the layout that the package gives them.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from gs_esd.build.components import Parts
+from gs_esd.cameras.views import Views
+from gs_esd.diffusion.parameterization import prediction_of
+from gs_esd.guidance.objectives import NoisyViews, noised
+from gs_esd.guidance.weighting import one_minus_alpha_bar
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.variational.lora import LoraRenderedScore
+
+DROPOUT = 0.1
+"""The share of steps at which ψ learns without cameras."""
+
+
+class UsualStep:
+    """Guides renderings by p and q, and lets q learn; with networks that our own steps use too."""
+
+    def __init__(self, parts: Parts, lambda_esd: float) -> None:
+        """parts: with a U-Net as p and a LoRA on it as q; this has an optimiser of its own."""
+        assert isinstance(parts.prior, DiffusionModelPrior)
+        assert isinstance(parts.rendered, LoraRenderedScore)
+        self.prior, self.rendered = parts.prior, parts.rendered
+        self.lambda_esd = lambda_esd
+        self.generator = torch.Generator().manual_seed(0)
+        self.parameters = [each for each in self.rendered.parameters.values()]
+        self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, betas=(0.9, 0.99))
+        self.device = parts.device
+
+    def __call__(self, images: Float[Tensor, "B H W 3"], views: Views) -> None:
+        """Bring a gradient to the images, and take a step of ψ."""
+        latents = self.prior.encode(images)
+        noisy = self._noisy(latents.detach(), views)
+        gradient = self.gradient(noisy)
+        target = (latents - gradient).detach()
+        loss = 0.5 * mse_loss(latents.float(), target.float(), reduction="sum") / len(latents)
+        with self.rendered.adapter.enabled():  # which is what lets it learn
+            (loss + self._lora_loss(latents.detach(), views)).backward()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+
+    @torch.no_grad()
+    def gradient(self, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """ω(t) (ε_φ - λ ε_ψ(∅) - (1 - λ) ε_ψ(c)), by a call for φ and a call for ψ."""
+        n = len(noisy.x_t)
+        x_t, log_snr = noisy.x_t.repeat(2, 1, 1, 1), noisy.log_snr.repeat(2)
+        text = self.prior.text_rows(n, noisy.views)
+        eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
+        rows = torch.arange(2 * n, device=self.device)
+        with self.rendered.adapter.enabled():
+            told = self.rendered.told(noisy.views.cameras[rows % n], rows >= n)
+            eps_psi = self.rendered.denoiser(x_t, log_snr, *told)
+        eps_camera, eps_null = eps_psi.chunk(2)
+        source = eps_camera + self.lambda_esd * (eps_null - eps_camera)
+        return one_minus_alpha_bar(noisy.log_snr)[:, None, None, None] * (eps_phi - source)
+
+    def _lora_loss(self, latents: Float[Tensor, "B C h w"], views: Views) -> Float[Tensor, ""]:
+        noisy = self._noisy(latents, views)
+        dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
+        marginal = torch.full((len(latents),), dropped, device=self.device)
+        kind = self.rendered.denoiser.prediction_type
+        told = self.rendered.told(views.cameras, marginal)
+        predicted = self.rendered.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
+        return mse_loss(predicted, prediction_of(latents, noisy.eps, noisy.log_snr, kind))
+
+    def _noisy(self, latents: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:
+        t = torch.rand(len(latents), generator=self.generator) * 0.96 + 0.02
+        log_snr = self.prior.schedule.at(t).to(self.device)
+        eps = torch.randn(latents.shape, generator=self.generator).to(self.device)
+        return noised(latents.float(), views, log_snr, eps, progress=0.5)

@@ -1,0 +1,1 @@
+"""Configuration to objects, and the checks before anything slow starts."""

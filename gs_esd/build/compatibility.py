@@ -1,0 +1,79 @@
+"""Which parts of a run go together, asked of the configuration alone; knows no torch."""
+
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import (
+    CertaintyTimestepsConfig,
+    Config,
+    EsdConfig,
+    LambdaSchedule,
+    MemoryConfig,
+)
+from gs_esd.errors import UserError
+
+
+def check_pairings(config: Config) -> None:
+    """Look whether every part has what it needs of the others.
+
+    Raises:
+        UserError: one has not.
+    """
+    if isinstance(config.prior, DiffusersPriorConfig):
+        _check_learned_prior(config)
+    else:
+        _check_image_bank(config)
+    _check_lora(config)
+
+
+def _check_learned_prior(config: Config) -> None:
+    if isinstance(config.timesteps, CertaintyTimestepsConfig):
+        raise UserError(
+            "timesteps=certainty asks what a noisy picture tells of the pictures that a prior is "
+            "made of; this prior is a network. Use timesteps=two_stage, uniform, linear, dreamtime "
+            "or hifa_sqrt"
+        )
+    guidance = config.guidance
+    if isinstance(guidance, EsdConfig) and guidance.schedule == LambdaSchedule.noise_consistent:
+        raise UserError(
+            "guidance.schedule=noise_consistent needs the spread of the prior's pictures, which a "
+            "network does not know. Use guidance.schedule=constant or linear"
+        )
+
+
+def _check_image_bank(config: Config) -> None:
+    _check_memory(config)
+    if isinstance(config.rendered, LoraRenderedConfig):
+        raise UserError(
+            "rendered=lora adapts the prior's U-Net, and a prior made of pictures has none. Use "
+            "rendered=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
+        )
+    if not isinstance(config.timesteps, CertaintyTimestepsConfig):
+        raise UserError(
+            "these timesteps are those of the schedule that a learned prior was trained at, and a "
+            "prior made of pictures was not. Use timesteps=certainty"
+        )
+
+
+def _check_memory(config: Config) -> None:
+    if config.memory != MemoryConfig():
+        raise UserError(
+            "memory.* and vram=... are about networks, and a prior made of pictures has none; "
+            "leave them out. What takes memory here is rendered.memory and prior.pictures"
+        )
+
+
+def _check_lora(config: Config) -> None:
+    rendered = config.rendered
+    if not isinstance(rendered, LoraRenderedConfig) or not isinstance(config.guidance, EsdConfig):
+        return
+    if config.lambda_esd != 0 and rendered.camera_dropout == 0:
+        raise UserError(
+            f"lambda_esd={config.lambda_esd} follows the score marginal over cameras, which "
+            "rendered.camera_dropout=0 never trains. Use rendered.camera_dropout=0.1, or "
+            "lambda_esd=0"
+        )
+    if config.lambda_esd != 1 and rendered.camera_dropout == 1:
+        raise UserError(
+            f"lambda_esd={config.lambda_esd} follows the score of each camera, which "
+            "rendered.camera_dropout=1 never trains. Use rendered.camera_dropout=0.1, or "
+            "lambda_esd=1"
+        )

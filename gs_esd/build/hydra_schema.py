@@ -1,0 +1,87 @@
+"""Between Hydra and the dataclasses of gs_esd/config/options.py: the only place that knows both."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
+
+from gs_esd.config import options as c
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.errors import UserError
+from gs_esd.run.run_dir import run_name, subject
+
+GROUPS: dict[str, dict[str, type]] = {
+    "prior": {
+        "toyzoo": c.ToyZooPriorConfig,
+        "images": c.ImagesPriorConfig,
+        "diffusers": DiffusersPriorConfig,
+    },
+    "rendered": {"closed_form": c.ClosedFormRenderedConfig, "lora": LoraRenderedConfig},
+    "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
+    "timesteps": {
+        "certainty": c.CertaintyTimestepsConfig,
+        "uniform": c.UniformTimestepsConfig,
+        "two_stage": c.TwoStageTimestepsConfig,
+        "linear": c.LinearTimestepsConfig,
+        "dreamtime": c.DreamtimeTimestepsConfig,
+        "hifa_sqrt": c.HifaSqrtTimestepsConfig,
+    },
+    "init": {"ball": c.BallInitConfig, "ply": c.PlyInitConfig},
+    "densify": {
+        "none": c.NoDensifyConfig,
+        "default": c.DefaultDensifyConfig,
+        "mcmc": c.McmcDensifyConfig,
+    },
+    "background": {
+        "random": c.RandomBackgroundConfig,
+        "black_or_white": c.BlackOrWhiteBackgroundConfig,
+        "solid": c.SolidBackgroundConfig,
+    },
+}
+"""Which dataclass each kind of a group is; conf/GROUP/*.yaml names them as /schema/GROUP/KIND."""
+
+
+def register_schema() -> None:
+    """Tell Hydra the keys, their types and their defaults, so that any other key is an error."""
+    whole = OmegaConf.structured(c.Config)
+    for group in GROUPS:
+        whole[group] = MISSING  # a kind chosen in conf/ must not be merged onto the default kind
+    store = ConfigStore.instance()
+    store.store(name="schema", node=whole)
+    for group, kinds in GROUPS.items():
+        for kind, node in kinds.items():
+            store.store(group=f"schema/{group}", name=kind, node=node)
+
+
+def to_config(settings: DictConfig) -> c.Config:
+    """The dataclasses that the rest of the program works with.
+
+    Raises:
+        UserError: a value that has no default was not given, or a key was added to the schema's.
+    """
+    try:
+        config = OmegaConf.to_object(settings)
+    except MissingMandatoryValue as error:
+        raise UserError(f"{error.full_key} is not given; add {error.full_key}=VALUE") from None
+    assert isinstance(config, c.Config)
+    if added := list(_added_keys(config)):
+        raise UserError(f"there is no key {added[0]!r}; + cannot add one")
+    return config
+
+
+def _added_keys(node: Any, prefix: str = "") -> Iterator[str]:
+    """Keys that came in with a + on the command line: OmegaConf lets them pass."""
+    known = {entry.name for entry in fields(node)}
+    for name, value in vars(node).items():
+        if name not in known:
+            yield prefix + name
+        elif is_dataclass(value):
+            yield from _added_keys(value, f"{prefix}{name}.")
+
+
+# What conf/hydra/default.yaml names. On import: where a sweep's runs are made by other processes,
+# these unpickle configurations with the names in them, and run no main().
+OmegaConf.register_new_resolver("subject", subject, replace=True)
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)

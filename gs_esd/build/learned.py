@@ -1,0 +1,127 @@
+"""How a configuration asks for a p and a q that are networks. Imports diffusers."""
+
+import logging
+import math
+
+import torch
+
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig, ViewPrompts
+from gs_esd.config.options import Config
+from gs_esd.priors.base import DiffusionPrior
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.priors.hub.download import find_model
+from gs_esd.priors.hub.files import ModelFiles
+from gs_esd.priors.load import Memory, dtype_of, load_denoiser, load_prior
+from gs_esd.priors.unet import Denoiser, UnetDenoiser
+from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
+from gs_esd.system.ranks import Ranks
+from gs_esd.system.rng import stream
+from gs_esd.variational.adapter import remove_adapters
+from gs_esd.variational.lora import LoraRenderedScore, check_same_schedule
+
+LARGE = 500e6
+"""Bytes of weights above which a model is hardly of use on a CPU. Stable Diffusion 2.1 has 2.6e9
+in float16, and takes two CPU minutes to be asked and adapted once (the slow tests/test_lora.py)."""
+
+log = logging.getLogger(__name__)
+
+
+def make_learned_prior(
+    model: DiffusersPriorConfig, config: Config, device: torch.device
+) -> DiffusionModelPrior:
+    """p of a model's files. Raises UserError where they are not those of a model."""
+    if device.type == "cpu":
+        _warn_if_large(find_model(model.path, model.revision or None))
+    return load_prior(
+        model.path,
+        prompt=config.prompt,
+        negative_prompt=config.negative_prompt,
+        revision=model.revision or None,
+        guidance_scale=model.guidance_scale,
+        view_weights=make_view_weights(model),
+        perp_neg=model.view_prompts == ViewPrompts.perp_neg,
+        rows_per_call=config.memory.rows_per_call,
+        device=device,
+        precision=model.precision.value,
+        memory=Memory(
+            vae_slicing=config.memory.vae_slicing,
+            vae_tiling=config.memory.vae_tiling,
+            vae_checkpointing=config.memory.gradient_checkpointing,
+            compile=model.compile,
+        ),
+        picture_size=model.picture_size or None,
+    )
+
+
+def as_loaded(prior: DiffusionPrior) -> None:
+    """Take from a prior's U-Net what an earlier run's `rendered=lora` put into it."""
+    assert isinstance(prior, DiffusionModelPrior)
+    if isinstance(prior.denoiser, UnetDenoiser):
+        remove_adapters(prior.denoiser.unet)
+
+
+def _warn_if_large(files: ModelFiles) -> None:
+    names = [name for component in files.components.values() for name in component.files]
+    size = sum((files.folder / name).stat().st_size for name in names)
+    if size > LARGE:
+        log.warning(
+            "%s has %.1f GB of weights: without a GPU a step takes minutes, and a run days. "
+            "prior=tiny takes the same path in minutes",
+            files.folder,
+            size / 1e9,
+        )
+
+
+def make_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
+    """Which words for its view a camera adds to the prompt."""
+    overhead = math.radians(model.overhead_deg)
+    match model.view_prompts:
+        case ViewPrompts.off:
+            return None
+        case ViewPrompts.nearest:
+            front, back = math.radians(model.front_deg), math.radians(model.back_deg)
+            return nearest_view(front, back, overhead)
+        case ViewPrompts.interpolated | ViewPrompts.perp_neg:
+            return interpolated_views(overhead)
+
+
+def make_lora(
+    lora: LoraRenderedConfig,
+    config: Config,
+    prior: DiffusionPrior,
+    device: torch.device,
+    ranks: Ranks,
+) -> LoraRenderedScore:
+    """q learned on the prior's U-Net, or on one of its own.
+
+    Raises UserError for a U-Net that it cannot be learned on.
+    """
+    assert isinstance(prior, DiffusionModelPrior), "see gs_esd/build/compatibility.py"
+    assert isinstance(config.prior, DiffusersPriorConfig)
+    denoiser = prior.denoiser
+    if lora.base_path:
+        denoiser = load_base(lora, config.prior, device)
+        check_same_schedule(denoiser.schedule, prior.schedule)
+    assert isinstance(denoiser, UnetDenoiser), "see gs_esd/build/validate_models.py"
+    return LoraRenderedScore(
+        denoiser,
+        prior.prompt,
+        stream(config.seed, "lora"),
+        rank=lora.rank,
+        learning_rate=lora.learning_rate,
+        camera_dropout=lora.camera_dropout,
+        steps_per_update=lora.steps_per_update,
+        rows_per_call=config.memory.rows_per_call,
+        train_rows=config.memory.train_rows,
+        gradient_checkpointing=config.memory.gradient_checkpointing,
+        ranks=ranks,
+    )
+
+
+def load_base(
+    lora: LoraRenderedConfig, model: DiffusersPriorConfig, device: torch.device
+) -> Denoiser:
+    """The denoiser of the LoRA's own model, in the precision of the prior's."""
+    files = find_model(lora.base_path, lora.base_revision or None)
+    dtype = dtype_of(model.precision.value, device)
+    return load_denoiser(files, device, dtype, compile=model.compile)

@@ -1,0 +1,52 @@
+"""Compile what is compiled at first use: python -m gs_esd.cli.precompile [cpu|cuda].
+
+On a GPU that is gsplat, which takes minutes; processes that need it meanwhile wait (see
+gs_esd/render/gsplat_build.py). On a CPU it is our own kernels, ten seconds that every process would
+spend for itself.
+"""
+
+import argparse
+import logging
+import sys
+
+import torch
+
+from gs_esd.build.validate import check_hardware
+from gs_esd.cameras.orbit import orbit_cameras
+from gs_esd.config.options import Device, HardwareConfig
+from gs_esd.errors import UserError
+from gs_esd.render.renderings import render
+from gs_esd.splats.parameters import ball_cloud
+from gs_esd.system.rng import stream
+
+
+def main() -> None:
+    """Parse the command line and compile."""
+    parser = argparse.ArgumentParser(prog="python -m gs_esd.cli.precompile", description=__doc__)
+    choices = [device.value for device in Device]
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("device", nargs="?", choices=choices, default=default)
+    device = Device(parser.parse_args().device)
+    logging.basicConfig(format="%(message)s")
+    try:
+        check_hardware(HardwareConfig(device=device))
+        warm_up(torch.device(device.value))
+    except UserError as error:
+        sys.exit(f"error: {error}")
+
+
+def warm_up(device: torch.device) -> None:
+    """Render a few Gaussians, and their gradients, on a device.
+
+    Raises UserError where gsplat's kernels cannot be compiled.
+    """
+    cloud = ball_cloud(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
+    cloud = cloud.to(device)
+    angle = torch.zeros(1)
+    cameras = orbit_cameras(angle, angle, distance=3.0, fov=0.7, resolution=32).to(device)
+    renderings = render(cloud, cameras)
+    renderings.over(torch.ones(3, device=device)).sum().backward()
+
+
+if __name__ == "__main__":
+    main()

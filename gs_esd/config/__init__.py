@@ -1,0 +1,1 @@
+"""Every option with its default, as dataclasses; may be imported from anywhere."""

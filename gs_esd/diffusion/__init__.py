@@ -1,0 +1,1 @@
+"""The mathematics of diffusion that needs no network: noise, schedules, exact denoisers."""

@@ -1,0 +1,60 @@
+"""What a classifier of photographs, such as one of ImageNet, takes pictures for.
+
+Notation
+    V, K        pictures, classes
+"""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.evaluation import information
+from gs_esd.evaluation.vision_models import load_whole, prepare
+from gs_esd.priors.hub.vision import Preprocessing, VisionFiles, find_classifier, read_preprocessing
+
+BATCH = 32
+
+
+class ImageClassifier:
+    """A model of transformers' AutoModelForImageClassification."""
+
+    def __init__(self, model: Any, files: VisionFiles, preprocessing: Preprocessing) -> None:
+        """Of a model in memory; `load` makes it of a path. files: where it came from."""
+        self._model = model
+        self.files = files
+        self.preprocessing = preprocessing
+
+    @classmethod
+    def load(cls, path: str, revision: str | None = None) -> "ImageClassifier":
+        """The classifier in a folder or on the Hub; see `find_classifier`.
+
+        Raises UserError as that does, and where weights are missing.
+        """
+        files = find_classifier(path, revision)
+        from transformers import AutoModelForImageClassification
+
+        model = load_whole(AutoModelForImageClassification, files)
+        return cls(model, files, read_preprocessing(files.folder))
+
+    @torch.no_grad()
+    def probabilities(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V K"]:
+        """p(k | x) of pictures, RGB in [0, 1] of any size."""
+        batches = pictures.split(BATCH)
+        logits = [self._model(prepare(batch, self.preprocessing)).logits for batch in batches]
+        return torch.cat(logits).softmax(1)
+
+
+def measure_with_classifier(
+    classifier: ImageClassifier, renderings: Float[Tensor, "V H W 3"]
+) -> dict[str, Any]:
+    """The paper's Inception metrics of renderings all around an object, and what made them."""
+    answers = classifier.probabilities(renderings)
+    return {
+        "classifier": classifier.files.path,
+        "classifier_revision": classifier.files.revision,
+        "classes": answers.shape[1],
+        "views": len(renderings),
+        **information.inception_metrics(answers),
+    }

@@ -1,0 +1,72 @@
+"""Pictures of a cloud from all around, and how they are written.
+
+Notation
+    B       number of pictures
+    H, W    pixels down and across
+    rgb     [B, H, W, 3], in [0, 1]; what lies outside is clipped when it is written
+"""
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import ParameterDict
+
+from gs_esd.cameras.orbit import Orbit, turntable
+from gs_esd.render.renderings import render
+from gs_esd.system.atomic import atomic_write
+
+BACKGROUND = (0.9, 0.9, 0.9)
+"""Light grey: white animals and dark ones both stand out."""
+CHUNK = 8
+"""Pictures rendered at once, which bounds the memory of a long turntable."""
+
+
+def preview(
+    cloud: ParameterDict, orbit: Orbit, resolution: int, views: int = 8
+) -> Float[Tensor, "H W 3"]:
+    """A contact sheet of `views` pictures all around, two rows, azimuth 0 at the top left."""
+    rgb = torch.cat(list(orbit_pictures(cloud, orbit, resolution, views)))
+    return contact_sheet(rgb, columns=-(-views // 2))
+
+
+def orbit_pictures(
+    cloud: ParameterDict, orbit: Orbit, resolution: int, views: int
+) -> Iterator[Float[Tensor, "B H W 3"]]:
+    """Batches of pictures evenly around the object, from azimuth 0 at the orbit's middle elevation.
+
+    resolution: pixels a side, at will; it need not be the one of the training.
+    """
+    elevation = 0.5 * (orbit.elevation_min + orbit.elevation_max)
+    cameras = turntable(views, elevation, orbit, resolution)
+    background = torch.tensor(BACKGROUND).to(cloud["means"])
+    for start in range(0, views, CHUNK):
+        some = cameras[start : start + CHUNK].to(background.device)
+        with torch.no_grad():
+            rgb = render(cloud, some).over(background)
+        yield rgb
+
+
+def contact_sheet(rgb: Float[Tensor, "B H W 3"], columns: int) -> Float[Tensor, "H2 W2 3"]:
+    """One picture of all, row by row; places left over in the last row are white."""
+    b, h, w, _ = rgb.shape
+    rows = -(-b // columns)
+    blank = rgb.new_ones(rows * columns - b, h, w, 3)
+    grid = torch.cat([rgb, blank]).reshape(rows, columns, h, w, 3)
+    return grid.transpose(1, 2).reshape(rows * h, columns * w, 3)
+
+
+def save_png(path: str | os.PathLike[str], rgb: Float[Tensor, "H W 3"]) -> None:
+    """Write one picture; an old file is replaced only when all is written."""
+    with atomic_write(path) as partial:
+        Image.fromarray(to_bytes(rgb)).save(partial, format="PNG")
+
+
+def to_bytes(rgb: Float[Tensor, "*B H W 3"]) -> NDArray[np.uint8]:
+    """Colours in [0, 1] as display bytes, clipped and rounded; no gamma is applied."""
+    return (255 * rgb.detach().clamp(0, 1)).round().to(torch.uint8).cpu().numpy()

@@ -1,0 +1,65 @@
+"""Pictures of a cloud: gsplat on CUDA, our own kernels on a CPU, one interface.
+
+Both follow gsplat 1.5.3's definition of the image, and give the `info` that its strategies need.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import ParameterDict
+
+from gs_esd.cameras.orbit import Cameras
+from gs_esd.render import gsplat_build
+from gs_esd.render.compositing import composite
+from gs_esd.render.cpu.rasterization import rasterization
+from gs_esd.splats.parameters import activate
+
+
+@dataclass(frozen=True)
+class Renderings:
+    """B renderings without a background.
+
+    rgb: colours premultiplied by alpha, that is over black; 0 and up, 1 is white.
+    alpha: coverage in [0, 1].
+    info: what gsplat's strategies need; `means2d` [B, N, 2] has its gradient after backward.
+    """
+
+    rgb: Float[Tensor, "B H W 3"]
+    alpha: Float[Tensor, "B H W 1"]
+    info: dict[str, Any]
+
+    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "B H W 3"]:
+        """The renderings over a solid background, RGB in [0, 1]."""
+        return composite(self.rgb, self.alpha, background)
+
+
+def render(cloud: ParameterDict, cameras: Cameras) -> Renderings:
+    """Render a cloud from every camera; differentiable in all its parameters.
+
+    cloud: raw parameters as `gs_esd.splats.parameters` defines them, on the cameras' device.
+    """
+    splats = activate(cloud)
+    rgb, alpha, info = _backend(splats.means)(
+        means=splats.means,
+        quats=splats.quats,
+        scales=splats.scales,
+        opacities=splats.opacities,
+        colors=splats.colors,
+        viewmats=cameras.viewmats,
+        Ks=cameras.Ks,
+        width=cameras.width,
+        height=cameras.height,
+        sh_degree=splats.sh_degree,
+        packed=False,
+    )
+    if info["means2d"].requires_grad:
+        info["means2d"].retain_grad()
+    return Renderings(rgb, alpha, info)
+
+
+def _backend(tensor: Tensor) -> Any:
+    if not tensor.is_cuda:
+        return rasterization
+    return gsplat_build.load().rasterization

@@ -1,0 +1,1 @@
+"""One run in its run directory: checkpoints, logs, results, and reading them back."""

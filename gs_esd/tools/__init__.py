@@ -1,0 +1,1 @@
+"""Programs beside training: the doctor, and what trained the networks of this package."""

@@ -1,0 +1,160 @@
+"""What the tiny prior is trained on: noise, captions, and what a perfect prior would answer.
+
+Notation
+    M           pictures of one subject
+    N, C, h, w  pictures of a batch, and their latents' shape; D = C h w
+    T           timesteps
+    x_t, v      alpha x_0 + sigma eps, and the v-prediction alpha eps - sigma x_0 (arXiv 2202.00512)
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gs_esd.cameras.view_names import VIEW_NAMES
+from gs_esd.diffusion.gaussian_mixture import log_posterior, posterior_mean
+from gs_esd.diffusion.parameterization import prediction_of
+from gs_esd.diffusion.process import add_noise, noise_from_denoised
+from gs_esd.toyzoo.captions import caption
+from gs_esd.toyzoo.prompt import ZooSubject
+from gs_esd.toyzoo.training_images import SubjectPictures, on_background
+
+PLAIN_SHARE = 0.5
+"""How often an animal comes in its own colours."""
+VIEW_SHARE = 0.5
+"""How often a caption says from where a picture was taken."""
+EMPTY_SHARE = 0.1
+"""How often a caption is dropped, for classifier-free guidance."""
+VIEW_LEVELS = (-6.0, -2.0)
+"""The log SNR at which views are told apart, which is the hardest to learn and what λ acts on."""
+VIEW_LEVELS_SHARE = 0.5
+"""How often a level is drawn from among those alone."""
+
+Encode = Callable[[Float[Tensor, "N 3 H W"]], Float[Tensor, "N C h w"]]
+
+
+@dataclass(frozen=True)
+class SubjectLatents:
+    """Latents of all pictures of one subject on black, then on white, and the views they are of."""
+
+    subject: ZooSubject
+    latents: Float[Tensor, "M C h w"]
+    squared_norms: Float[Tensor, " M"]
+    views: Int[Tensor, " M"]
+
+
+@dataclass(frozen=True)
+class NoisyBatch:
+    """What a denoiser is trained on: noisy latents, their captions, and what it should answer."""
+
+    x_t: Float[Tensor, "N C h w"]
+    timestep: Int[Tensor, " N"]
+    captions: list[str]
+    target: Float[Tensor, "N C h w"]
+
+    def shares(self, n: int) -> list["NoisyBatch"]:
+        """The batch in `n` parts, as near to equal as may be; fewer if it has fewer pictures."""
+        of_tensors = (
+            x.tensor_split(min(n, len(x))) for x in (self.x_t, self.timestep, self.target)
+        )
+        captions = iter(self.captions)
+        return [
+            NoisyBatch(x_t, timestep, list(islice(captions, len(x_t))), target)
+            for x_t, timestep, target in zip(*of_tensors, strict=True)
+        ]
+
+
+def encode_zoo(
+    zoo: list[SubjectPictures], encode: Encode, device: torch.device
+) -> list[SubjectLatents]:
+    """The latents of every subject, on the device.
+
+    Both backgrounds are known in almost any noise. Where any colour was possible, the noise hid it
+    up to levels at which renderings betray their views, and a prior cannot tell views apart before
+    it knows where an animal ends.
+    """
+    encoded = []
+    for each in zoo:
+        shades = (torch.full((3,), shade, device=device) for shade in (0.0, 1.0))
+        latents = torch.cat([encode(on_background(each.rgba.to(device), s)) for s in shades])
+        norms = latents.flatten(1).square().sum(1)
+        encoded.append(SubjectLatents(each.subject, latents, norms, each.views.repeat(2)))
+    return encoded
+
+
+@dataclass(frozen=True)
+class BatchMaker:
+    """Draws batches for v-prediction; the target is the exact one for the pictures there are.
+
+    The mean of v over all pictures that could have become x_t is known in closed form; it teaches
+    the same as the one picture that did, without its noise (arXiv 2302.00670).
+    """
+
+    zoo: list[SubjectLatents]
+    log_snr: Float[Tensor, " T"]
+    rows: int
+    """Pictures of a batch."""
+
+    def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
+        """A batch on the zoo's device; random numbers are drawn on the CPU all the same."""
+        parts = [self._draw_row(generator, choice) for _ in range(self.rows)]
+        return NoisyBatch(
+            torch.cat([part.x_t for part in parts]),
+            torch.cat([part.timestep for part in parts]),
+            [words for part in parts for words in part.captions],
+            torch.cat([part.target for part in parts]),
+        )
+
+    def _draw_row(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
+        pictures = self._draw_subject(choice)
+        shown, view = self._draw_view(pictures, generator, choice)
+        x_0 = pictures.latents[shown[torch.randint(len(shown), (1,), generator=generator)]]
+        timestep = self._draw_timestep(generator, choice)
+        eps = torch.randn(x_0.shape, generator=generator).to(x_0)
+        log_snr = self.log_snr[timestep].to(x_0)
+        x_t = add_noise(x_0, eps, log_snr)
+        words = "" if choice.random() < EMPTY_SHARE else caption(pictures.subject, view, choice)
+        return NoisyBatch(x_t, timestep, [words], mean_v(x_t, log_snr, pictures, shown))
+
+    def _draw_subject(self, choice: random.Random) -> SubjectLatents:
+        plain = choice.random() < PLAIN_SHARE
+        return choice.choice([s for s in self.zoo if (s.subject.color is None) == plain])
+
+    def _draw_timestep(self, generator: torch.Generator, choice: random.Random) -> Int[Tensor, "1"]:
+        least, most = VIEW_LEVELS
+        of_views = ((least <= self.log_snr) & (self.log_snr <= most)).nonzero()[:, 0]
+        allowed = torch.arange(len(self.log_snr))
+        if choice.random() < VIEW_LEVELS_SHARE:
+            allowed = of_views
+        return allowed[torch.randint(len(allowed), (1,), generator=generator)]
+
+    def _draw_view(
+        self, pictures: SubjectLatents, generator: torch.Generator, choice: random.Random
+    ) -> tuple[Int[Tensor, " m"], str | None]:
+        """Which pictures a caption is for, and the view that it names, as often as it is taken."""
+        if choice.random() >= VIEW_SHARE:
+            return torch.arange(len(pictures.views)), None
+        view = pictures.views[torch.randint(len(pictures.views), (1,), generator=generator)]
+        return (pictures.views == view).nonzero()[:, 0], VIEW_NAMES[int(view)]
+
+
+def mean_v(
+    x_t: Float[Tensor, "N C h w"],
+    log_snr: Float[Tensor, " N"],
+    pictures: SubjectLatents,
+    shown: Int[Tensor, " m"],
+) -> Float[Tensor, "N C h w"]:
+    """E[v | x_t] where x_0 is one of the pictures that are `shown`, all equally likely."""
+    flat = pictures.latents.flatten(1)
+    allowed = torch.zeros(len(x_t), len(flat), dtype=torch.bool, device=flat.device)
+    allowed[:, shown] = True
+    products = x_t.flatten(1) @ flat.T
+    log_weights = log_posterior(products, pictures.squared_norms, log_snr, allowed)
+    x_0 = posterior_mean(log_weights, flat).view_as(x_t)
+    eps = noise_from_denoised(x_t, x_0, log_snr)
+    return prediction_of(x_0, eps, log_snr, "v_prediction")

@@ -1,0 +1,161 @@
+"""Does the tiny prior draw what it is asked for, from where its training pictures were taken?
+
+    python -m gs_esd.tools.tiny_prior.evaluate                    the model in this package
+    python -m gs_esd.tools.tiny_prior.evaluate --model outputs/tiny-prior/model --samples 200
+
+A classifier trained on the zoo's own pictures looks at samples for "a corgi", "a blue corgi" and
+the like, half of them with a colour: `recognised` is the share of samples in which it sees the
+animal that was asked for, `views` how often each side is shown, next to how often the training
+pictures show it. What the classifier says of unseen zoo pictures that went through the model's
+codec, `recognised_zoo` and `views_zoo`, is the best that a model could reach.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Callable
+from itertools import cycle, islice
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.cameras.view_names import VIEW_NAMES
+from gs_esd.priors.hub.download import find_model
+from gs_esd.priors.load import load_prior
+from gs_esd.priors.patch_codec import PatchCodec
+from gs_esd.system.rng import stream
+from gs_esd.tools.tiny_prior.model import RESOLUTION
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
+from gs_esd.toyzoo.captions import caption, subjects
+from gs_esd.toyzoo.classifier import Answers, ZooClassifier, draw_labelled, train_classifier
+from gs_esd.toyzoo.prompt import ZooSubject
+from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo
+
+SEED = 1
+CLASSIFIER_STEPS = 1200
+BATCH = 32
+"""Samples of one caption that are drawn at once."""
+
+Sample = Callable[[str, int], Float[Tensor, "n H W 3"]]
+"""Pictures in [0, 1] of a caption, and how many of them."""
+
+
+def zoo_pictures(
+    pictures: int, front_bias: float, purpose: str, threads: int
+) -> list[SubjectPictures]:
+    """Pictures of every subject that the tiny prior has not seen."""
+    return draw_zoo(
+        4 * pictures,
+        pictures,
+        RESOLUTION,
+        front_bias=front_bias,
+        generator=stream(SEED, purpose),
+        threads=threads,
+    )
+
+
+def asked_for(n: int) -> list[ZooSubject]:
+    """`n` subjects, all animals as often as each other, every other one in a random colour."""
+    choice = random.Random(SEED)
+    plain = [subject for subject in subjects() if subject.color is None]
+    colored = {a: [s for s in subjects() if s.animal == a and s.color] for a in ANIMALS}
+    pairs = (s for p in cycle(plain) for s in (p, choice.choice(colored[p.animal])))
+    return list(islice(pairs, n))
+
+
+def judge(
+    classifier: ZooClassifier, sample: Sample, wanted: list[ZooSubject]
+) -> tuple[float, list[float]]:
+    """The share of samples that are recognised, and the share of each view."""
+    captions = [caption(subject, None, random.Random(SEED)) for subject in wanted]
+    right, views = 0, torch.zeros(len(VIEW_NAMES))
+    for words in dict.fromkeys(captions):
+        these = [s for s, c in zip(wanted, captions, strict=True) if c == words]
+        pictures = sample(words, len(these)).permute(0, 3, 1, 2)
+        answers = classifier.answer(2 * pictures - 1)
+        right += int((answers.animals == list(ANIMALS).index(these[0].animal)).sum())
+        views += answers.views.bincount(minlength=len(VIEW_NAMES))
+    return right / len(wanted), (views / len(wanted)).tolist()
+
+
+def judge_zoo(
+    classifier: ZooClassifier, codec: PatchCodec, zoo: list[SubjectPictures], n: int
+) -> tuple[float, list[float], list[float]]:
+    """The same of real pictures that went through a codec, and their true views."""
+    pictures, truth = draw_labelled(zoo, n, stream(SEED, "test"))
+    answers = classifier.answer(through(codec, pictures))
+    right = float((answers.animals == truth.animals).float().mean())
+    return right, _shares(answers), _shares(truth)
+
+
+def through(codec: PatchCodec, pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """What a codec leaves of pictures."""
+    decoded: Tensor = codec.decode(codec.encode(pictures).latents).sample
+    return decoded
+
+
+def _shares(answers: Answers) -> list[float]:
+    counts = answers.views.bincount(minlength=len(VIEW_NAMES))
+    return (counts / counts.sum()).tolist()
+
+
+def sampler(model: str, guidance_scale: float, steps: int) -> Sample:
+    """Pictures of a stored model."""
+
+    def sample(words: str, n: int) -> Float[Tensor, "n H W 3"]:
+        prior = load_prior(
+            model, prompt=words, guidance_scale=guidance_scale, device=torch.device("cpu")
+        )
+        generator = stream(SEED, words)
+        batches = [min(BATCH, n - start) for start in range(0, n, BATCH)]
+        return torch.cat([prior.sample(size, None, generator, steps) for size in batches])
+
+    return sample
+
+
+def main() -> None:
+    """Parse the command line, judge, and print what came of it as JSON."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    codec = PatchCodec.from_pretrained(_folder(options.model) / "vae", use_safetensors=True)
+    classifier = train_classifier(
+        zoo_pictures(48, 0.0, "classifier", options.threads),
+        CLASSIFIER_STEPS,
+        lambda pictures: through(codec, pictures),
+        stream(SEED, "training"),
+    )
+    unseen = zoo_pictures(8, options.front_bias, "unseen", options.threads)
+    recognised_zoo, views_zoo, views_true = judge_zoo(classifier, codec, unseen, 2000)
+    sample = sampler(options.model, options.guidance_scale, options.steps)
+    recognised, views = judge(classifier, sample, asked_for(options.samples))
+    result = {
+        "samples": options.samples,
+        "guidance_scale": options.guidance_scale,
+        "recognised": recognised,
+        "recognised_zoo": recognised_zoo,
+        "views": dict(zip(VIEW_NAMES, views, strict=True)),
+        "views_zoo": dict(zip(VIEW_NAMES, views_zoo, strict=True)),
+        "views_true": dict(zip(VIEW_NAMES, views_true, strict=True)),
+    }
+    print(json.dumps(result, indent=2))
+
+
+def _folder(model: str) -> Path:
+    return find_model(model).folder
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="bundled", help="a folder, or the model in this package")
+    parser.add_argument("--samples", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=25, help="denoising steps a sample")
+    parser.add_argument("--guidance-scale", type=float, default=3.0)
+    parser.add_argument("--front-bias", type=float, default=0.5, help="of the training pictures")
+    parser.add_argument("--threads", type=int, default=1)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""Train the tiny prior, a text-to-image diffusion model of the toy zoo, and store it.
+
+    python -m gs_esd.tools.tiny_prior.train                  into outputs/tiny-prior, or go on there
+    python -m gs_esd.tools.tiny_prior.train --samples 64 --pictures 8 --pictures-a-color 2
+
+OUT/checkpoint.pt is where it goes on from, OUT/log.jsonl tells how it went, OUT/model is the model
+(the running average of the weights, in float16), written with every checkpoint.
+"""
+
+import argparse
+import json
+import logging
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+
+from gs_esd.config.options import HardwareConfig
+from gs_esd.diffusion.schedule import NoiseSchedule
+from gs_esd.priors.patch_codec import PatchCodec
+from gs_esd.system.atomic import atomic_write
+from gs_esd.system.hardware import cpu_threads
+from gs_esd.system.rng import stream
+from gs_esd.tools.tiny_prior.batches import BatchMaker, NoisyBatch, encode_zoo
+from gs_esd.tools.tiny_prior.model import (
+    LATENT_CHANNELS,
+    PATCH_SIZE,
+    RESOLUTION,
+    TinyModel,
+    make_scheduler,
+    make_text_encoder,
+    make_tokenizer,
+    make_unet,
+)
+from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo, on_background
+
+BATCH = 16
+LEARNING_RATE = 8e-4
+WARM_UP = 5_000
+"""Samples over which the learning rate rises."""
+COOL_DOWN = 0.25
+"""The share of the training over which it falls to nothing."""
+AVERAGE = 0.999
+"""Weight of the past in the running average of weights, a step."""
+SEED = 0
+
+log = logging.getLogger("gs_esd.tools.tiny_prior.train")
+
+
+class Training:
+    """A model in training: U-Net, its running average, the optimiser, and where it all stands."""
+
+    def __init__(
+        self, zoo: list[SubjectPictures], samples: int, device: torch.device, workers: int = 1
+    ) -> None:
+        """Begin; `load` goes on.
+
+        samples: pictures after which the training will end, which the learning rate depends on.
+        workers: threads that share each batch. Layers are too small to be shared themselves.
+        """
+        torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
+        self.device = device
+        self.tokenizer = make_tokenizer()
+        self.scheduler = make_scheduler()
+        self.codec = fit_codec(zoo).to(device)
+        self.text_encoder = make_text_encoder(self.tokenizer).to(device)
+        self.unet = make_unet().to(device)
+        self.average = deepcopy(self.unet).requires_grad_(False)
+        self.weights = list(self.unet.parameters())
+        self.optimizer = AdamW(self.weights, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
+        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * BATCH, samples))
+        self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
+        schedule = NoiseSchedule.from_alphas_cumprod(self.scheduler.alphas_cumprod)
+        latents = encode_zoo(zoo, self._encode, device)
+        self.batches = BatchMaker(latents, schedule.log_snr, BATCH)
+        self.workers, self.pool = workers, ThreadPoolExecutor(workers)
+        self.steps, self.seconds = 0, 0.0
+
+    @property
+    def samples(self) -> int:
+        """Pictures seen so far."""
+        return self.steps * BATCH
+
+    def step(self) -> float:
+        """Learn from one batch; returns its loss."""
+        started = time.monotonic()
+        batch = self.batches.draw(self.generator, self.choice)
+        learn = partial(self._gradients, of=batch.target.numel())
+        losses, gradients = zip(*self.pool.map(learn, batch.shares(self.workers)), strict=True)
+        for weight, *parts in zip(self.weights, *gradients, strict=True):
+            weight.grad = sum(parts[1:], parts[0])
+        nn.utils.clip_grad_norm_(self.weights, 1.0)
+        self.optimizer.step()
+        self.rate.step()
+        self.steps += 1
+        self._average()
+        self.seconds += time.monotonic() - started
+        return sum(losses)
+
+    def predict(self, batch: NoisyBatch) -> Tensor:
+        """What the U-Net, as it is, makes of a batch: v, [N, C, h, w]."""
+        words = sorted(set(batch.captions))
+        tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
+        states = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
+        text = states[[words.index(caption) for caption in batch.captions]]
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            timestep = batch.timestep.to(self.device)
+            prediction: Tensor = self.unet(batch.x_t, timestep, text).sample
+        return prediction.float()
+
+    def model(self) -> TinyModel:
+        """The averaged model in half precision, to be stored."""
+        return TinyModel(
+            deepcopy(self.average).half().cpu(),
+            deepcopy(self.codec).cpu(),
+            deepcopy(self.text_encoder).half().cpu(),
+            self.tokenizer,
+            self.scheduler,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write all that `load` needs."""
+        state = {
+            "text_encoder": self.text_encoder.state_dict(),
+            "unet": self.unet.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "choice": self.choice.getstate(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+        }
+        with atomic_write(path) as partial:
+            torch.save(state, partial)
+
+    def load(self, path: Path) -> None:
+        """Go on where `save` was called; the number of samples to come may differ."""
+        state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
+        self.text_encoder.load_state_dict(state["text_encoder"])
+        self.unet.load_state_dict(state["unet"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"].cpu())
+        version, internal, gauss = state["choice"]
+        self.choice.setstate((version, tuple(internal), gauss))
+        self.steps, self.seconds = state["steps"], state["seconds"]
+        self.rate.last_epoch = self.steps
+
+    def _gradients(self, share: NoisyBatch, of: int) -> tuple[float, tuple[Tensor, ...]]:
+        """The loss on a share of a batch of so many numbers, and its gradient."""
+        loss = (self.predict(share) - share.target).square().sum() / of
+        return float(loss.detach()), torch.autograd.grad(loss, self.weights)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        weight = min(AVERAGE, (1 + self.steps) / (10 + self.steps))
+        for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
+            mean.lerp_(value, 1 - weight)
+
+    def _encode(self, pictures: Tensor) -> Tensor:
+        return self.codec.encode(pictures).latents * self.codec.config.scaling_factor
+
+
+def fit_codec(zoo: list[SubjectPictures]) -> PatchCodec:
+    """The codec for a zoo, from at most 8 pictures of each subject on random backgrounds."""
+    generator = stream(SEED, "codec")
+    pictures = [
+        on_background(subject.rgba[i : i + 1], torch.rand(3, generator=generator))
+        for subject in zoo
+        for i in range(min(8, len(subject.rgba)))
+    ]
+    return PatchCodec.fit(torch.cat(pictures), PATCH_SIZE, LATENT_CHANNELS)
+
+
+def rate_at(samples: int, total: int) -> float:
+    """The learning rate's factor after some of `total` samples: up, level, and down to nothing."""
+    left = (total - samples) / (COOL_DOWN * total)
+    return max(0.0, min(samples / WARM_UP, left, 1.0))
+
+
+def train(training: Training, samples: int, out: Path, save_every_s: float) -> None:
+    """Train up to a number of samples, saving now and then and at the end."""
+    saved_at = logged_at = time.monotonic()
+    losses: list[float] = []
+    while training.samples < samples:
+        losses.append(training.step())
+        now = time.monotonic()
+        if now - logged_at > 20:
+            note_progress(training, losses, out / "log.jsonl")
+            logged_at, losses = now, []
+        if now - saved_at > save_every_s:
+            save(training, out)
+            saved_at = now
+    save(training, out)
+
+
+def note_progress(training: Training, losses: list[float], path: Path) -> None:
+    """Add a line to the log."""
+    line = {
+        "samples": training.samples,
+        "loss": round(sum(losses) / len(losses), 5),
+        "seconds": round(training.seconds, 1),
+        "rate": training.rate.get_last_lr()[0],
+    }
+    log.info("%s", line)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+
+
+def save(training: Training, out: Path) -> None:
+    """Write the checkpoint and the model."""
+    training.save(out / "checkpoint.pt")
+    training.model().save(out / "model")
+
+
+def main() -> None:
+    """Parse the command line and train."""
+    options = _options()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    threads, device = cpu_threads(HardwareConfig(threads=options.threads)), options.device
+    torch.set_num_threads(1)
+    options.out.mkdir(parents=True, exist_ok=True)
+    zoo = draw_zoo(
+        options.pictures,
+        options.pictures_a_color,
+        RESOLUTION,
+        front_bias=options.front_bias,
+        generator=stream(SEED, "zoo"),
+        threads=threads,
+    )
+    workers = threads if device == "cpu" else 1
+    training = Training(zoo, options.samples, torch.device(device), workers)
+    checkpoint = options.out / "checkpoint.pt"
+    if checkpoint.exists():
+        training.load(checkpoint)
+        log.info("going on from sample %d", training.samples)
+    train(training, options.samples, options.out, options.save_every_s)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
+    parser.add_argument("--samples", type=int, default=600_000, help="pictures to learn from")
+    parser.add_argument("--pictures", type=int, default=1024, help="drawn of every animal")
+    parser.add_argument("--pictures-a-color", type=int, default=128)
+    parser.add_argument("--front-bias", type=float, default=0.5)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
+    parser.add_argument("--save-every-s", type=float, default=300)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

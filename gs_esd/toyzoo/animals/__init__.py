@@ -1,0 +1,1 @@
+"""The animals: a builder each, from an appearance to ellipsoids."""

@@ -1,0 +1,186 @@
+"""What a step is told to take in memory, before it takes any."""
+
+import copy
+import logging
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from gs_esd.cameras.orbit import Orbit, turntable
+from gs_esd.cameras.views import Views
+from gs_esd.config.options import StageConfig, StagesConfig
+from gs_esd.diffusion.process import add_noise
+from gs_esd.guidance.esd import EsdSource
+from gs_esd.guidance.lambda_schedules import constant
+from gs_esd.guidance.objectives import NoisyViews, score_difference
+from gs_esd.guidance.predict import how_to_ask
+from gs_esd.guidance.weighting import one
+from gs_esd.priors.codec import VaeCodec
+from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.priors.flow import FlowDenoiser
+from gs_esd.priors.text import Prompts
+from gs_esd.step_memory import AllocationCount, StepMemory, count_step, log_memory, warn_if_short
+from gs_esd.variational.latent_mixture import LatentMixtureScore
+from gs_esd.variational.lora import LoraRenderedScore
+from tests.helpers.small_images import renderings_of
+from tests.helpers.tiny_models import (
+    LATENT_SIZE,
+    tiny_denoiser,
+    tiny_flow,
+    tiny_flow_text,
+    tiny_schedule,
+    tiny_text,
+    tiny_vae,
+)
+
+MEGABYTE = 2**20
+SIZE = 2 * LATENT_SIZE
+ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
+
+
+def networks(**options: Any) -> tuple[DiffusionModelPrior, LoraRenderedScore]:
+    """A U-Net behind a VAE, and a LoRA on it."""
+    vae = tiny_vae().requires_grad_(False)
+    if options.get("gradient_checkpointing"):
+        vae.enable_gradient_checkpointing()
+    prompts = Prompts.from_rows(tiny_text(2))
+    prior = DiffusionModelPrior(tiny_denoiser(), VaeCodec(vae, SIZE, LATENT_SIZE), prompts)
+    lora = LoraRenderedScore(prior.denoiser, prior.prompt, torch.Generator(), **options)
+    return prior, lora
+
+
+def views_of(n: int) -> Views:
+    return Views(turntable(n, 0.3, ORBIT, SIZE), torch.ones(3))
+
+
+def step_that_is_made(prior: DiffusionModelPrior, lora: LoraRenderedScore, views: Views) -> None:
+    """As the trainer makes it where 0 < λ < 1: both branches of ψ are asked."""
+    n = len(views.cameras)
+    x_0 = prior.encode(torch.rand(n, SIZE, SIZE, 3, requires_grad=True))
+    lora.update(renderings_of(torch.zeros(n, 4, 4, 4)), x_0.detach(), views)
+    levels, eps = torch.zeros(n), torch.randn(x_0.shape)
+    noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
+    source, ask = EsdSource(constant(0.5)), how_to_ask(prior, lora)
+    x_0.backward(score_difference(source, one, prior, lora, noisy, ask))
+
+
+SAVING = {"train_rows": 1, "gradient_checkpointing": True}
+
+
+@cache
+def counted(*, saving: bool, n: int) -> StepMemory:
+    return count_step(*networks(**SAVING if saving else {}), views_of(n))
+
+
+@pytest.mark.parametrize("saving", [False, True])
+def test_it_is_what_the_step_takes_that_is_then_made(saving: bool) -> None:
+    prior, lora = networks(**SAVING if saving else {})
+    weights = [*prior.denoiser.unet.parameters(), *prior.codec.vae.parameters()]
+    count = AllocationCount(weights)
+    with count:
+        step_that_is_made(prior, lora, views_of(4))
+    told = counted(saving=saving, n=4)
+    assert told.step == pytest.approx(count.most / 1e9, rel=0.02)
+    # The schedule, prompts and the camera's embedding are little besides.
+    assert told.weights == pytest.approx(sum(w.nbytes for w in weights) / 1e9, rel=0.05)
+
+
+def test_counting_asks_and_changes_nothing() -> None:
+    prior, lora = networks()
+    before, unet = lora.state_dict(), copy.deepcopy(prior.denoiser.unet.state_dict())
+    assert count_step(prior, lora, views_of(1)) == counted(saving=False, n=1)
+    after = lora.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    for name, value in prior.denoiser.unet.state_dict().items():
+        assert torch.equal(value, unet[name])
+
+
+def test_a_step_takes_more_with_more_views_and_less_where_less_is_kept() -> None:
+    one, four = counted(saving=False, n=1), counted(saving=False, n=4)
+    assert four.weights == one.weights
+    assert four.step == pytest.approx(4 * one.step, rel=0.1)
+    assert counted(saving=True, n=4).step < 0.8 * four.step
+
+
+@pytest.mark.parametrize("flow", [False, True])
+def test_the_closed_form_takes_less_than_a_lora(flow: bool) -> None:
+    prior, _ = networks()
+    if flow:
+        prior.denoiser = FlowDenoiser(tiny_flow(), tiny_schedule())
+        prior.prompts = Prompts.from_rows(tiny_flow_text(2))
+    without = count_step(prior, LatentMixtureScore(memory=8), views_of(4))
+    assert 0 < without.step < counted(saving=False, n=4).step
+
+
+def test_a_compiled_network_is_counted_too() -> None:
+    prior, lora = networks()
+    prior.denoiser.unet.compile()
+    assert count_step(prior, lora, views_of(1)) == counted(saving=False, n=1)
+
+
+def test_the_largest_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    stages = StagesConfig(
+        StageConfig(0.2, SIZE, 1), StageConfig(0.5, SIZE, 3), StageConfig(1.0, SIZE, 2)
+    )
+    prior, _ = networks()
+    log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
+    assert "a step with 3 views takes some 0.0 GB" in caplog.text
+
+
+def test_what_cannot_be_counted_does_not_stop_a_run(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prior, _ = networks()
+    monkeypatch.setattr(prior, "predict_noise", lambda x_t, *_: x_t * float(x_t.sum()))
+    stages = StagesConfig(*(StageConfig(end, SIZE, 1) for end in (0.2, 0.5, 1.0)))
+    log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
+    assert "could not be counted" in caplog.text
+
+
+def test_too_little_memory_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    warn_if_short(needed=5.0, free=5.1)
+    assert not caplog.text
+    warn_if_short(needed=5.2, free=5.1)
+    assert "5.1 GB of GPU memory are free" in caplog.text
+    assert "vram=8" in caplog.text
+
+
+def test_it_counts_what_is_held_and_the_most_there_was() -> None:
+    count = AllocationCount([])
+    with count:
+        kept = torch.zeros(MEGABYTE, dtype=torch.uint8)
+        other = torch.zeros(MEGABYTE, dtype=torch.uint8)
+        total = kept + other
+        del other, total
+        view = kept[: MEGABYTE // 2]
+    assert count.held == MEGABYTE
+    assert count.most == 3 * MEGABYTE
+    assert len(view) == MEGABYTE // 2
+
+
+def test_weights_and_views_of_them_do_not_count() -> None:
+    layer = nn.Linear(1000, 1000, bias=False)
+    count = AllocationCount(list(layer.parameters()))
+    with count, torch.no_grad():
+        answer = layer(torch.zeros(1, 1000))
+    assert count.most < 0.01 * layer.weight.nbytes
+    assert count.held == answer.nbytes
+
+
+def test_a_gradient_keeps_activations() -> None:
+    layers = nn.Sequential(*(nn.Sequential(nn.Linear(64, 64), nn.Sigmoid()) for _ in range(8)))
+    x = torch.zeros(256, 64)
+
+    def most(*, gradient: bool) -> int:
+        count = AllocationCount(list(layers.parameters()))
+        with count, torch.set_grad_enabled(gradient):
+            layers(x)
+        return count.most
+
+    assert most(gradient=True) >= 8 * x.nbytes
+    assert most(gradient=False) <= 3 * x.nbytes

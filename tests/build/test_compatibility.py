@@ -1,0 +1,117 @@
+"""What goes together and what does not, without a model at hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from gs_esd.build.compatibility import check_pairings
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import (
+    CertaintyTimestepsConfig,
+    ClosedFormRenderedConfig,
+    Config,
+    DreamtimeTimestepsConfig,
+    EsdConfig,
+    HifaSqrtTimestepsConfig,
+    ImagesPriorConfig,
+    LambdaSchedule,
+    LinearTimestepsConfig,
+    MemoryConfig,
+    PriorConfig,
+    ToyZooPriorConfig,
+    TwoStageTimestepsConfig,
+    UniformTimestepsConfig,
+    VsdConfig,
+)
+from gs_esd.errors import UserError
+
+BANK = Config(prompt="a corgi")
+LEARNED = replace(
+    BANK,
+    prior=DiffusersPriorConfig(path="model"),
+    rendered=LoraRenderedConfig(),
+    timesteps=TwoStageTimestepsConfig(),
+)
+BANKS = [ToyZooPriorConfig(), ImagesPriorConfig(path="pictures")]
+ON_A_SCHEDULE = [
+    UniformTimestepsConfig(),
+    TwoStageTimestepsConfig(),
+    LinearTimestepsConfig(),
+    HifaSqrtTimestepsConfig(),
+    DreamtimeTimestepsConfig(),
+]
+
+
+@pytest.mark.parametrize("prior", BANKS)
+def test_pictures_go_with_the_closed_form_and_certainty(prior: PriorConfig) -> None:
+    check_pairings(replace(BANK, prior=prior))
+
+
+@pytest.mark.parametrize("timesteps", ON_A_SCHEDULE)
+@pytest.mark.parametrize("rendered", [LoraRenderedConfig(), ClosedFormRenderedConfig()])
+def test_networks_go_with_either_score_and_every_policy_on_a_schedule(
+    rendered: LoraRenderedConfig | ClosedFormRenderedConfig, timesteps: TwoStageTimestepsConfig
+) -> None:
+    check_pairings(replace(LEARNED, rendered=rendered, timesteps=timesteps))
+
+
+@pytest.mark.parametrize("prior", BANKS)
+def test_a_lora_on_pictures_is_refused_with_both_ways_out(prior: PriorConfig) -> None:
+    with pytest.raises(UserError, match=r"rendered=closed_form.*prior=tiny"):
+        check_pairings(replace(BANK, prior=prior, rendered=LoraRenderedConfig()))
+
+
+@pytest.mark.parametrize("timesteps", ON_A_SCHEDULE)
+def test_pictures_have_no_schedule(timesteps: TwoStageTimestepsConfig) -> None:
+    with pytest.raises(UserError, match="Use timesteps=certainty"):
+        check_pairings(replace(BANK, timesteps=timesteps))
+
+
+def test_a_network_has_no_pictures_to_be_certain_about() -> None:
+    with pytest.raises(UserError, match="Use timesteps=two_stage"):
+        check_pairings(replace(LEARNED, timesteps=CertaintyTimestepsConfig()))
+
+
+def test_a_network_does_not_know_its_spread() -> None:
+    guidance = EsdConfig(schedule=LambdaSchedule.noise_consistent)
+    check_pairings(replace(BANK, guidance=guidance))
+    with pytest.raises(UserError, match=r"guidance\.schedule=constant"):
+        check_pairings(replace(LEARNED, guidance=guidance))
+
+
+def test_options_of_memory_mean_nothing_to_pictures() -> None:
+    memory = MemoryConfig(vae_slicing=True)
+    check_pairings(replace(LEARNED, memory=memory))
+    with pytest.raises(UserError, match=r"rendered\.memory"):
+        check_pairings(replace(BANK, memory=memory))
+
+
+@pytest.mark.parametrize(
+    ("lambda_esd", "dropout", "refused"),
+    [
+        (0.5, 0.0, True),
+        (1.0, 0.0, True),
+        (-0.5, 0.0, True),
+        (0.0, 0.0, False),
+        (0.5, 0.1, False),
+        (0.5, 1.0, True),
+        (0.0, 1.0, True),
+        (1.0, 1.0, False),
+    ],
+)
+def test_a_branch_that_counts_must_be_trained(
+    lambda_esd: float, dropout: float, refused: bool
+) -> None:
+    config = replace(
+        LEARNED, lambda_esd=lambda_esd, rendered=LoraRenderedConfig(camera_dropout=dropout)
+    )
+    if not refused:
+        check_pairings(config)
+        return
+    with pytest.raises(UserError, match=r"lambda_esd=.*rendered\.camera_dropout=0\.1"):
+        check_pairings(config)
+
+
+def test_vsd_needs_no_score_over_all_cameras() -> None:
+    lora = LoraRenderedConfig(camera_dropout=0.0)
+    check_pairings(replace(LEARNED, guidance=VsdConfig(), lambda_esd=0.0, rendered=lora))

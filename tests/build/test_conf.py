@@ -1,0 +1,245 @@
+import math
+import resource
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from gs_esd.build import hydra_schema
+from gs_esd.build.compatibility import check_pairings
+from gs_esd.cli.help import help_text, summary
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import (
+    ClosedFormRenderedConfig,
+    Config,
+    Device,
+    MemoryConfig,
+    Omega,
+    ScheduleTimestepsConfig,
+)
+from gs_esd.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+CONF = ROOT / "conf"
+CHOICES = [
+    (f.parent.name, f.stem) for f in sorted(CONF.glob("*/*.yaml")) if f.parent.name != "hydra"
+]
+NEEDED = {
+    "images": ["prior.path=pictures"],
+    "diffusers": ["prior.path=model"],
+    "ply": ["init.path=splats.ply"],
+}
+
+
+def composed(*overrides: str) -> Config:
+    hydra_schema.register_schema()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        return hydra_schema.to_config(compose("config", overrides=list(overrides)))
+
+
+def run_folder(*overrides: str) -> str:
+    hydra_schema.register_schema()
+    with initialize_config_dir(version_base="1.3", config_dir=str(CONF)):
+        settings = compose("config", overrides=list(overrides), return_hydra_config=True)
+    return str(OmegaConf.select(settings, "hydra.run.dir"))
+
+
+@pytest.mark.parametrize(("group", "kind"), CHOICES)
+def test_every_choice_composes(group: str, kind: str) -> None:
+    assert isinstance(composed(f"{group}='{kind}'", *NEEDED.get(kind, [])), Config)
+
+
+@pytest.mark.parametrize(
+    ("group", "kind"),
+    [(group, kind) for group in hydra_schema.GROUPS for kind in hydra_schema.GROUPS[group]],
+)
+def test_a_choice_is_the_dataclass_of_its_kind(group: str, kind: str) -> None:
+    names = ["white", "black"] if kind == "solid" else [kind]
+    for name in names:
+        config = composed(f"{group}={name}", *NEEDED.get(kind, []))
+        assert type(getattr(config, group)) is hydra_schema.GROUPS[group][kind]
+
+
+def test_the_defaults_are_those_of_the_dataclasses() -> None:
+    assert composed() == Config()
+
+
+@pytest.mark.parametrize("prior", ["toyzoo", "tiny", "sd21"])
+@pytest.mark.parametrize("kind", ["sds", "vsd"])
+def test_objectives_without_lambda_set_it_to_zero(kind: str, prior: str) -> None:
+    assert composed(f"guidance={kind}", f"prior={prior}").lambda_esd == 0
+
+
+def test_hardware_says_where_tensors_live() -> None:
+    for device in Device:
+        assert composed(f"hardware={device.value}").hardware.device == device
+
+
+LEARNED = sorted(
+    file.stem for file in (CONF / "prior").glob("*.yaml") if file.stem not in ("toyzoo", "images")
+)
+
+
+@pytest.mark.parametrize("prior", LEARNED)
+def test_a_learned_prior_chooses_what_goes_with_it(prior: str) -> None:
+    config = composed(f"prior={prior}", *NEEDED.get(prior, []))
+    assert isinstance(config.prior, DiffusersPriorConfig)
+    with_lora = isinstance(config.rendered, LoraRenderedConfig)
+    assert with_lora == (prior != "tiny")  # there the closed form does better
+    assert isinstance(config.timesteps, ScheduleTimestepsConfig)
+    check_pairings(config)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["rendered=closed_form", "timesteps=linear", "init=ball", "densify=mcmc", "background=white"],
+)
+def test_the_command_line_chooses_over_a_prior_wherever_it_stands(name: str) -> None:
+    group = name.partition("=")[0]
+    for overrides in (["prior=sd21", name], [name, "prior=sd21"]):
+        chosen = getattr(composed(*overrides), group)
+        assert chosen == getattr(composed(name), group)
+    values = composed("steps=7", "lambda_esd=0.25", "omega=one", "prior=sd21")
+    assert (values.steps, values.lambda_esd, values.omega) == (7, 0.25, Omega.one)
+
+
+def test_pictures_are_weighed_in_their_own_units_and_latents_as_in_the_literature() -> None:
+    assert composed("prior=sd21").omega == Omega.one_minus_alpha_bar
+    for prior in ("toyzoo", "tiny"):
+        assert composed(f"prior={prior}").omega == Omega.sigma_over_alpha
+
+
+def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:
+    def prior_of(*overrides: str) -> str:
+        return str(getattr(composed(*overrides).prior, "path", "toyzoo"))
+
+    assert prior_of("hardware=cuda") == prior_of("prior=sd21")
+    assert prior_of("hardware=cpu") == prior_of("hardware=cuda", "prior=toyzoo") == "toyzoo"
+    assert prior_of("hardware=cuda", "prior=tiny") == "bundled"
+    assert prior_of("hardware=cuda", "experiment=quick") == "toyzoo"
+    assert prior_of("hardware=cuda", "experiment=quick", "prior=tiny") == "bundled"
+
+
+def test_sds_has_no_score_of_renderings_learned() -> None:
+    assert isinstance(composed("prior=sd21", "guidance=sds").rendered, ClosedFormRenderedConfig)
+    explicit = composed("prior=sd21", "guidance=sds", "rendered=lora")
+    assert isinstance(explicit.rendered, LoraRenderedConfig)
+
+
+def test_a_lora_for_short_runs_learns_faster() -> None:
+    short = composed("prior=tiny", "rendered=lora_short").rendered
+    usual = composed("prior=sd21").rendered
+    assert isinstance(short, LoraRenderedConfig)
+    assert isinstance(usual, LoraRenderedConfig)
+    assert short.learning_rate >= 10 * usual.learning_rate
+    assert composed("prior=tiny", "rendered=lora").rendered == usual
+    assert composed("prior=sd21", "rendered=lora_short").rendered == short
+
+
+def test_less_memory_changes_memory_alone() -> None:
+    usual = composed("prior=sd21")
+    presets = [composed("prior=sd21", f"vram='{size}'") for size in (8, 12, 16, 24)]
+    for preset in presets:
+        assert preset.memory != MemoryConfig()
+        assert replace(preset, memory=usual.memory) == usual
+    rows = [preset.memory.rows_per_call or math.inf for preset in presets]
+    assert rows == sorted(rows)
+
+
+def test_solid_backgrounds_are_white_and_black() -> None:
+    for name, value in (("white", 1.0), ("black", 0.0)):
+        background = composed(f"background={name}").background
+        assert [getattr(background, entry.name) for entry in fields(background)] == [value] * 3
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["nonsense=1", "prior.nonsense=1", "prior.path=x", "seed=one", "prior=nonsense", "view=3.5"],
+)
+def test_unknown_keys_and_bad_values_are_errors(override: str) -> None:
+    with pytest.raises(HydraException):
+        composed(override)
+
+
+@pytest.mark.parametrize("override", ["+nonsense=1", "+prior.nonsense=1", "+cameras.nonsense=1"])
+def test_a_plus_adds_no_key(override: str) -> None:
+    with pytest.raises(UserError, match="nonsense"):
+        composed(override)
+
+
+@pytest.mark.parametrize(
+    ("choice", "key"), [("prior=images", "prior.path"), ("init=ply", "init.path")]
+)
+def test_a_value_without_default_must_be_given(choice: str, key: str) -> None:
+    with pytest.raises(UserError, match=f"add {key}=VALUE"):
+        composed(choice)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "folder"),
+    [
+        (["prompt='a corgi'"], "outputs/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "lambda_esd=0.5", "seed=3"], "outputs/a-corgi/lam0.5-seed3"),
+        (["prompt='a corgi'", "guidance=vsd"], "outputs/a-corgi/vsd-seed0"),
+        (["prompt='a corgi'", "prior=images"], "outputs/a-corgi-images/lam1.0-seed0"),
+        (["prompt='a corgi'", "steps=5", "hardware=cpu"], "outputs/a-corgi/lam1.0-seed0-steps=5"),
+        (["prompt='a corgi'", "experiment=quick"], "outputs/quick/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "hydra.sweep.dir=x"], "x/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "prior=sd21"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+        (["prompt='a corgi'", "hardware=cuda"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+        (["prompt='a corgi'", "prior=sd21", "vram='8'"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+    ],
+)
+def test_run_folders_are_named_by_values(overrides: list[str], folder: str) -> None:
+    assert run_folder(*overrides) == folder
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    files = sorted(CONF.rglob("*.yaml"))
+    assert all(summary(file) for file in files)
+    for file in (CONF / "experiment").glob("*.yaml"):
+        assert f"# Run me like this: python train.py experiment={file.stem} " in file.read_text()
+
+
+def test_help_names_every_choice_and_only_known_keys() -> None:
+    text = help_text(CONF)
+    assert all(kind in text for _, kind in CHOICES)
+    everyday = {"prompt", "lambda_esd", "seed", "steps", "negative_prompt", "view"}
+    assert everyday <= {entry.name for entry in fields(Config)}
+    assert all(key in text for key in everyday)
+
+
+WITHOUT_TORCH = """
+import runpy, sys
+sys.argv = ["train.py", *{arguments}]
+try:
+    runpy.run_path("train.py", run_name="__main__")
+finally:
+    assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+def cpu_seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [(["--help"], 0), (["--cfg", "job"], 0), (["stepz=3"], 1), (["steps=x"], 1)],
+)
+def test_questions_and_mistakes_are_answered_at_once(arguments: list[str], status: int) -> None:
+    seconds = []
+    for _ in range(3):  # the quickest of three, by the CPU's clock: other programs may be busy
+        begin = cpu_seconds_of_children()
+        command = [sys.executable, "-c", WITHOUT_TORCH.format(arguments=arguments)]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        seconds.append(cpu_seconds_of_children() - begin)
+        assert result.returncode == status, result.stderr
+        assert "torch was imported" not in result.stderr
+    assert min(seconds) < 1.5

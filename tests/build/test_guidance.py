@@ -1,0 +1,111 @@
+"""Which noise levels and weights a configuration gets."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from gs_esd.build.guidance import DrawLevels, make_levels, make_omega
+from gs_esd.cameras.orbit import Orbit, sample_orbit
+from gs_esd.cameras.views import Views
+from gs_esd.config.options import (
+    CertaintyRange,
+    CertaintyTimestepsConfig,
+    Config,
+    DreamtimeTimestepsConfig,
+    HifaSqrtTimestepsConfig,
+    LinearTimestepsConfig,
+    Omega,
+    ScheduleTimestepsConfig,
+    TwoStageTimestepsConfig,
+    UniformTimestepsConfig,
+)
+from gs_esd.guidance import weighting
+from gs_esd.guidance.entropic_time import CertaintyLevels
+from gs_esd.priors.image_bank import ImageBankPrior
+from gs_esd.system.rng import stream
+from tests.helpers.small_images import blobs
+from tests.helpers.tiny_models import tiny_schedule
+
+ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
+EVERY_KIND = [
+    UniformTimestepsConfig,
+    TwoStageTimestepsConfig,
+    LinearTimestepsConfig,
+    HifaSqrtTimestepsConfig,
+    DreamtimeTimestepsConfig,
+]
+
+
+class Learned:
+    """A prior that has a schedule, and is asked nothing."""
+
+    def __init__(self) -> None:
+        """Stable Diffusion's levels."""
+        self.schedule = tiny_schedule(beta_schedule="scaled_linear")
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Nothing."""
+        raise NotImplementedError
+
+    def predict_noise(self, x_t: Tensor, log_snr: Tensor, views: Views) -> Tensor:
+        """Nothing."""
+        raise NotImplementedError
+
+
+def drawn(draw: DrawLevels, progress: float, n: int, resolution: int = 8) -> Tensor:
+    """Levels of n views; the same random numbers each time."""
+    cameras = sample_orbit(n, ORBIT, resolution, stream(0, "cameras"))
+    views = Views(cameras, torch.tensor([0.2, 0.5, 0.9]))
+    return draw(views, progress, torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("kind", EVERY_KIND)
+def test_levels_are_fractions_of_the_priors_own_schedule(
+    kind: type[ScheduleTimestepsConfig],
+) -> None:
+    prior = Learned()
+    config = Config(timesteps=kind(t_min=0.3, t_max=0.6))
+    if kind is TwoStageTimestepsConfig:
+        config = Config(timesteps=TwoStageTimestepsConfig(t_min=0.3, t_max=0.6, t_max_late=0.6))
+    levels = make_levels(config, prior)
+    for progress in (0.0, 0.4, 0.9):
+        log_snr = drawn(levels, progress, 5)
+        assert log_snr.shape == (5,)
+        t = prior.schedule.timestep(log_snr) / (len(prior.schedule) - 1)
+        assert ((t > 0.3 - 1e-4) & (t < 0.6 + 1e-4)).all()
+
+
+def test_falling_levels_begin_at_the_noisiest_that_is_asked_for() -> None:
+    prior = Learned()
+    levels = make_levels(Config(timesteps=LinearTimestepsConfig(t_min=0.0, t_max=1.0)), prior)
+    assert drawn(levels, 0.0, 2).tolist() == [float(prior.schedule.log_snr[-1])] * 2
+
+
+def test_the_late_range_of_two_stages_follows_at_its_time() -> None:
+    prior = Learned()
+    config = Config(timesteps=TwoStageTimestepsConfig(0.02, 0.98, t_max_late=0.5, late_from=0.7))
+    levels, half = make_levels(config, prior), float(prior.schedule.at(torch.tensor([0.5])))
+    assert drawn(levels, 0.69, 64).amin() < half - 1
+    assert drawn(levels, 0.7, 64).amin() >= half - 1e-5
+
+
+@pytest.mark.parametrize("resolution", [8, 16])
+def test_certainty_follows_the_ranges_of_the_stages_at_every_resolution(resolution: int) -> None:
+    prior = ImageBankPrior(blobs(32, 16), [8, 16])
+    ranges = CertaintyTimestepsConfig(
+        coarse=CertaintyRange(0.2, 0.2),
+        middle=CertaintyRange(0.5, 0.5),
+        fine=CertaintyRange(0.8, 0.8),
+    )
+    config = Config(timesteps=ranges)
+    levels = make_levels(config, prior)
+    measured = CertaintyLevels(prior.mixtures[8], stream(config.seed, "certainty"))
+    spread = prior.mixtures[resolution].spread(torch.tensor([0.2, 0.5, 0.9]))
+    for progress, certainty in ((0.1, 0.2), (0.5, 0.5), (0.9, 0.8)):
+        expected = measured.log_snr(torch.full((3,), certainty), spread)
+        torch.testing.assert_close(drawn(levels, progress, 3, resolution), expected)
+
+
+@pytest.mark.parametrize("omega", Omega)
+def test_weights_are_called_what_they_are(omega: Omega) -> None:
+    assert make_omega(omega) is getattr(weighting, omega.value)

@@ -1,0 +1,282 @@
+import math
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from gs_esd.build.hydra_schema import GROUPS
+from gs_esd.build.validate import ORDERED, RANGES, check_folder, check_hardware, validate
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import (
+    CamerasConfig,
+    CertaintyRange,
+    CertaintyTimestepsConfig,
+    Config,
+    Device,
+    DreamtimeTimestepsConfig,
+    EsdConfig,
+    HardwareConfig,
+    ImagesPriorConfig,
+    LinearTimestepsConfig,
+    PlyInitConfig,
+    SdsConfig,
+    StageConfig,
+    StagesConfig,
+    TimestepsConfig,
+    ToyZooPriorConfig,
+    TwoStageTimestepsConfig,
+    UniformTimestepsConfig,
+    VsdConfig,
+)
+from gs_esd.errors import UserError
+from tests.helpers.tiny_models import tiny_pipeline
+
+GOOD = Config(prompt="a corgi")
+
+
+def numeric_keys(kind: type, prefix: str = "") -> Iterator[str]:
+    for entry in fields(kind):
+        if entry.name in GROUPS and not prefix:
+            for choice in GROUPS[entry.name].values():
+                yield from numeric_keys(choice, f"{entry.name}.")
+        elif is_dataclass(entry.type) and isinstance(entry.type, type):
+            yield from numeric_keys(entry.type, f"{prefix}{entry.name}.")
+        elif entry.type in (int, float):
+            yield prefix + entry.name
+
+
+def test_the_defaults_are_sensible() -> None:
+    assert validate(GOOD) == []
+
+
+def test_every_number_has_a_range_and_every_range_a_number() -> None:
+    keys = set(numeric_keys(Config))
+    assert keys == set(RANGES), "RANGES and gs_esd/config/options.py differ"
+    assert {key for pair in ORDERED for key in pair} <= keys
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "\n\t"])
+def test_an_empty_prompt_is_refused_with_an_example(prompt: str) -> None:
+    with pytest.raises(UserError, match='prompt="a corgi"'):
+        validate(replace(GOOD, prompt=prompt))
+
+
+@pytest.mark.parametrize("key", ["prompt", "negative_prompt"])
+def test_text_that_cannot_be_written_is_refused(key: str) -> None:
+    with pytest.raises(UserError, match=f"{key} is not valid text"):
+        validate(replace(GOOD, **{key: "\udce9"}))
+
+
+@pytest.mark.parametrize("key", [key for key in RANGES if "." not in key])
+def test_numbers_beyond_their_range_are_refused_by_name(key: str) -> None:
+    low, high = RANGES[key]
+    number = type(getattr(GOOD, key))
+    for value in (number(low - 1), number(high + 1)):
+        with pytest.raises(UserError, match=rf"{key}={value} is not allowed; it must be from"):
+            validate(replace(GOOD, **{key: value}))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_numbers_must_be_finite(value: float) -> None:
+    with pytest.raises(UserError, match="lambda_esd"):
+        validate(replace(GOOD, lambda_esd=value))
+
+
+@pytest.mark.parametrize(
+    "cameras",
+    [
+        CamerasConfig(fov_deg=0.5),
+        CamerasConfig(fov_deg=171.0),
+        CamerasConfig(elevation_max_deg=90.0),
+        CamerasConfig(elevation_min_deg=20.0, elevation_max_deg=10.0),
+        CamerasConfig(distance=1.0),
+    ],
+)
+def test_cameras_that_cannot_be_are_refused(cameras: CamerasConfig) -> None:
+    with pytest.raises(UserError, match=r"cameras\."):
+        validate(replace(GOOD, cameras=cameras))
+
+
+def stages(name: str, **changes: float) -> StagesConfig:
+    """The usual stages, with values of one changed."""
+    usual = StagesConfig()
+    return replace(usual, **{name: replace(getattr(usual, name), **changes)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (stages("coarse", resolution=128), "stages.coarse.resolution=128 is above"),
+        (stages("middle", resolution=256), "stages.middle.resolution=256 is above"),
+        (stages("coarse", until=0.7), "stages.coarse.until=0.7 is above"),
+        (stages("middle", resolution=48), "stages.middle.resolution=48 does not divide"),
+        (stages("coarse", resolution=24), "stages.coarse.resolution=24 does not divide"),
+        (stages("fine", until=0.9), "stages.fine.until must be 1"),
+        (stages("middle", views=0), "stages.middle.views=0 is not allowed"),
+        (stages("fine", resolution=4), "stages.fine.resolution=4 is not allowed"),
+    ],
+)
+def test_stages_that_cannot_follow_each_other_are_refused(changed: StagesConfig, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        validate(replace(GOOD, stages=changed))
+
+
+def certainty(**changes: CertaintyRange) -> CertaintyTimestepsConfig:
+    """The usual ranges, with some changed."""
+    return replace(CertaintyTimestepsConfig(), **changes)
+
+
+def test_stages_may_be_equal() -> None:
+    same = StageConfig(1.0, 64, 8)
+    assert validate(replace(GOOD, stages=StagesConfig(same, same, same))) == []
+
+
+@pytest.mark.parametrize(
+    ("timesteps", "told"),
+    [
+        (certainty(fine=CertaintyRange(0.95, 0.9)), "timesteps.fine.min=0.95 is above"),
+        (certainty(coarse=CertaintyRange(0.1, 1.5)), "timesteps.coarse.max=1.5 is not allowed"),
+        (certainty(middle=CertaintyRange(math.nan, 0.5)), "timesteps.middle.min=nan"),
+        (UniformTimestepsConfig(t_min=0.9, t_max=0.1), "timesteps.t_min=0.9 is above"),
+        (LinearTimestepsConfig(t_max=1.2), "timesteps.t_max=1.2 is not allowed"),
+        (TwoStageTimestepsConfig(t_max_late=0.99), "timesteps.t_max_late=0.99 is above"),
+        (TwoStageTimestepsConfig(t_max_late=0.01), "above timesteps.t_max_late=0.01"),
+        (DreamtimeTimestepsConfig(m1=0.4), "timesteps.m2=0.5 is above timesteps.m1=0.4"),
+        (DreamtimeTimestepsConfig(s1=0.0), "timesteps.s1=0.0 is not allowed"),
+    ],
+)
+def test_noise_levels_that_cannot_be_are_refused(timesteps: TimestepsConfig, told: str) -> None:
+    with pytest.raises(UserError, match=re.escape(told)):
+        validate(replace(GOOD, timesteps=timesteps))
+
+
+def test_a_subject_that_the_zoo_does_not_know_is_refused() -> None:
+    with pytest.raises(UserError, match=r"it knows bear, cat.*\n.*prior=images prior\.path=FOLDER"):
+        validate(replace(GOOD, prompt="a dragon"))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)),
+        replace(GOOD, stages=stages("fine", resolution=1024)),
+    ],
+)
+def test_a_bank_of_the_zoo_that_would_not_fit_is_refused(changed: Config) -> None:
+    with pytest.raises(UserError, match=r"Lower prior\.pictures \(\d+ at most\)"):
+        validate(changed)
+
+
+def test_the_largest_bank_that_is_allowed_fits_exactly() -> None:
+    with pytest.raises(UserError) as caught:
+        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)))
+    found = re.search(r"\((\d+) at most\)", str(caught.value))
+    assert found
+    most = int(found[1])
+    assert validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most))) == []
+    with pytest.raises(UserError):
+        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most + 1)))
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1])
+def test_lambda_outside_0_to_1_warns(lam: float) -> None:
+    [warning] = validate(replace(GOOD, lambda_esd=lam, guidance=EsdConfig()))
+    assert f"lambda_esd={lam}" in warning
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
+def test_lambda_from_0_to_1_does_not_warn(lam: float) -> None:
+    assert validate(replace(GOOD, lambda_esd=lam)) == []
+
+
+@pytest.mark.parametrize(("guidance", "name"), [(SdsConfig(), "sds"), (VsdConfig(), "vsd")])
+def test_lambda_is_refused_where_there_is_none(guidance: SdsConfig | VsdConfig, name: str) -> None:
+    assert validate(replace(GOOD, guidance=guidance, lambda_esd=0.0)) == []
+    with pytest.raises(UserError, match=f"means nothing to guidance={name}"):
+        validate(replace(GOOD, guidance=guidance, lambda_esd=0.5))
+
+
+def test_a_negative_prompt_that_nothing_reads_is_told() -> None:
+    [warning] = validate(replace(GOOD, negative_prompt="blurry"))
+    assert "negative_prompt" in warning
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    folder = tiny_pipeline("latent_epsilon").save(tmp_path_factory.mktemp("model"))
+    return replace(
+        GOOD,
+        prompt="a dragon",
+        prior=DiffusersPriorConfig(path=str(folder)),
+        rendered=LoraRenderedConfig(),
+        timesteps=TwoStageTimestepsConfig(),
+    )
+
+
+def test_a_network_reads_negative_prompts_and_any_subject(learned: Config) -> None:
+    assert validate(replace(learned, negative_prompt="blurry")) == []
+
+
+def test_a_network_takes_pictures_of_any_size(learned: Config) -> None:
+    assert validate(replace(learned, stages=stages("coarse", resolution=24))) == []
+
+
+def test_parts_that_do_not_go_together_are_refused(learned: Config) -> None:
+    with pytest.raises(UserError, match="Use timesteps=two_stage"):
+        validate(replace(learned, timesteps=CertaintyTimestepsConfig()))
+
+
+def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"prior\.path"):
+        validate(replace(learned, prior=DiffusersPriorConfig(path=str(tmp_path / "missing"))))
+
+
+def test_a_lora_that_sds_never_asks_is_told(learned: Config) -> None:
+    [warning] = validate(replace(learned, guidance=SdsConfig(), lambda_esd=0.0))
+    assert "rendered=lora is trained for nothing" in warning
+
+
+def test_paths_must_exist(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with pytest.raises(UserError, match=r"prior\.path"):
+        validate(replace(GOOD, prior=ImagesPriorConfig(path=missing)))
+    with pytest.raises(UserError, match=r"init\.path"):
+        validate(replace(GOOD, init=PlyInitConfig(path=missing)))
+
+
+def test_a_folder_of_pictures_must_hold_some(tmp_path: Path) -> None:
+    pictures = replace(GOOD, prompt="my cup", prior=ImagesPriorConfig(path=str(tmp_path)))
+    with pytest.raises(UserError, match="at least 2 are needed"):
+        validate(pictures)
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).touch()
+    assert validate(pictures) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda_is_refused_with_a_remedy() -> None:
+    check_hardware(GOOD.hardware)
+    with pytest.raises(UserError, match="Use hardware=cpu"):
+        check_hardware(HardwareConfig(device=Device.cuda))
+
+
+def test_a_folder_is_made_and_left_empty(tmp_path: Path) -> None:
+    check_folder(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_a_folder_below_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"hydra\.sweep\.dir=FOLDER"):
+        check_folder(tmp_path / "file" / "run")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(UserError, match="cannot write"):
+        check_folder(tmp_path)

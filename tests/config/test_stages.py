@@ -1,0 +1,25 @@
+"""When each stage of a run begins and ends."""
+
+import pytest
+
+from gs_esd.config.options import CertaintyTimestepsConfig, StageConfig, StagesConfig
+from gs_esd.config.stages import STAGES, stage_at
+
+
+@pytest.mark.parametrize(
+    ("progress", "name"),
+    [(0.0, "coarse"), (0.39, "coarse"), (0.4, "middle"), (0.6, "fine"), (0.99, "fine")],
+)
+def test_a_stage_ends_where_its_option_says(progress: float, name: str) -> None:
+    stages = StagesConfig(StageConfig(0.4, 8, 4), StageConfig(0.6, 8, 4), StageConfig(1.0, 8, 4))
+    assert stage_at(stages, progress) == name
+
+
+def test_a_stage_of_no_length_is_left_out() -> None:
+    stages = StagesConfig(StageConfig(0.0, 8, 4), StageConfig(0.0, 8, 4), StageConfig(1.0, 8, 4))
+    assert stage_at(stages, 0.0) == "fine"
+
+
+def test_everything_that_a_stage_has_is_under_its_name() -> None:
+    for group in (StagesConfig, CertaintyTimestepsConfig):
+        assert tuple(group.__dataclass_fields__) == STAGES

@@ -1,0 +1,103 @@
+"""Frames of files: the pictures stay the same, highlights included."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from gs_esd.cameras.orbit import Cameras, Orbit, turntable
+from gs_esd.export.axes import Up
+from gs_esd.export.frames import (
+    FILE_FROM_WORLD,
+    FILE_FROM_WORLD_QUAT,
+    multiply_quats,
+    pad_sh,
+    rotate_sh,
+    unit_quats,
+)
+from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.render.renderings import render
+from tests.helpers.splat_files import WORLD_FROM_FILE, colorful_cloud, raw_cloud, raw_table
+
+ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
+
+
+def in_file_axes(cameras: Cameras, up: str) -> Cameras:
+    """The same cameras for whom sees the world as the file has it."""
+    world_from_file = torch.eye(4)
+    world_from_file[:3, :3] = WORLD_FROM_FILE[up]
+    return replace(cameras, viewmats=cameras.viewmats @ world_from_file)
+
+
+@pytest.mark.parametrize("up", Up)
+@pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
+def test_file_shows_the_same_pictures_in_its_own_axes(
+    tmp_path: Path, sh_degree: int, up: Up
+) -> None:
+    cloud = colorful_cloud(60, sh_degree)
+    save_ply(cloud, tmp_path / "a.ply", up)
+    cameras = turntable(4, 0.3, ORBIT, 32)
+    expected = render(cloud, cameras)
+    found = render(raw_cloud(tmp_path / "a.ply", 60, sh_degree), in_file_axes(cameras, up.value))
+    torch.testing.assert_close(found.alpha, expected.alpha, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found.rgb, expected.rgb, rtol=0, atol=2e-5)
+
+
+FRONT_RIGHT_TOP = {
+    "y-down": [[0, 0, -1], [1, 0, 0], [0, -1, 0]],  # the front is nearest to who looks along z
+    "z-up": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+    "y-up": [[0, 0, 1], [1, 0, 0], [0, 1, 0]],
+}
+
+
+@pytest.mark.parametrize("up", Up)
+def test_front_right_and_top_are_where_the_frame_has_them(tmp_path: Path, up: Up) -> None:
+    cloud = colorful_cloud(4, sh_degree=0)
+    corners = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
+    cloud["means"].data.copy_(corners)
+    save_ply(cloud, tmp_path / "a.ply", up)
+    positions = raw_table(tmp_path / "a.ply", 4)[:, :3].tolist()
+    assert positions == [*FRONT_RIGHT_TOP[up.value], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("up", Up)
+def test_matrices_and_quaternions_are_the_same_rotations(up: Up) -> None:
+    rotation, quat = FILE_FROM_WORLD[up].double(), FILE_FROM_WORLD_QUAT[up]
+    assert torch.det(rotation) == 1
+    conjugate = quat * torch.tensor([1.0, -1, -1, -1])
+    for axis in torch.eye(3, dtype=torch.float64):
+        point = torch.cat([torch.zeros(1, dtype=torch.float64), axis])[None]
+        left = multiply_quats(quat, point)[0]
+        turned = multiply_quats(left, conjugate[None])[0, 1:]
+        assert torch.equal(turned, rotation @ axis)
+
+
+def test_rotations_compose() -> None:
+    generator = torch.Generator().manual_seed(0)
+    sh = torch.randn(3, 15, 3, generator=generator, dtype=torch.float64)
+    quarter_turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    turned = sh
+    for _ in range(4):
+        turned = rotate_sh(turned, quarter_turn)
+    torch.testing.assert_close(turned, sh, rtol=0, atol=1e-11)
+    i, j = torch.tensor([0.0, 1, 0, 0]), torch.tensor([[0.0, 0, 1, 0]])
+    assert multiply_quats(i, j).tolist() == [[0, 0, 0, 1]]  # i j = k
+
+
+def test_quaternions_of_any_length_get_length_one() -> None:
+    quats = torch.tensor([[0.0, 3, 0, 4], [0, 0, 0, 0], [1e-30, 0, 0, 0], [0, -1e30, 0, 0]])
+    expected = [[0, 0.6, 0, 0.8], [1, 0, 0, 0], [1, 0, 0, 0], [0, -1, 0, 0]]
+    torch.testing.assert_close(unit_quats(quats), torch.tensor(expected))
+
+
+@pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
+def test_padding_changes_no_picture(tmp_path: Path, sh_degree: int) -> None:
+    cloud = colorful_cloud(40, sh_degree)
+    cameras = turntable(2, 0.3, ORBIT, 32)
+    expected = render(cloud, cameras).rgb
+    cloud["shN"].data = pad_sh(cloud["shN"].data)
+    assert cloud["shN"].shape == (40, 15, 3)
+    torch.testing.assert_close(render(cloud, cameras).rgb, expected, rtol=0, atol=1e-6)
+    save_ply(cloud, tmp_path / "a.ply")
+    torch.testing.assert_close(load_ply(tmp_path / "a.ply")["shN"], cloud["shN"], rtol=0, atol=1e-6)

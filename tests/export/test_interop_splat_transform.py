@@ -1,0 +1,63 @@
+"""PlayCanvas' splat-transform reads every format of ours that it knows; its glTF is like ours."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from gs_esd.export.command import save
+from gs_esd.export.ply import load_ply
+from tests.helpers.npm_packages import installed
+from tests.helpers.splat_files import colorful_cloud, decode_glb
+
+Transform = Callable[[Path, Path], None]
+
+
+@pytest.fixture(scope="module")
+def transform(request: pytest.FixtureRequest) -> Transform:
+    program = installed(request.config) / "@playcanvas/splat-transform/bin/cli.mjs"
+
+    def run(source: Path, target: Path) -> None:
+        done = subprocess.run(["node", program, source, target], capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr.decode()
+
+    return run
+
+
+@pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", ["ours.ply", "ours.compressed.ply", "ours.splat"])
+def test_splat_transform_takes_our_files(
+    transform: Transform, tmp_path: Path, name: str, sh_degree: int
+) -> None:
+    cloud = colorful_cloud(300, sh_degree)
+    save(cloud, tmp_path / name, None, {"prompt": "a corgi\n猫" * 50})
+    transform(tmp_path / name, tmp_path / "theirs.ply")
+    theirs = load_ply(tmp_path / "theirs.ply")
+    nearest = torch.cdist(cloud["means"], theirs["means"]).argmin(dim=1)
+    # Quantised formats have steps of 1/128 and less; a wrong layout is off by much more.
+    for parameter in ("means", "scales"):
+        torch.testing.assert_close(theirs[parameter][nearest], cloud[parameter], rtol=0, atol=0.01)
+    opacities = theirs["opacities"][nearest].sigmoid()
+    torch.testing.assert_close(opacities, cloud["opacities"].sigmoid(), rtol=0, atol=0.01)
+    if name != "ours.splat":
+        torch.testing.assert_close(theirs["shN"][nearest], cloud["shN"], rtol=0, atol=0.1)
+    alike = (theirs["quats"][nearest] * cloud["quats"]).sum(dim=1).abs()
+    norms = theirs["quats"][nearest].norm(dim=1) * cloud["quats"].norm(dim=1)
+    assert (alike / norms).min() > 0.999
+
+
+def test_its_gltf_has_our_numbers_turned_half_around(transform: Transform, tmp_path: Path) -> None:
+    cloud = colorful_cloud(300, 3)
+    for name in ("ours.ply", "ours.glb"):
+        save(cloud, tmp_path / name, None, {})
+    transform(tmp_path / "ours.ply", tmp_path / "theirs.glb")
+    (ours, said), (theirs, they_said) = (
+        decode_glb(tmp_path / name) for name in ("ours.glb", "theirs.glb")
+    )
+    assert they_said["extensionsUsed"] == said["extensionsUsed"]
+    turned = ours["means"] * torch.tensor([-1.0, 1, -1])  # in glTF the front is +z
+    torch.testing.assert_close(theirs["means"], turned, rtol=0, atol=1e-5)
+    for parameter in ("scales", "opacities", "sh0"):
+        torch.testing.assert_close(theirs[parameter], ours[parameter], rtol=0, atol=1e-4)

@@ -1,0 +1,189 @@
+"""Other programs' renderers draw our files as ours does: the right way up and round, in colour.
+
+PlayCanvas' engine is what SuperSplat draws with. three.js cuts Gaussians off at two standard
+deviations, which costs it a few dB.
+"""
+
+import base64
+import io
+import json
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import ParameterDict
+
+from gs_esd.cameras.orbit import Cameras, Orbit, turntable
+from gs_esd.export.command import save
+from gs_esd.export.frames import Up
+from gs_esd.export.ply import save_ply
+from gs_esd.render.renderings import render
+from tests.helpers.npm_packages import INTEROP, installed
+from tests.helpers.splat_files import WORLD_FROM_FILE
+from tests.helpers.statue import statue
+from viewer.chromium import Chromium, Page, find_chromium
+
+pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+
+SIZE = 256
+VIEWS = torch.tensor([1, 4])
+"""Of eight around: the front's left side, and the back."""
+ORBIT = Orbit(distance=3.0, fov=math.radians(40), elevation_min=0.4, elevation_max=0.4)
+BACKGROUND = (0.2, 0.4, 0.6)
+AT_LEAST_DB, WRONG_AT_MOST_DB = 30.0, 20.0
+
+PAGE_FROM_FILE = {"playcanvas": torch.tensor([-1.0, -1, 1]), "three": torch.tensor([1.0, -1, -1])}
+"""How the pages turn a y-down file, half around one axis or the other, as their users do."""
+FORMATS = {
+    "playcanvas": ["splat.ply", "splat.compressed.ply"],
+    "three": ["splat.ply", "splat.splat", "splat.glb"],
+}
+"""Of ours, those that each program reads."""
+
+Draw = Callable[[str, str], Tensor]
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves the pages of tests/interop, the packages under /node_modules, and /files."""
+
+    def __init__(self, folders: dict[str, Path], *arguments: object) -> None:
+        self.folders = folders
+        super().__init__(*arguments)  # type: ignore[arg-type]
+
+    def translate_path(self, path: str) -> str:
+        first, _, rest = path.lstrip("/").partition("/")
+        return str(self.folders[first] / rest if rest else INTEROP / first)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@pytest.fixture(scope="module")
+def address(request: pytest.FixtureRequest, files: Path) -> Iterator[str]:
+    folders = {"node_modules": installed(request.config), "files": files}
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, folders)) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def pages(address: str) -> Iterator[dict[str, Page]]:
+    with Chromium() as chromium:
+        opened = {engine: chromium.open_page(SIZE, SIZE) for engine in FORMATS}
+        for engine, page in opened.items():
+            page.go(f"{address}/{engine}.html")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def draw(pages: dict[str, Page]) -> Draw:
+    def draw(engine: str, name: str) -> Tensor:
+        """A file as another program shows it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
+        up = "y-up" if name.endswith(".glb") else "y-down"
+        turned = positions(cameras()) @ WORLD_FROM_FILE[up]
+        if up == "y-down":
+            turned = turned * PAGE_FROM_FILE[engine]
+        pages[engine].send("Page.bringToFront")  # pages behind are given no frames
+        pictures = [_picture(pages[engine], name, position) for position in turned]
+        assert pages[engine].errors() == []
+        return torch.stack(pictures)
+
+    return draw
+
+
+def _picture(page: Page, name: str, position: Tensor) -> Tensor:
+    view = {
+        "position": position.tolist(),
+        "fov": math.degrees(ORBIT.fov),
+        "background": BACKGROUND,
+    }
+    url = page.evaluate(f"draw('/files/{name}', {json.dumps(view)})")
+    png = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
+    return torch.from_numpy(np.asarray(png) / np.float32(255))
+
+
+def cameras() -> Cameras:
+    return turntable(8, ORBIT.elevation_min, ORBIT, SIZE)[VIEWS]
+
+
+def positions(cameras: Cameras) -> Tensor:
+    return torch.linalg.inv(cameras.viewmats)[:, :3, 3]
+
+
+@pytest.fixture(scope="module")
+def reference() -> Tensor:
+    return our_picture(statue())
+
+
+def our_picture(cloud: ParameterDict) -> Tensor:
+    """A cloud as our own rasterizer draws it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
+    with torch.no_grad():
+        return render(cloud, cameras()).over(torch.tensor(BACKGROUND)).clamp(0, 1)
+
+
+def psnr_db(pictures: Tensor, reference: Tensor) -> list[float]:
+    errors = (pictures - reference).square().mean(dim=(1, 2, 3))
+    return (-10 * errors.log10()).tolist()
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"), [(engine, name) for engine in FORMATS for name in FORMATS[engine]]
+)
+def test_another_program_shows_our_picture(draw: Draw, files: Path, engine: str, name: str) -> None:
+    shown = statue(0) if name.endswith(".splat") else statue()  # .splat has no view dependence
+    save(shown, files / name, None, {"prompt": "a statue"})
+    found = psnr_db(draw(engine, name), our_picture(shown))
+    assert min(found) >= AT_LEAST_DB
+
+
+def mirrored(file: Path) -> None:
+    cloud = statue()
+    cloud["means"].data[:, 1] *= -1
+    save_ply(cloud, file)
+
+
+def overturned(file: Path) -> None:
+    save_ply(statue(), file, Up.y_up)
+
+
+def on_its_back(file: Path) -> None:
+    save_ply(statue(), file, Up.z_up)
+
+
+def half_around(file: Path) -> None:
+    cloud = statue()
+    cloud["means"].data[:, :2] *= -1
+    save_ply(cloud, file)
+
+
+@pytest.mark.parametrize("spoil", [mirrored, overturned, on_its_back, half_around])
+def test_a_file_that_is_turned_wrong_would_be_noticed(
+    draw: Draw, files: Path, reference: Tensor, spoil: Callable[[Path], None]
+) -> None:
+    name = f"{spoil.__name__}.ply"
+    spoil(files / name)
+    for engine in FORMATS:
+        assert max(psnr_db(draw(engine, name), reference)) <= WRONG_AT_MOST_DB
+
+
+def test_coefficients_that_are_not_turned_would_be_noticed(
+    draw: Draw, files: Path, reference: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gs_esd.export.frames.rotate_sh", lambda sh, rotation: sh)
+    save_ply(statue(), files / "unturned.ply")
+    for engine in FORMATS:
+        assert max(psnr_db(draw(engine, "unturned.ply"), reference)) < AT_LEAST_DB

@@ -1,0 +1,81 @@
+"""Files whose opacities and scales are not the raw ones: recognised, said, and repaired."""
+
+import io
+import re
+from pathlib import Path
+
+import plyfile
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gs_esd.errors import UserError
+from gs_esd.export.ply import load_ply, save_ply
+from tests.helpers.splat_files import colorful_cloud
+
+
+def activated(path: Path) -> None:
+    """Write our .ply again as programs do that forget to undo sigmoid and exp."""
+    data = plyfile.PlyData.read(str(path))
+    vertex = data["vertex"].data
+    vertex["opacity"] = torch.from_numpy(vertex["opacity"].copy()).sigmoid()
+    for i in range(3):
+        vertex[f"scale_{i}"] = torch.from_numpy(vertex[f"scale_{i}"].copy()).exp()
+    element = plyfile.PlyElement.describe(vertex, "vertex")
+    written = io.BytesIO()
+    plyfile.PlyData([element]).write(written)
+    path.write_bytes(written.getvalue())
+
+
+@settings(deadline=None, max_examples=30)
+@given(n=st.integers(1, 20), seed=st.integers(0, 1000))
+def test_activated_values_are_recognised_and_can_be_undone(
+    tmp_path_factory: pytest.TempPathFactory, n: int, seed: int
+) -> None:
+    path = tmp_path_factory.mktemp("activated") / "a.ply"
+    cloud = colorful_cloud(n, 1, seed)
+    save_ply(cloud, path)
+    with pytest.raises(UserError, match="does not hold activated values"):
+        load_ply(path, activated=True)
+    activated(path)
+    with pytest.raises(UserError, match=r"seems to hold activated values.*--activated"):
+        load_ply(path)
+    found = load_ply(path, activated=True)
+    for name in cloud:
+        torch.testing.assert_close(found[name], cloud[name], rtol=2e-6, atol=2e-6)
+    assert load_ply(path, activated=False)["scales"].min() > 0
+
+
+def test_ends_of_the_ranges_have_logits_and_logarithms_too(tmp_path: Path) -> None:
+    cloud = colorful_cloud(3, 0)
+    cloud["opacities"].data = torch.tensor([-200.0, 0.0, 200.0])
+    cloud["scales"].data[0] = -200.0
+    save_ply(cloud, tmp_path / "a.ply")
+    activated(tmp_path / "a.ply")
+    found = load_ply(tmp_path / "a.ply", activated=True)
+    opacities = found["opacities"].sigmoid()
+    torch.testing.assert_close(opacities, torch.tensor([1e-6, 0.5, 1 - 1e-6]))
+    torch.testing.assert_close(found["scales"][0].exp(), torch.full((3,), 1e-8))
+
+
+@pytest.mark.parametrize(("log_scale", "logit"), [(-3.0, 0.5), (2.0, -1.0), (2.0, 3.0), (0.0, 0.0)])
+def test_raw_values_are_not_taken_for_activated_ones(
+    tmp_path: Path, log_scale: float, logit: float
+) -> None:
+    """Small but half opaque, huge and faint, huge and opaque, and made by hand of zeros."""
+    cloud = colorful_cloud(3, 0)
+    cloud["scales"].data.fill_(log_scale)
+    cloud["opacities"].data.fill_(logit)
+    save_ply(cloud, tmp_path / "a.ply")
+    content = (tmp_path / "a.ply").read_bytes()
+    (tmp_path / "b.ply").write_bytes(re.sub(rb"comment .*\n", b"", content))
+    assert torch.equal(load_ply(tmp_path / "b.ply")["scales"], cloud["scales"])
+
+
+def test_our_own_files_are_never_taken_for_activated_ones(tmp_path: Path) -> None:
+    cloud = colorful_cloud(3, 0)
+    cloud["scales"].data.fill_(0.5)
+    cloud["opacities"].data.fill_(0.5)
+    save_ply(cloud, tmp_path / "a.ply")
+    assert torch.equal(load_ply(tmp_path / "a.ply")["scales"], cloud["scales"])

@@ -1,0 +1,63 @@
+"""Short runs by all processes that torchrun starts, and what each of them holds at their ends.
+
+    python -m torch.distributed.run --standalone --nproc-per-node=2 tests/rank_runs.py MODEL FOLDER
+
+MODEL: a folder with a latent model. Writes FOLDER/rank0.pt and so on.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gs_esd.build.components import make_parts
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import ClosedFormRenderedConfig, Config, Omega, TwoStageTimestepsConfig
+from gs_esd.system import torchrun
+from gs_esd.trainer import Trainer
+from tests.helpers.tiny_runs import DENSIFY, tiny
+
+STEPS = {"bank": 7, "bank-mcmc": 7, "latent": 3, "lora": 3}
+
+
+def configuration(case: str, model: Path) -> Config:
+    """Of the run with a name; the first densifications are after steps 4 and 6."""
+    if case.startswith("bank"):
+        densify = "mcmc" if case.endswith("mcmc") else "default"
+        return tiny(densify=DENSIFY[densify], lambda_esd=0.5)
+    lora = LoraRenderedConfig(learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5)
+    return tiny(
+        prior=DiffusersPriorConfig(path=str(model)),
+        rendered=lora if case == "lora" else ClosedFormRenderedConfig(),
+        timesteps=TwoStageTimestepsConfig(),
+        omega=Omega.one_minus_alpha_bar,
+        lambda_esd=0.5,
+    )
+
+
+def end_of(case: str, model: Path, folder: Path) -> dict[str, Any]:
+    """The cloud, q and the last scalars after some steps of plain gradient descent.
+
+    Adam's would turn the least rounding of a small gradient into a whole step.
+    """
+    parts = make_parts(configuration(case, model))
+    descent = {name: torch.optim.SGD([each], 1.0) for name, each in parts.cloud.items()}
+    parts.optimizers.update(descent)  # in place: the densifier has the same dictionary
+    trainer = Trainer(configuration(case, model), folder, parts)
+    for _ in range(STEPS[case]):
+        scalars = trainer.train_step()
+    cloud = {name: each.detach() for name, each in parts.cloud.items()}
+    return {"cloud": cloud, "rendered": parts.rendered.state_dict(), "scalars": scalars}
+
+
+def main() -> None:
+    """Run every case and write what came of it."""
+    model, folder = Path(sys.argv[1]), Path(sys.argv[2])
+    torch.set_num_threads(1)
+    ends = {case: end_of(case, model, folder / case) for case in STEPS}
+    torch.save(ends, folder / f"rank{torchrun.process_rank()}.pt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,191 @@
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from torch import Tensor
+
+from gs_esd.cameras.view_names import VIEW_NAMES
+from gs_esd.config.options import ImagesPriorConfig, Normalize
+from gs_esd.errors import UserError
+from gs_esd.priors import image_files as picture_files_module
+from gs_esd.priors.image_files import picture_files
+from gs_esd.priors.image_folder import HEIGHT, WIDTH, load_pictures
+from tests.helpers.drawn_images import (
+    RESOLUTION,
+    WHITE,
+    Box,
+    drawn,
+    extent,
+    load,
+    load_one,
+    noise,
+    size_of,
+)
+
+VARIED: list[tuple[tuple[int, int], Box]] = [
+    ((80, 60), (20, 10, 50, 50)),  # 30 by 40
+    ((60, 120), (5, 50, 55, 100)),  # 50 by 50
+    ((200, 90), (110, 5, 150, 85)),  # 40 by 80
+]
+
+
+@pytest.fixture
+def varied(tmp_path: Path) -> Path:
+    for i, (size, box) in enumerate(VARIED):
+        drawn(size, box).save(tmp_path / f"{i}.png")
+    return tmp_path
+
+
+def is_centred(picture: Tensor) -> bool:
+    left, top, right, bottom = extent(picture)
+    return abs(left + right - RESOLUTION) <= 2 and abs(top + bottom - RESOLUTION) <= 2
+
+
+def test_height_makes_silhouettes_equally_tall_and_centred(varied: Path) -> None:
+    rgba = load(varied, normalize=Normalize.height)
+    assert [size_of(picture)[1] for picture in rgba] == [28, 28, 28]
+    widths = [size_of(picture)[0] for picture in rgba]
+    assert widths == pytest.approx([21, 28, 14], abs=1)
+    assert all(is_centred(picture) for picture in rgba)
+
+
+def test_height_leaves_room_for_the_widest(tmp_path: Path) -> None:
+    drawn((100, 40), (5, 10, 95, 30)).save(tmp_path / "wide.png")
+    drawn((40, 100), (10, 5, 30, 95)).save(tmp_path / "tall.png")
+    tall, wide = load(tmp_path, normalize=Normalize.height)
+    assert size_of(wide)[0] == pytest.approx(WIDTH * RESOLUTION, abs=1)
+    assert size_of(tall)[1] == size_of(wide)[1]
+
+
+def test_common_scales_all_by_one_factor_and_centres(varied: Path) -> None:
+    rgba = load(varied, normalize=Normalize.common)
+    factor = HEIGHT * RESOLUTION / 80  # the tallest silhouette has 80 rows
+    for picture, (_, (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
+        expected = (factor * (right - left), factor * (bottom - top))
+        assert size_of(picture) == pytest.approx(expected, abs=1.01)
+        assert is_centred(picture)
+
+
+def test_none_neither_moves_nor_scales(varied: Path) -> None:
+    rgba = load(varied, normalize=Normalize.none)
+    for picture, ((width, height), (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
+        side = max(width, height)
+        across, down = 0.5 * (side - width), 0.5 * (side - height)
+        expected = [left + across, top + down, right + across, bottom + down]
+        scaled = [RESOLUTION * value / side for value in expected]
+        assert extent(picture) == pytest.approx(scaled, abs=1.01)
+
+
+@pytest.mark.parametrize("normalize", Normalize)
+@pytest.mark.parametrize("resolution", [8, 33, 100])
+def test_any_soft_picture_becomes_premultiplied(
+    tmp_path: Path, normalize: Normalize, resolution: int
+) -> None:
+    for i, size in enumerate([(31, 57), (90, 20)]):
+        alpha = noise(size, seed=10 + i)[..., :1]
+        rgba = np.concatenate([noise(size, seed=i), alpha], axis=-1)
+        Image.fromarray(rgba).save(tmp_path / f"{i}.png")
+    rgba, _ = load_pictures(ImagesPriorConfig(str(tmp_path), normalize), resolution)
+    assert rgba.shape == (2, 4, resolution, resolution)
+    assert (rgba[:, :3] <= rgba[:, 3:] + 1e-6).all()
+    assert (rgba[:, 3].amax(dim=(1, 2)) > 0).all()
+
+
+def test_files_are_found_below_the_folder_in_order_and_others_are_not(tmp_path: Path) -> None:
+    names = ["b.png", "a.JPG", "sub/c.jpeg", "sub/deep/d.WebP"]
+    for name in [*names, "notes.txt", "e.gif", ".hidden.png", "sub/._c.jpeg"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    assert picture_files(tmp_path) == [tmp_path / name for name in sorted(names)]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_pictures_are_refused(tmp_path: Path, n: int) -> None:
+    for i in range(n):
+        drawn().save(tmp_path / f"{i}.png")
+    with pytest.raises(UserError, match=rf"in {tmp_path} is {n}; at least 2 are needed"):
+        load(tmp_path)
+
+
+def half_of_a_picture() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(noise((60, 60))).save(file, "PNG")
+    return file.getvalue()[:4000]
+
+
+@pytest.mark.parametrize("content", [b"", b"no picture", half_of_a_picture()])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
+    drawn().save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"b\.png cannot be read .* Mend it or take it away"):
+        load(tmp_path)
+
+
+def test_a_picture_too_large_to_open_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_one(tmp_path, drawn())
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(UserError, match=r"a\.png cannot be read"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("empty", [(0, 0, 0, 0), (255, 0, 0, 0), WHITE])
+def test_a_picture_that_shows_nothing_is_named_with_the_remedy(
+    tmp_path: Path, empty: tuple[int, ...]
+) -> None:
+    drawn().save(tmp_path / "a.png")
+    Image.new("RGBA" if len(empty) == 4 else "RGB", (50, 50), empty).save(tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"b\.png shows nothing.*Take it away"):
+        load(tmp_path)
+
+
+def test_a_bank_that_would_not_fit_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(10):
+        (tmp_path / f"{i}.png").touch()  # reading any of them would fail
+    bytes_each = 4 * RESOLUTION**2 * 4 * 1.33
+    monkeypatch.setattr(picture_files_module, "BANK_LIMIT", 7.5 * bytes_each)
+    with pytest.raises(UserError, match=r"Use fewer pictures \(7 at most\).*stages\.fine\.res"):
+        load(tmp_path)
+
+
+def in_views(folder: Path, names: list[str]) -> ImagesPriorConfig:
+    for i, name in enumerate(names):
+        (folder / name).mkdir(exist_ok=True)
+        drawn().save(folder / name / f"{i}.png")
+    return ImagesPriorConfig(str(folder), view_prompts=True)
+
+
+def test_subfolders_say_which_view_a_picture_is_of(tmp_path: Path) -> None:
+    config = in_views(tmp_path, ["front", "side", "back", "Side", "front"])
+    rgba, labels = load_pictures(config, 8)
+    assert labels is not None
+    files = picture_files(tmp_path)
+    assert [VIEW_NAMES[i] for i in labels] == [file.parent.name.lower() for file in files]
+    assert sorted(VIEW_NAMES[i] for i in labels) == ["back", "front", "front", "side", "side"]
+    assert len(rgba) == 5
+
+
+def test_subfolders_mean_nothing_unless_asked_for(tmp_path: Path) -> None:
+    config = in_views(tmp_path, ["front", "elsewhere"])
+    assert len(load(tmp_path)) == 2
+    with pytest.raises(UserError):
+        load_pictures(replace(config, view_prompts=True), 8)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["front", "side"], "without pictures: back"),
+        (["front", "side", "back", "top"], r"elsewhere: .*top"),
+    ],
+)
+def test_missing_and_unknown_views_are_told(tmp_path: Path, names: list[str], told: str) -> None:
+    with pytest.raises(UserError, match=f"subfolders front, side, back; {told}"):
+        load_pictures(in_views(tmp_path, names), 8)

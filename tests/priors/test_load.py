@@ -1,0 +1,237 @@
+"""Priors made of folders, against the components that were saved there."""
+
+import gc
+import json
+import math
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline
+from torch import nn
+
+from gs_esd.errors import UserError
+from gs_esd.priors import load as load_model
+from gs_esd.priors.codec import PixelCodec, VaeCodec
+from gs_esd.priors.flow import FlowDenoiser
+from gs_esd.priors.load import Memory, dtype_of, load_prior, trained_schedule
+from gs_esd.priors.patch_codec import PatchCodec
+from gs_esd.priors.unet import UnetDenoiser
+from gs_esd.priors.view_prompts import interpolated_views
+from tests.helpers.small_images import views_from
+from tests.helpers.tiny_models import (
+    KINDS,
+    LATENT_SIZE,
+    save_components,
+    tiny_flow_pipeline,
+    tiny_latents,
+    tiny_pipeline,
+    tiny_scheduler,
+)
+
+CPU = torch.device("cpu")
+LOG_SNR = torch.tensor([-3.0, 0.0, 4.0])
+VIEWS = views_from(torch.zeros(3))
+
+
+def _load(folder: Path, **arguments: Any) -> Any:
+    return load_prior(str(folder), **{"prompt": "a corgi", "device": CPU} | arguments)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_gives_the_noise_of_what_was_saved_in_it(kind: str, tmp_path: Path) -> None:
+    parts = tiny_pipeline(kind)
+    prior = _load(parts.save(tmp_path), negative_prompt="blurry", guidance_scale=3.0)
+    denoiser = UnetDenoiser(
+        parts.unet.eval(), prior.schedule, parts.scheduler.config.prediction_type
+    )
+    x_t = tiny_latents(3)[:, : 3 if kind == "pixel" else 4]
+    assert torch.equal(
+        prior.denoiser(x_t, LOG_SNR, prior.prompt.expand(3)),
+        denoiser(x_t, LOG_SNR, prior.prompt.expand(3)),
+    )
+    eps = prior.predict_noise(x_t, LOG_SNR, VIEWS)
+    assert eps.shape == x_t.shape
+    assert bool(eps.isfinite().all())
+
+
+@pytest.mark.parametrize("kind", ["latent_epsilon", "latent_v"])
+def test_prompts_are_those_that_the_pipeline_would_embed(kind: str, tmp_path: Path) -> None:
+    folder, words = tiny_pipeline(kind).save(tmp_path), interpolated_views(1.0)
+    prior = _load(folder, negative_prompt="blurry", view_weights=words)
+    pipeline = StableDiffusionPipeline.from_pretrained(tmp_path, safety_checker=None)
+    for text, found in (("a corgi", prior.prompts.plain), ("blurry", prior.prompts.negative)):
+        expected, _ = pipeline.encode_prompt(text, "cpu", 1, False)
+        torch.testing.assert_close(found.tokens, expected)
+    front, _ = pipeline.encode_prompt("a corgi, front view", "cpu", 1, False)
+    torch.testing.assert_close(prior.prompts.views[:1].tokens, front)
+
+
+def test_zero_terminal_snr_is_taken_from_the_scheduler(tmp_path: Path) -> None:
+    prior = _load(tiny_pipeline("latent_v").save(tmp_path))
+    assert prior.denoiser.prediction_type == "v_prediction"
+    assert float(prior.schedule.log_snr[-1]) == -20
+    plain = _load(tiny_pipeline("latent_epsilon").save(tmp_path / "plain"))
+    assert float(plain.schedule.log_snr[-1]) == pytest.approx(math.log(0.0047), abs=0.01)
+
+
+@pytest.mark.parametrize("scheduler", [PNDMScheduler, DDPMScheduler, EulerDiscreteScheduler])
+def test_any_scheduler_tells_the_levels_of_training(scheduler: Any) -> None:
+    betas = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    stored = scheduler(prediction_type="v_prediction", **betas)
+    schedule, prediction_type = trained_schedule(dict(stored.config))
+    expected = tiny_scheduler(**betas).alphas_cumprod.double().logit().float()
+    assert torch.equal(schedule.log_snr, expected)
+    assert prediction_type == "v_prediction"
+
+
+def test_betas_of_any_kind_may_be_listed() -> None:
+    betas = [0.1, 0.2, 0.4]
+    schedule, _ = trained_schedule({"trained_betas": betas, "num_train_timesteps": 3})
+    alphas_cumprod = torch.tensor([0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.6])
+    torch.testing.assert_close(schedule.log_snr.sigmoid(), alphas_cumprod)
+
+
+def test_a_pixel_model_has_pictures_for_latents(tmp_path: Path) -> None:
+    prior = _load(tiny_pipeline("pixel").save(tmp_path))
+    assert isinstance(prior.codec, PixelCodec)
+    assert prior.codec.latent_shape == (3, LATENT_SIZE, LATENT_SIZE)
+
+
+def test_a_latent_model_keeps_its_size_unless_told_otherwise(tmp_path: Path) -> None:
+    tiny_pipeline("latent_epsilon").save(tmp_path)
+    images = torch.rand(1, 50, 50, 3)
+    assert _load(tmp_path).encode(images).shape == (1, 4, 8, 8)
+    assert _load(tmp_path, picture_size=32).encode(images).shape == (1, 4, 16, 16)
+    with pytest.raises(UserError, match="multiples of 4"):
+        _load(tmp_path, picture_size=30)
+
+
+def test_the_linear_codec_stands_for_a_vae(tmp_path: Path) -> None:
+    parts = vars(tiny_pipeline("latent_epsilon"))
+    vae = PatchCodec.fit(torch.rand(20, 3, 16, 16) * 2 - 1, patch_size=2, latent_channels=4)
+    prior = _load(save_with_codec(parts | {"vae": vae}, tmp_path), precision="bfloat16")
+    assert isinstance(prior.codec, VaeCodec)
+    assert prior.codec.vae.dtype == torch.float32
+    images = torch.rand(2, 16, 16, 3)
+    assert prior.encode(images).shape == (2, 4, 8, 8)
+    expected = vae.encode(2 * images.permute(0, 3, 1, 2) - 1).latents * vae.config.scaling_factor
+    torch.testing.assert_close(prior.encode(images), expected)
+
+
+def save_with_codec(parts: dict[str, Any], folder: Path) -> Path:
+    """As diffusers would, with the name of our own class in the index."""
+    save_components(parts, folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["vae"] = ["gs_esd.priors.patch_codec", "PatchCodec"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    return folder
+
+
+@pytest.mark.parametrize("t5", [False, True])
+def test_a_rectified_flow_is_loaded_with_all_its_text_encoders(t5: bool, tmp_path: Path) -> None:
+    parts = tiny_flow_pipeline(t5=t5)
+    prior = _load(parts.save(tmp_path), guidance_scale=1.0)
+    assert isinstance(prior.denoiser, FlowDenoiser)
+    assert prior.prompt.pooled is not None
+    x_t = tiny_latents(3)
+    expected = FlowDenoiser(parts.transformer, prior.schedule)(x_t, LOG_SNR, prior.prompt.expand(3))
+    assert torch.equal(prior.predict_noise(x_t, LOG_SNR, VIEWS), expected)
+    s = 1 / (1 + (0.5 * prior.schedule.log_snr).exp())
+    torch.testing.assert_close(s[:-1], parts.scheduler.sigmas.flip(0)[:-1])
+
+
+def test_weights_are_frozen_and_in_the_dtype_that_was_asked_for(tmp_path: Path) -> None:
+    prior = _load(tiny_pipeline("latent_epsilon").save(tmp_path), precision="bfloat16")
+    for network in (prior.denoiser.unet, prior.codec.vae):
+        assert not network.training
+        assert not any(weight.requires_grad for weight in network.parameters())
+        assert {weight.dtype for weight in network.parameters()} == {torch.bfloat16}
+    assert prior.predict_noise(tiny_latents(3), LOG_SNR, VIEWS).dtype == torch.float32
+
+
+def test_attention_is_torchs_own(tmp_path: Path) -> None:
+    prior = _load(tiny_pipeline("latent_epsilon").save(tmp_path))
+    kinds = {type(each).__name__ for each in prior.denoiser.unet.attn_processors.values()}
+    assert kinds == {"AttnProcessor2_0"}
+
+
+def test_text_encoders_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[weakref.ref[nn.Module]] = []
+    original = load_model._load
+
+    def noting(model_class: Any, files: Any, name: str, *arguments: Any) -> Any:
+        network = original(model_class, files, name, *arguments)
+        if name.startswith("text_encoder"):
+            loaded.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(load_model, "_load", noting)
+    prior = _load(tiny_flow_pipeline(t5=True).save(tmp_path))
+    gc.collect()
+    assert len(loaded) == 3
+    assert all(reference() is None for reference in loaded)
+    assert len(prior.prompt) == 1
+
+
+def test_memory_options_change_no_result(tmp_path: Path) -> None:
+    tiny_pipeline("latent_epsilon").save(tmp_path)
+    thrifty = Memory(vae_slicing=True, vae_tiling=True, vae_checkpointing=True)
+    results = []
+    for memory in (Memory(), thrifty):
+        images = torch.rand(3, 16, 16, 3, generator=torch.Generator().manual_seed(0))
+        images.requires_grad_()
+        prior = _load(tmp_path, memory=memory)
+        prior.encode(images).square().sum().backward()
+        results.append(images.grad)
+    torch.testing.assert_close(results[1], results[0], atol=1e-5, rtol=1e-4)
+    assert prior.codec.vae.use_slicing
+    assert prior.codec.vae.use_tiling
+    assert prior.codec.vae.encoder.gradient_checkpointing
+
+
+@pytest.mark.slow
+def test_a_compiled_denoiser_gives_the_same_noise(tmp_path: Path) -> None:
+    tiny_pipeline("latent_epsilon").save(tmp_path)
+    plain, compiled = (
+        _load(tmp_path, memory=Memory(compile=compile)).predict_noise(
+            tiny_latents(3), LOG_SNR, VIEWS
+        )
+        for compile in (False, True)
+    )
+    torch.testing.assert_close(compiled, plain, atol=1e-4, rtol=1e-4)
+
+
+def test_guidance_is_passed_on(tmp_path: Path) -> None:
+    prior = _load(
+        tiny_pipeline("latent_epsilon").save(tmp_path),
+        guidance_scale=2.0,
+        view_weights=interpolated_views(1.0),
+        perp_neg=True,
+        rows_per_call=2,
+    )
+    assert (prior.guidance_scale, prior.perp_neg, prior.rows_per_call) == (2.0, True, 2)
+    assert len(prior.text_rows(3, VIEWS)) == 12
+
+
+def test_a_folder_that_is_not_whole_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+    tiny_pipeline("latent_epsilon").save(tmp_path)
+    (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(UserError, match="vae/diffusion_pytorch_model"):
+        _load(tmp_path)
+
+
+def test_precision_follows_the_device_unless_it_is_given() -> None:
+    assert dtype_of("auto", CPU) == torch.float32
+    assert dtype_of("float16", CPU) == torch.float16
+    assert dtype_of("float32", torch.device("cuda")) == torch.float32
+
+
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_a_gpu_without_bfloat16_takes_float16(
+    native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
+    assert dtype_of("auto", torch.device("cuda")) == dtype

@@ -1,0 +1,140 @@
+"""The model that comes with the package: what it is, and that it has learned what it should."""
+
+import math
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gs_esd.build.validate import validate
+from gs_esd.cameras.view_names import VIEW_NAMES, view_index
+from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.options import (
+    ClosedFormRenderedConfig,
+    Omega,
+    RenderedConfig,
+    TwoStageTimestepsConfig,
+)
+from gs_esd.diffusion.process import add_noise
+from gs_esd.diffusion.schedule import LEAST_LOG_SNR
+from gs_esd.priors.hub.download import find_model
+from gs_esd.priors.hub.files import ModelFiles
+from gs_esd.priors.load import Memory, load_codec, load_denoiser, load_text
+from gs_esd.priors.unet import Denoiser, UnetDenoiser
+from gs_esd.system.rng import stream
+from gs_esd.tools.tiny_prior.model import RESOLUTION
+from gs_esd.toyzoo.animals.catalogue import ANIMALS
+from gs_esd.toyzoo.bank import draw_bank
+from gs_esd.toyzoo.captions import subjects
+from gs_esd.toyzoo.prompt import ZooSubject
+from gs_esd.toyzoo.training_images import on_background
+from gs_esd.trainer import Trainer
+from tests.helpers.tiny_runs import tiny
+
+CPU = torch.device("cpu")
+LOG_SNR = -3.0
+"""Enough noise that a picture alone does not tell what it shows."""
+
+
+@cache
+def files() -> ModelFiles:
+    return find_model("bundled")
+
+
+@cache
+def unseen(subject: ZooSubject, n: int) -> tuple[Tensor, Tensor]:
+    """Pictures that the model has not seen, from all around, and the views that they are of."""
+    rgba, cameras = draw_bank(
+        subject,
+        n,
+        RESOLUTION,
+        front_bias=0,
+        elevation=(0.0, math.radians(30)),
+        distance=3.0,
+        fov=math.radians(40),
+        generator=stream(7, subject.animal),
+    )
+    bytes_ = (255 * rgba).round().to(torch.uint8)
+    return on_background(bytes_, torch.ones(3)), view_index(cameras.azimuth)
+
+
+def errors(pictures: Float[Tensor, "B 3 H W"], captions: list[str]) -> Float[Tensor, "B K"]:
+    """How far ε_φ(caption) is from the noise in each picture, for every caption."""
+    codec, denoiser = load_codec(files(), CPU, torch.float32, Memory()), stored_denoiser()
+    x_0 = codec.encode((pictures.permute(0, 2, 3, 1) + 1) / 2)
+    eps = torch.randn(x_0.shape, generator=stream(7, "noise"))
+    levels = torch.full((len(x_0),), LOG_SNR)
+    x_t = add_noise(x_0, eps, levels)
+    rows = load_text(files(), captions, CPU, torch.float32)
+    of_captions = [
+        (denoiser(x_t, levels, rows[i : i + 1].expand(len(x_t))) - eps).square().flatten(1).mean(1)
+        for i in range(len(captions))
+    ]
+    return torch.stack(of_captions, dim=1)
+
+
+@cache
+def stored_denoiser() -> Denoiser:
+    return load_denoiser(files(), CPU, torch.float32)
+
+
+def test_it_is_small_and_of_safetensors_alone() -> None:
+    stored = [path for path in files().folder.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in stored) < 25e6
+    assert {path.suffix for path in stored} == {".json", ".md", ".safetensors"}
+
+
+def test_its_last_noise_level_leaves_no_signal() -> None:
+    denoiser = stored_denoiser()
+    assert denoiser.schedule.log_snr[-1] == LEAST_LOG_SNR
+    assert isinstance(denoiser, UnetDenoiser)
+    assert denoiser.prediction_type == "v_prediction"
+
+
+@torch.no_grad()
+def test_it_denoises_an_animal_best_when_told_which_it_is() -> None:
+    animals = sorted(ANIMALS)
+    pictures = torch.cat([unseen(ZooSubject(animal), 3)[0] for animal in animals])
+    best = errors(pictures, [f"a {animal}" for animal in animals]).argmin(1).view(-1, 3)
+    right = best == torch.arange(len(animals))[:, None]
+    assert right.float().mean() > 0.95
+
+
+@torch.no_grad()
+def test_it_mostly_tells_seventeen_colors_by_their_names() -> None:
+    cats = [s for s in subjects() if s.animal == "cat" and s.color is not None]
+    pictures = torch.cat([unseen(subject, 2)[0] for subject in cats])
+    best = errors(pictures, [f"a {s.color_name} cat" for s in cats]).argmin(1).view(-1, 2)
+    right = best == torch.arange(len(cats))[:, None]
+    assert right.float().mean() > 0.8
+
+
+@pytest.mark.parametrize("animal", ["corgi", "panda", "penguin"])
+@torch.no_grad()
+def test_it_knows_views_by_their_names(animal: str) -> None:
+    pictures, views = unseen(ZooSubject(animal), 40)
+    best = errors(pictures, [f"a {animal}, {view} view" for view in VIEW_NAMES]).argmin(1)
+    shares = [(best == views)[views == view].float().mean() for view in range(len(VIEW_NAMES))]
+    assert min(shares) > 0.6
+    assert sum(shares) / len(shares) > 0.8
+
+
+@pytest.mark.parametrize("rendered", [LoraRenderedConfig(), ClosedFormRenderedConfig()])
+def test_it_takes_the_whole_learned_path(rendered: RenderedConfig, tmp_path: Path) -> None:
+    config = tiny(
+        prompt="a corgi",
+        prior=DiffusersPriorConfig(path="bundled"),
+        rendered=rendered,
+        timesteps=TwoStageTimestepsConfig(),
+        omega=Omega.one_minus_alpha_bar,
+        lambda_esd=0.5,
+    )
+    validate(config)
+    trainer = Trainer.from_config(config, tmp_path)
+    before = {name: value.detach().clone() for name, value in trainer.parts.cloud.items()}
+    scalars = [trainer.train_step() for _ in range(2)]
+    assert all(math.isfinite(step["loss"]) for step in scalars)
+    assert not torch.equal(trainer.parts.cloud["means"], before["means"])

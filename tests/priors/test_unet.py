@@ -1,0 +1,107 @@
+"""A U-Net's prediction as the noise in its input."""
+
+import pytest
+import torch
+from torch import nn
+
+from gs_esd.diffusion.parameterization import PREDICTION_TYPES, noise_from_prediction, prediction_of
+from gs_esd.diffusion.process import add_noise
+from gs_esd.priors.text_embeddings import TextEmbeddings, concatenated
+from gs_esd.priors.unet import UnetDenoiser
+from tests.helpers.tiny_models import (
+    tiny_denoiser,
+    tiny_latents,
+    tiny_schedule,
+    tiny_text,
+    tiny_unet,
+)
+
+LOG_SNR = torch.tensor([-20.0, -4.0, 0.0, 5.0])
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_a_perfect_prediction_gives_back_the_noise_that_was_added(prediction_type: str) -> None:
+    x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
+    log_snr = LOG_SNR.double()
+    perfect = prediction_of(x_0, eps, log_snr, prediction_type)
+    x_t = add_noise(x_0, eps, log_snr)
+    torch.testing.assert_close(noise_from_prediction(perfect, x_t, log_snr, prediction_type), eps)
+
+
+def test_v_turns_with_the_noise_level() -> None:
+    # (x_t, v) is (x_0, eps) turned by the angle whose cosine is alpha.
+    x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
+    angle = (1 / (1 + (-LOG_SNR.double()).exp())).sqrt().acos()[:, None, None, None]
+    expected = angle.cos() * eps - angle.sin() * x_0
+    torch.testing.assert_close(prediction_of(x_0, eps, LOG_SNR.double(), "v_prediction"), expected)
+
+
+def test_whole_timesteps_give_the_bits_of_integer_timesteps() -> None:
+    denoiser, x_t, text = tiny_denoiser(), tiny_latents(3), tiny_text(3)
+    timesteps = torch.tensor([0, 421, 999])
+    eps = denoiser(x_t, denoiser.schedule.log_snr[timesteps], text)
+    expected = denoiser.unet(x_t, timesteps, encoder_hidden_states=text.tokens).sample
+    assert torch.equal(eps, expected)
+
+
+def test_a_level_between_two_timesteps_is_not_rounded_to_one() -> None:
+    denoiser, x_t, text = tiny_denoiser(), tiny_latents(1), tiny_text()
+    levels = denoiser.schedule.log_snr
+    left, right = (denoiser(x_t, levels[i : i + 1], text) for i in (100, 101))
+    between = denoiser(x_t, levels[100:102].mean(0, keepdim=True), text)
+    assert 0 < (between - left).norm() < (right - left).norm()
+    assert 0 < (between - right).norm() < (right - left).norm()
+
+
+@pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
+def test_each_row_has_its_own_level_and_text(prediction_type: str) -> None:
+    denoiser, x_t, text = tiny_denoiser(prediction_type), tiny_latents(4), tiny_text(4)
+    together = denoiser(x_t, LOG_SNR, text)
+    for i in range(4):
+        alone = denoiser(x_t[i : i + 1], LOG_SNR[i : i + 1], text[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_channels_of_a_learned_variance_are_dropped() -> None:
+    denoiser, x_t = tiny_denoiser(out_channels=8), tiny_latents(2)
+    output = denoiser.unet(x_t, denoiser.schedule.timestep(LOG_SNR[:2]), tiny_text(2).tokens).sample
+    eps = denoiser(x_t, LOG_SNR[:2], tiny_text(2))
+    assert torch.equal(eps, output[:, :4])
+
+
+def test_a_half_precision_network_takes_and_gives_float32() -> None:
+    unet, x_t = tiny_unet(), tiny_latents(4)
+    expected = UnetDenoiser(unet, tiny_schedule(), "v_prediction")(x_t, LOG_SNR, tiny_text(4))
+    half = UnetDenoiser(unet.to(torch.bfloat16), tiny_schedule(), "v_prediction")
+    eps = half(x_t, LOG_SNR, tiny_text(4))
+    assert eps.dtype == torch.float32
+    torch.testing.assert_close(eps, expected, atol=0.05, rtol=0.05)
+
+
+def test_zeros_through_an_identity_embedding_change_no_bit() -> None:
+    denoiser, x_t, text = tiny_denoiser(), tiny_latents(4), tiny_text(4)
+    plain = denoiser(x_t, LOG_SNR, text)
+    denoiser.unet.class_embedding = nn.Identity()
+    assert torch.equal(denoiser(x_t, LOG_SNR, text), plain)
+    shifted = denoiser(x_t, LOG_SNR, text, class_labels=torch.full((4, 32), 0.1))
+    assert not torch.allclose(shifted, plain)
+
+
+def test_an_unknown_prediction_type_is_refused_with_those_allowed() -> None:
+    with pytest.raises(ValueError, match="v_prediction"):
+        UnetDenoiser(tiny_unet(), tiny_schedule(), "x0")
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+def test_text_embeddings_are_picked_repeated_and_mixed_by_row(pooled: bool) -> None:
+    tokens = torch.arange(12.0).reshape(3, 2, 2)
+    text = TextEmbeddings(tokens, tokens[:, 0] if pooled else None)
+    halves = text.mixed(torch.tensor([[0.5, 0.5, 0.0]]))
+    torch.testing.assert_close(halves.tokens[0], 0.5 * (tokens[0] + tokens[1]))
+    again = concatenated([text[torch.tensor([2])], halves, text[:1].expand(2)])
+    assert len(again) == 4
+    assert torch.equal(again.tokens[0], tokens[2])
+    assert torch.equal(again.tokens[3], tokens[0])
+    if again.pooled is not None:
+        assert torch.equal(again.pooled, again.tokens[:, 0])
+    assert (again.pooled is not None) == pooled

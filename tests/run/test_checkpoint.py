@@ -1,0 +1,181 @@
+"""Checkpoints are exact, atomic and checked."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pytest
+import torch
+from torch.nn import ParameterDict
+from torch.optim import Optimizer
+
+from gs_esd.errors import UserError
+from gs_esd.run import checkpoint
+from gs_esd.run.checkpoint import (
+    check_same_config,
+    cloud_state,
+    generator_states,
+    load_checkpoint,
+    restore_cloud,
+    restore_generators,
+    save_checkpoint,
+)
+from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+
+RATES = dict.fromkeys(["means", "quats", "scales", "opacities", "sh0", "shN"], 0.01)
+STATE: dict[str, Any] = {
+    "step": 3,
+    "rng": torch.Generator().get_state(),
+    "more": [None, 0.5, ("a", True)],
+}
+
+
+def fresh_cloud(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
+    generator = torch.Generator().manual_seed(n)
+    cloud = ball_cloud(n, radius=1.0, opacity=0.1, sh_degree=1, generator=generator)
+    return cloud, adam_per_parameter(cloud, RATES)
+
+
+def take_steps(
+    cloud: ParameterDict,
+    optimizers: dict[str, Optimizer],
+    generator: torch.Generator,
+    steps: int,
+) -> None:
+    for _ in range(steps):
+        for name, parameter in cloud.items():
+            parameter.grad = torch.randn(parameter.shape, generator=generator)
+            optimizers[name].step()
+            optimizers[name].param_groups[0]["lr"] *= 0.99
+
+
+def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "last.pt", STATE)
+    loaded = load_checkpoint(tmp_path / "last.pt")
+    assert torch.equal(loaded.pop("rng"), STATE["rng"])
+    assert loaded == {name: value for name, value in STATE.items() if name != "rng"}
+
+
+def test_resumed_steps_are_bit_identical_though_the_number_changed(tmp_path: Path) -> None:
+    generator = torch.Generator().manual_seed(0)
+    cloud, optimizers = fresh_cloud(50)
+    take_steps(cloud, optimizers, generator, 5)
+    state = {
+        "cloud": cloud_state(cloud, optimizers),
+        "generators": generator_states({"views": generator}),
+    }
+    save_checkpoint(tmp_path / "last.pt", state)
+    take_steps(cloud, optimizers, generator, 5)
+
+    saved = load_checkpoint(tmp_path / "last.pt")
+    other_generator = torch.Generator()
+    other, other_optimizers = fresh_cloud(20)
+    restore_cloud(other, other_optimizers, saved["cloud"])
+    restore_generators({"views": other_generator}, saved["generators"])
+    take_steps(other, other_optimizers, other_generator, 5)
+
+    for name, parameter in cloud.items():
+        assert torch.equal(parameter, other[name])
+        before = optimizers[name].state[parameter]
+        after = other_optimizers[name].state[other[name]]
+        assert set(before) == set(after) == {"step", "exp_avg", "exp_avg_sq"}
+        assert all(torch.equal(before[key], after[key]) for key in before)
+        assert (
+            optimizers[name].param_groups[0]["lr"] == other_optimizers[name].param_groups[0]["lr"]
+        )
+    assert torch.equal(generator.get_state(), other_generator.get_state())
+
+
+def test_a_taken_state_does_not_follow_the_run() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cloud, optimizers = fresh_cloud(4)
+    take_steps(cloud, optimizers, generator, 1)
+    saved = cloud_state(cloud, optimizers)
+    results = []
+    for _ in range(2):
+        restore_cloud(cloud, optimizers, saved)
+        take_steps(cloud, optimizers, generator.manual_seed(1), 2)
+        results.append(cloud["means"].detach().clone())
+    assert torch.equal(*results)
+
+
+def test_a_failing_save_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, STATE)
+
+    def fail_half_way(_: Any, file: BinaryIO) -> None:
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fail_half_way)
+    with pytest.raises(UserError, match=r"No space left on device.*hydra\.sweep\.dir"):
+        save_checkpoint(path, {"step": 4})
+    assert load_checkpoint(path)["step"] == 3
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
+@pytest.mark.parametrize(
+    "value", [Path("a"), torch.Generator(), {"deep": [{1, 2}]}, {Path("key"): 1}]
+)
+def test_what_could_not_be_read_back_is_refused_at_once(tmp_path: Path, value: object) -> None:
+    with pytest.raises(TypeError, match="which a checkpoint cannot hold"):
+        save_checkpoint(tmp_path / "last.pt", {"value": value})
+    assert not list(tmp_path.iterdir())
+
+
+def flip_a_bit(content: bytes) -> bytes:
+    """Damage in the middle of the tensor, which torch itself does not notice."""
+    middle = content.index(b"\x42" * 64) + 32
+    return content[:middle] + b"\x43" + content[middle + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda c: b"", lambda c: c[:100], lambda c: c[:-1], lambda c: b"?" * 99, flip_a_bit]
+)
+def test_damaged_files_are_explained(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, {"tensor": torch.full((500,), 0x42, dtype=torch.uint8)})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(UserError, match=r"last\.pt.*Delete it to start this run anew"):
+        load_checkpoint(path)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "last.pt"
+    torch.save({"version": checkpoint.VERSION, "state": {"a": Path("a")}}, path)
+    with pytest.raises(UserError, match="cannot be read"):
+        load_checkpoint(path)
+
+
+def test_missing_and_outdated_files_are_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "last.pt"
+    with pytest.raises(UserError, match="no checkpoint"):
+        load_checkpoint(path)
+    save_checkpoint(path, STATE)
+    monkeypatch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
+    with pytest.raises(UserError, match="version 2, this program writes 3"):
+        load_checkpoint(path)
+
+
+def test_other_configurations_are_refused_with_every_difference() -> None:
+    saved = {"steps": 100, "guidance": {"kind": "esd", "old": 1}, "view": False}
+    current = {"steps": 200, "guidance": {"kind": "esd"}, "view": True}
+    with pytest.raises(UserError) as refusal:
+        check_same_config(saved, current, ignore=["view"])
+    message = str(refusal.value)
+    assert "steps: 100 in the checkpoint, 200 now" in message
+    assert "guidance.old: 1 in the checkpoint, 'absent' now" in message
+    assert "view" not in message
+    assert "kind" not in message
+    assert "hydra.sweep.dir=" in message
+
+
+def test_same_configurations_pass() -> None:
+    check_same_config({"a": {"b": [1]}}, {"a": {"b": [1]}})
+    check_same_config({"a": {"b": 1}, "ab": 1}, {"a": {"b": 2}, "ab": 1}, ignore=["a"])
+    with pytest.raises(UserError, match="ab: 1"):
+        check_same_config({"ab": 1}, {"ab": 2}, ignore=["a"])

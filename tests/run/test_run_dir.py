@@ -1,0 +1,144 @@
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from omegaconf import DictConfig, OmegaConf
+
+from gs_esd.errors import UserError
+from gs_esd.run.run_dir import claim, enter, run_name, slug, subject
+
+texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
+    "aB -,.é猫", max_size=6
+)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name"),
+    [("a corgi", "a-corgi"), ("  A  Corgi ", "a-corgi"), ("2 cats", "2-cats"), ("t-rex", "t-rex")],
+)
+def test_a_plain_prompt_is_its_own_name(prompt: str, name: str) -> None:
+    assert slug(prompt) == name
+
+
+@given(texts)
+def test_a_slug_is_a_short_folder_name(text: str) -> None:
+    name = slug(text)
+    assert 0 < len(name) <= 40
+    assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
+    assert not name.startswith("-")
+
+
+@given(texts, texts)
+def test_prompts_of_different_letters_have_different_slugs(one: str, other: str) -> None:
+    def letters(text: str) -> list[str]:
+        return text.lower().replace("-", " ").split()
+
+    assume(letters(one) != letters(other))
+    assert slug(one) != slug(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("猫", "犬"),
+        ("🐕", "🐈"),
+        ("café", "cafe"),
+        ("a, b", "a b"),
+        ("x" * 41, "x" * 42),
+        ("", "!"),
+    ],
+)
+def test_what_a_slug_cannot_show_still_tells_prompts_apart(one: str, other: str) -> None:
+    assert slug(one) != slug(other)
+    assert slug(one) == slug(one)
+
+
+def test_a_prior_other_than_the_zoo_is_named() -> None:
+    assert subject("a corgi", "toyzoo") == "a-corgi"
+    assert subject("a corgi", "images") == "a-corgi-images"
+
+
+@pytest.mark.parametrize(
+    ("guidance", "name"), [("esd", "lam1.0-seed0"), ("vsd", "vsd-seed0"), ("sds", "sds-seed0")]
+)
+def test_a_run_is_named_by_objective_and_seed(guidance: str, name: str) -> None:
+    everyday = [
+        "prompt='a, b'",
+        "seed=0",
+        "lambda_esd=1",
+        f"guidance={guidance}",
+        "experiment=quick",
+    ]
+    assert run_name(guidance, 1.0, 0, everyday) == name
+    assert run_name(guidance, 1.0, 0, [*everyday, "hardware=cuda", "view=true"]) == name
+
+
+def test_other_values_are_named_in_one_order() -> None:
+    name = "lam1.0-seed0-densify=mcmc-steps=5"
+    assert run_name("esd", 1.0, 0, ["steps=5", "densify=mcmc"]) == name
+    assert run_name("esd", 1.0, 0, ["densify=mcmc", "steps=5"]) == name
+
+
+@given(st.lists(st.integers(0, 10**30), min_size=1, max_size=12))
+def test_a_run_name_fits_a_file_system(values: list[int]) -> None:
+    overrides = [f"learning_rates.key{number}={value}" for number, value in enumerate(values)]
+    name = run_name("esd", 1.0, 0, overrides)
+    assert len(name) <= 120
+    assert name != run_name("esd", 1.0, 0, [*overrides, "steps=7"])
+
+
+def settings(**values: object) -> DictConfig:
+    return OmegaConf.create({"prompt": "a corgi", "steps": 5, "view": False, **values})
+
+
+def test_a_fresh_folder_gets_a_record(tmp_path: Path) -> None:
+    claim(tmp_path, settings(), ["steps=5"])
+    assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings()
+    assert OmegaConf.load(tmp_path / ".hydra/overrides.yaml") == ["steps=5"]
+
+
+def test_a_folder_in_which_nothing_was_made_can_be_used_again(tmp_path: Path) -> None:
+    claim(tmp_path, settings(), [])
+    claim(tmp_path, settings(steps=6), [])
+    assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings(steps=6)
+
+
+@pytest.mark.parametrize("result", ["checkpoints/last.pt", "metrics.json", "splats.ply"])
+def test_a_run_of_other_settings_is_left_as_it_is(result: str, tmp_path: Path) -> None:
+    claim(tmp_path, settings(), ["steps=5"])
+    (tmp_path / result).parent.mkdir(exist_ok=True)
+    (tmp_path / result).touch()
+    with pytest.raises(UserError, match=r"(?s)steps: 5 .* 6 now.*hydra\.sweep\.dir=FOLDER"):
+        claim(tmp_path, settings(steps=6), ["steps=6"])
+    assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings()
+    assert OmegaConf.load(tmp_path / ".hydra/overrides.yaml") == ["steps=5"]
+
+
+@given(texts)
+def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
+    assume(prompt != "???")
+    same = settings(prompt=prompt.replace("${", "\\${"))
+    with tempfile.TemporaryDirectory() as folder:
+        claim(Path(folder), same, [])
+        record = Path(folder) / ".hydra/config.yaml"
+        begun = record.read_bytes()
+        (Path(folder) / "metrics.json").touch()
+        claim(Path(folder), same, [])
+        claim(Path(folder), OmegaConf.merge(same, {"view": True}), [])
+        assert record.read_bytes() == begun
+
+
+def test_relative_paths_hold_after_entering(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "here").touch()
+    enter(tmp_path)
+    assert Path("here").exists()
+
+
+def test_a_folder_that_is_not_shared_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"gone.*Share that folder"):
+        enter(tmp_path / "gone")

@@ -1,0 +1,297 @@
+"""Densification: what grows and goes, how many, and that it can be repeated and resumed."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from gsplat.strategy import DefaultStrategy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.nn import ParameterDict
+from torch.optim import Optimizer
+
+from gs_esd.cameras.orbit import Orbit, turntable
+from gs_esd.config.options import (
+    DefaultDensifyConfig,
+    DensifyConfig,
+    McmcDensifyConfig,
+    NoDensifyConfig,
+)
+from gs_esd.errors import UserError
+from gs_esd.render.renderings import render
+from gs_esd.run.checkpoint import cloud_state, load_checkpoint, restore_cloud, save_checkpoint
+from gs_esd.splats.densify import Densifier, growth_threshold, make_densifier
+from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+from gs_esd.splats.relocation_cpu import relocation
+
+STEPS = 24
+RATES = {
+    "means": 5e-3,
+    "quats": 1e-2,
+    "scales": 1e-2,
+    "opacities": 3e-2,
+    "sh0": 2e-2,
+    "shN": 1e-3,
+}
+PICTURE = {"width": 16, "height": 16, "n_cameras": 1, "gaussian_ids": None}
+DEFAULT = DefaultDensifyConfig(cap=130, every=4, start_fraction=0.1, stop_fraction=0.9)
+MCMC = McmcDensifyConfig(cap=108, every=4, start_fraction=0.1, stop_fraction=0.9)
+BOTH = pytest.mark.parametrize("config", [DEFAULT, MCMC], ids=["default", "mcmc"])
+
+
+class Run:
+    """A cloud that is drawn to the middle of a picture, without the cost of rendering."""
+
+    def __init__(self, config: DensifyConfig, n: int = 100, seed: int = 0) -> None:
+        generator = torch.Generator().manual_seed(0)
+        self.cloud = ball_cloud(n, radius=0.8, opacity=0.1, sh_degree=1, generator=generator)
+        self.optimizers = adam_per_parameter(self.cloud, RATES)
+        self.densifier = make_densifier(
+            config, self.cloud, self.optimizers, STEPS, torch.Generator().manual_seed(seed)
+        )
+
+    def go(self, steps: range) -> "Run":
+        for step in steps:
+            means2d = 8 * self.cloud["means"][None, :, :2]
+            radii = torch.ones(means2d.shape, dtype=torch.int32)
+            info = {"means2d": means2d, "radii": radii, **PICTURE}
+            self.densifier.before_backward(info, step)
+            weight = sum(p.flatten(1).square().mean(1) for p in self.cloud.values() if p.dim() > 1)
+            ((1 + weight + self.cloud["opacities"]) * means2d.square().sum(-1)).sum().backward()
+            for optimizer in self.optimizers.values():
+                optimizer.step()
+                optimizer.zero_grad()
+            self.densifier.after_backward(info, step)
+        return self
+
+
+def assert_same(a: ParameterDict, b: ParameterDict) -> None:
+    assert all(torch.equal(parameter, b[name]) for name, parameter in a.items())
+
+
+def info_with(gradients: Tensor) -> dict[str, Any]:
+    """What a rendering would say if the Gaussians had these positional gradients."""
+    means2d = torch.zeros(1, len(gradients), 2)
+    means2d.grad = torch.stack([gradients, torch.zeros_like(gradients)], dim=-1)[None]
+    radii = torch.ones(1, len(gradients), 2, dtype=torch.int32)
+    return {"means2d": means2d, "radii": radii, **PICTURE}
+
+
+def small_cloud(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
+    """Opaque Gaussians small enough to be duplicated, the i-th at x = i."""
+    generator = torch.Generator().manual_seed(0)
+    cloud = ball_cloud(n, radius=0.8, opacity=0.5, sh_degree=0, generator=generator)
+    cloud["means"].data[:, 0] = torch.arange(float(n))
+    cloud["scales"].data.fill_(math.log(0.01))
+    return cloud, adam_per_parameter(cloud, RATES)
+
+
+def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None) -> ParameterDict:
+    """A small cloud after one refinement, gradients rising with the index.
+
+    change: new raw value of the last Gaussian, by parameter.
+    """
+    cloud, optimizers = small_cloud(n)
+    for name, value in (change or {}).items():
+        cloud[name].data[-1] = value
+    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+    densifier.after_backward(info_with(torch.arange(float(n))), 50)
+    return cloud
+
+
+def default_config(**changes: Any) -> DefaultDensifyConfig:
+    return DefaultDensifyConfig(
+        **{"cap": 100, "every": 50, "start_fraction": 0.1, "stop_fraction": 0.9, **changes}
+    )
+
+
+@BOTH
+def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any) -> None:
+    run = Run(config)
+    numbers = set()
+    for step in range(STEPS):
+        run.go(range(step, step + 1))
+        n = len(run.cloud["means"])
+        numbers.add(n)
+        assert n <= config.cap
+        for name, parameter in run.cloud.items():
+            assert len(parameter) == n
+            (known,) = run.optimizers[name].param_groups[0]["params"]
+            assert known is parameter
+            assert list(run.optimizers[name].state) == [parameter]
+            state = run.optimizers[name].state[parameter]
+            assert state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape
+    assert max(numbers) == config.cap
+    assert len(numbers) > 2
+
+
+@BOTH
+def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = Run(config).go(range(STEPS))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert_same(first.cloud, Run(config).go(range(STEPS)).cloud)
+    other = Run(config, seed=1).go(range(STEPS))
+    assert not torch.equal(first.cloud["means"], other.cloud["means"])
+
+
+@BOTH
+@pytest.mark.parametrize("pause", [6, 13])
+def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
+    run = Run(config).go(range(pause))
+    state = {
+        "cloud": cloud_state(run.cloud, run.optimizers),
+        "densifier": run.densifier.state_dict(),
+    }
+    save_checkpoint(tmp_path / "last.pt", state)
+    run.go(range(pause, STEPS))
+    saved = load_checkpoint(tmp_path / "last.pt")
+    resumed = Run(config, n=30, seed=5)
+    restore_cloud(resumed.cloud, resumed.optimizers, saved["cloud"])
+    resumed.densifier.load_state_dict(saved["densifier"])
+    resumed.go(range(pause, STEPS))
+    assert_same(run.cloud, resumed.cloud)
+
+
+@BOTH
+def test_what_the_renderer_says_is_understood(config: Any) -> None:
+    cloud, optimizers = small_cloud(20)
+    densifier = make_densifier(config, cloud, optimizers, STEPS, torch.Generator())
+    renderings = render(cloud, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
+    densifier.before_backward(renderings.info, 4)
+    renderings.rgb.square().sum().backward()
+    densifier.after_backward(renderings.info, 4)
+    assert len(cloud["means"]) > 20
+
+
+def test_without_densification_nothing_happens() -> None:
+    run = Run(NoDensifyConfig())
+    assert type(run.densifier) is Densifier
+    assert run.densifier.state_dict() == {}
+    assert len(run.go(range(STEPS)).cloud["means"]) == 100
+
+
+def test_the_highest_gradients_grow() -> None:
+    x = refine(default_config(grow_quantile=0.7), 11)["means"][:, 0]
+    assert x.tolist() == [*range(11), 8, 9, 10]
+
+
+def test_at_the_cap_the_very_highest_gradients_grow() -> None:
+    x = refine(default_config(grow_quantile=0.2, cap=13), 11)["means"][:, 0]
+    assert x.tolist() == [*range(11), 9, 10]
+    assert len(refine(default_config(grow_quantile=0.2, cap=11), 11)["means"]) == 11
+
+
+def test_large_ones_are_split_and_small_ones_duplicated() -> None:
+    change = {"scales": math.log(0.1)}
+    cloud = refine(default_config(grow_quantile=0.85), 11, change)
+    assert cloud["means"][:11, 0].tolist() == [*range(10), 9]
+    torch.testing.assert_close(cloud["scales"][-2:].exp(), torch.full((2, 3), 0.1 / 1.6))
+    assert (cloud["means"][-2:, 0] - 10).abs().max() < 0.5
+    assert not torch.equal(cloud["means"][-2], cloud["means"][-1])
+
+
+@pytest.mark.parametrize("change", [{"opacities": -9.0}, {"scales": 0.0}])
+def test_transparent_and_large_ones_are_pruned(change: dict[str, float]) -> None:
+    x = refine(default_config(grow_quantile=1.0), 5, change)["means"][:, 0]
+    assert x.tolist() == [0, 1, 2, 3]
+
+
+def test_opacities_are_never_reset() -> None:
+    cloud, optimizers = small_cloud(10)
+    before = cloud["opacities"].detach().clone()
+    config = default_config(grow_quantile=1.0, every=1)
+    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+    for step in range(100):
+        densifier.after_backward(info_with(torch.zeros(10)), step)
+    assert torch.equal(cloud["opacities"], before)
+
+
+@BOTH
+def test_an_all_transparent_cloud_is_a_user_error(config: Any) -> None:
+    run = Run(config)
+    run.cloud["opacities"].data.fill_(-20.0)
+    with pytest.raises(UserError, match=r"transparent.*densify=none"):
+        run.go(range(STEPS))
+    assert len(run.cloud["means"]) > 0
+
+
+@settings(deadline=None)
+@given(
+    gradients=st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 3.0]), min_size=1, max_size=30),
+    quantile=st.floats(0, 1),
+    room=st.integers(-3, 40),
+)
+def test_growth_fits_the_room_whatever_ties(
+    gradients: list[float], quantile: float, room: int
+) -> None:
+    values = torch.tensor(gradients)
+    above = int((values > growth_threshold(values, quantile, room)).sum())
+    assert above <= max(0, room)
+    assert above <= math.ceil((1 - quantile) * len(gradients) + 1e-4)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 51])
+@pytest.mark.parametrize("opacity", [0.01, 0.5, 0.99, 1 - 2e-7])
+def test_relocation_is_equation_9(n: int, opacity: float) -> None:
+    o = torch.tensor([opacity], dtype=torch.float64)
+    new, scales = relocation(
+        o, torch.ones(1, 3, dtype=torch.float64), torch.tensor([n]), torch.zeros(51, 51)
+    )
+    o_new = 1 - (1 - opacity) ** (1 / n)
+    terms = [
+        math.comb(i - 1, k) * (-1) ** k / math.sqrt(k + 1) * o_new ** (k + 1)
+        for i in range(1, n + 1)
+        for k in range(i)
+    ]
+    assert new.item() == pytest.approx(o_new, rel=1e-12)
+    assert scales.tolist() == [pytest.approx([opacity / math.fsum(terms)] * 3, rel=1e-9)]
+
+
+def test_relocation_of_opaque_gaussians_is_finite() -> None:
+    ratios = torch.tensor([1, 2, 51, 60])
+    opacities, scales = relocation(torch.ones(4), torch.ones(4, 3), ratios, torch.zeros(51, 51))
+    assert opacities.isfinite().all()
+    assert ((scales > 0) & (scales <= 1.0001)).all()
+
+
+def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
+    cloud, optimizers = small_cloud(10)
+    cloud["opacities"].data[:4] = -9.0
+    config = McmcDensifyConfig(cap=10, every=50, noise=0.0)
+    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+    densifier.after_backward({}, 50)
+    assert len(cloud["means"]) == 10
+    assert set(cloud["means"][:, 0].tolist()) <= set(range(4, 10))
+    assert (cloud["opacities"].sigmoid() > config.prune_opacity).all()
+
+
+@BOTH
+def test_a_cloud_above_the_cap_is_a_user_error(config: Any) -> None:
+    with pytest.raises(UserError, match=f"200 Gaussians, more than densify.cap={config.cap}"):
+        Run(config, n=200)
+
+
+@pytest.mark.parametrize("cameras", [1, 3])
+def test_gradients_are_summed_as_gsplat_sums_them(cameras: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours: dict[str, Any] = {"grad2d": None, "count": None}
+    theirs: dict[str, Any] = {"grad2d": None, "count": None, "radii": None}
+    strategy = Run(DEFAULT).densifier.strategy  # type: ignore[attr-defined]
+    params = ParameterDict({"means": torch.zeros(50, 3)})
+    for _ in range(3):
+        means2d = torch.zeros(cameras, 50, 2)
+        means2d.grad = torch.randn(cameras, 50, 2, generator=generator)
+        radii = torch.randint(0, 3, (cameras, 50, 2), generator=generator)
+        picture = {"width": 48, "height": 32, "n_cameras": cameras, "gaussian_ids": None}
+        info = {"means2d": means2d, "radii": radii, **picture}
+        strategy._update_state(params, ours, info)
+        DefaultStrategy()._update_state(params, theirs, info)
+    torch.testing.assert_close(ours["grad2d"], theirs["grad2d"])
+    assert torch.equal(ours["count"], theirs["count"])
+    assert 0 < int((ours["count"] == 0).sum()) < 50 or cameras == 3

@@ -1,0 +1,139 @@
+"""A world of two cameras, in which ψ is known in closed form and the LoRA has to find it.
+
+φ is trained beforehand on four pictures, as a prior that has seen more than the renderings show.
+The renderings are two of them, so that ψ has to forget the others, and to tell the two apart by
+the camera. Noise levels are those at which entropy acts: κ = SNR D²/2 about 1, see DESIGN.
+
+Errors are relative to how far the two branches lie apart: at 1, λ would steer by chance.
+"""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, mse_loss
+
+from gs_esd.diffusion.parameterization import prediction_of
+from gs_esd.diffusion.process import add_noise
+from gs_esd.priors.unet import UnetDenoiser
+from gs_esd.variational.latent_mixture import LatentMixtureScore
+from gs_esd.variational.lora import LoraRenderedScore
+from tests.helpers.small_images import renderings_of, views_from
+from tests.helpers.tiny_models import tiny_denoiser, tiny_schedule, tiny_text
+
+BATCH = 16
+KAPPAS = (0.15, 0.5, 1.0)
+PICTURES = 3 * interpolate(
+    torch.randn(4, 4, 2, 2, generator=torch.Generator().manual_seed(0)), size=4, mode="bilinear"
+)
+WORLD = PICTURES[:2]
+SPREAD = float((WORLD[0] - WORLD[1]).square().sum())
+"""D²."""
+TWO_CAMERAS = views_from(torch.tensor([0.0, math.pi]))
+UNSEEN = renderings_of(torch.zeros(2, 4, 8, 8))
+WHICH = torch.arange(2).repeat(BATCH // 2)
+"""The picture, and the camera, that each row of a batch is of."""
+
+
+def _log_snr(kappa: float) -> float:
+    return math.log(2 * kappa / SPREAD)
+
+
+def _levels(n: int, generator: torch.Generator) -> Tensor:
+    """log_snr uniform from κ = 0.15 to 4."""
+    low, high = _log_snr(0.15), _log_snr(4.0)
+    return low + (high - low) * torch.rand(n, generator=generator)
+
+
+def _trained_phi(steps: int) -> UnetDenoiser:
+    """A denoiser of PICTURES at these levels."""
+    denoiser = tiny_denoiser(
+        "v_prediction",
+        sample_size=4,
+        block_out_channels=(32,),
+        down_block_types=("CrossAttnDownBlock2D",),
+        up_block_types=("CrossAttnUpBlock2D",),
+        mid_block_type=None,
+        attention_head_dim=4,
+    )
+    # Stable Diffusion's levels end before such pictures have vanished.
+    denoiser.schedule = tiny_schedule(rescale_betas_zero_snr=True)
+    denoiser.unet.requires_grad_(True)
+    optimizer = torch.optim.AdamW(denoiser.unet.parameters())
+    rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        x_0 = PICTURES[torch.randint(len(PICTURES), (BATCH,), generator=generator)]
+        log_snr = _levels(BATCH, generator)
+        eps = torch.randn(x_0.shape, generator=generator)
+        v = denoiser.predict(add_noise(x_0, eps, log_snr), log_snr, tiny_text().expand(BATCH))
+        mse_loss(v, prediction_of(x_0, eps, log_snr, "v_prediction")).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        rates.step()
+    return denoiser
+
+
+def _train(score: LoraRenderedScore, steps: int) -> None:
+    for _ in range(steps):
+        score.update(UNSEEN, WORLD[WHICH], TWO_CAMERAS[WHICH])
+
+
+def _errors(score: LoraRenderedScore) -> tuple[float, float]:
+    """Relative errors of ε_ψ(c) and ε_ψ(∅) against the oracle, over KAPPAS and 128 draws each."""
+    oracle = LatentMixtureScore(memory=0)
+    oracle.update(UNSEEN, WORLD, TWO_CAMERAS)
+    generator = torch.Generator().manual_seed(5)
+    which = torch.arange(2).repeat(64 * len(KAPPAS))
+    log_snr = torch.tensor([_log_snr(kappa) for kappa in KAPPAS]).repeat_interleave(128)
+    eps = torch.randn(len(which), 4, 4, 4, generator=generator)
+    x_t, views = add_noise(WORLD[which], eps, log_snr), TWO_CAMERAS[which]
+    camera, null = (
+        torch.zeros(len(which), dtype=torch.bool),
+        torch.ones(len(which), dtype=torch.bool),
+    )
+
+    def apart(one: Tensor, other: Tensor) -> float:
+        """In units of x_0, so that every level counts for what it does to a picture."""
+        return float(((-log_snr).exp() * (one - other).square().sum((1, 2, 3))).mean().sqrt())
+
+    exact = [oracle.predict_noise(x_t, log_snr, views, marginal=each) for each in (camera, null)]
+    learned = [score.predict_noise(x_t, log_snr, views, marginal=each) for each in (camera, null)]
+    branches = apart(*exact)
+    return apart(learned[0], exact[0]) / branches, apart(learned[1], exact[1]) / branches
+
+
+def _score(denoiser: UnetDenoiser, learning_rate: float) -> LoraRenderedScore:
+    return LoraRenderedScore(
+        denoiser,
+        tiny_text(),
+        torch.Generator().manual_seed(2),
+        rank=8,
+        learning_rate=learning_rate,
+        camera_dropout=0.5,
+        draw_levels=_levels,
+    )
+
+
+def test_both_branches_draw_near_to_the_oracle() -> None:
+    score = _score(_trained_phi(steps=400), learning_rate=4e-3)
+    errors = [_errors(score)]
+    for _ in range(4):
+        _train(score, steps=120)
+        errors.append(_errors(score))
+    camera, null = zip(*errors, strict=True)
+    assert camera[0] > 1.2
+    assert camera[1] < 0.75
+    assert camera[4] < 0.6
+    assert null[0] > 0.9
+    assert null[4] < 0.6
+
+
+@pytest.mark.slow
+def test_both_branches_match_the_oracle() -> None:
+    score = _score(_trained_phi(steps=2500), learning_rate=2e-3)
+    _train(score, steps=2500)
+    camera, null = _errors(score)
+    assert camera < 0.25
+    assert null < 0.35
