@@ -83,10 +83,10 @@ class VaeCodec:
 
 def resized(images: Float[Tensor, "B H W 3"], size: int) -> Float[Tensor, "B 3 size size"]:
     """Pictures in [-1, 1], channels first, `size` pixels a side; bilinear, smoothed to shrink."""
-    pictures = 2 * images.permute(0, 3, 1, 2) - 1
-    if pictures.shape[-2:] == (size, size):
-        return pictures
-    return interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+    scaled = 2 * images.permute(0, 3, 1, 2) - 1
+    if scaled.shape[-2:] == (size, size):
+        return scaled
+    return interpolate(scaled, (size, size), mode="bilinear", antialias=True)
 
 
 def as_images(pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W 3"]:

@@ -40,18 +40,18 @@ def render(cloud: ParameterDict, cameras: Cameras) -> Renderings:
 
     cloud: raw parameters as `gs_esd.splats.parameters` defines them, on the cameras' device.
     """
-    splats = activate(cloud)
-    rgb, alpha, info = _backend(splats.means)(
-        means=splats.means,
-        quats=splats.quats,
-        scales=splats.scales,
-        opacities=splats.opacities,
-        colors=splats.colors,
+    activated = activate(cloud)
+    rgb, alpha, info = _backend(activated.means)(
+        means=activated.means,
+        quats=activated.quats,
+        scales=activated.scales,
+        opacities=activated.opacities,
+        colors=activated.colors,
         viewmats=cameras.viewmats,
         Ks=cameras.Ks,
         width=cameras.width,
         height=cameras.height,
-        sh_degree=splats.sh_degree,
+        sh_degree=activated.sh_degree,
         packed=False,
     )
     if info["means2d"].requires_grad:

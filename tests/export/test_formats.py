@@ -35,7 +35,7 @@ from tests.helpers.splat_files import (
 
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
 
-clouds = st.builds(
+several = st.builds(
     colorful_cloud, n=st.integers(1, 600), sh_degree=st.integers(0, 3), seed=st.integers(0, 1000)
 )
 
@@ -64,7 +64,7 @@ def angles(quats: Tensor, others: Tensor) -> Tensor:
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=clouds, up=st.sampled_from(Up))
+@given(cloud=several, up=st.sampled_from(Up))
 def test_splat_keeps_what_it_can_hold(
     tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict, up: Up
 ) -> None:
@@ -91,7 +91,7 @@ def test_splat_keeps_what_it_can_hold(
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=clouds, up=st.sampled_from(Up))
+@given(cloud=several, up=st.sampled_from(Up))
 def test_compressed_ply_keeps_what_it_can_hold(
     tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict, up: Up
 ) -> None:
@@ -125,7 +125,7 @@ def test_compressed_ply_keeps_what_it_can_hold(
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=clouds)
+@given(cloud=several)
 def test_glb_keeps_everything(
     tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict
 ) -> None:

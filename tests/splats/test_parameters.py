@@ -24,9 +24,9 @@ def test_a_ball_has_gsplats_keys_and_shapes_and_keeps_its_degree(sh_degree: int)
     assert {name: tuple(p.shape) for name, p in cloud.items()} == dict(
         zip(KEYS, shapes, strict=True)
     )
-    splats = activate(cloud)
-    assert splats.sh_degree == sh_degree
-    assert splats.colors.shape == (7, k, 3)
+    activated = activate(cloud)
+    assert activated.sh_degree == sh_degree
+    assert activated.colors.shape == (7, k, 3)
 
 
 def test_a_ball_is_filled_uniformly() -> None:
@@ -39,11 +39,11 @@ def test_a_ball_is_filled_uniformly() -> None:
 
 
 def test_a_ball_is_grey_and_faint_with_gaussians_half_their_spacing_wide() -> None:
-    splats = activate(_ball())
-    torch.testing.assert_close(splats.opacities, torch.full((4000,), 0.1))
-    torch.testing.assert_close(splats.scales, torch.full((4000, 3), 0.4 * 4000 ** (-1 / 3)))
-    torch.testing.assert_close(splats.quats.norm(dim=-1), torch.ones(4000))
-    rgb = 0.5 + SH_Y0 * splats.colors[:, 0]
+    activated = activate(_ball())
+    torch.testing.assert_close(activated.opacities, torch.full((4000,), 0.1))
+    torch.testing.assert_close(activated.scales, torch.full((4000, 3), 0.4 * 4000 ** (-1 / 3)))
+    torch.testing.assert_close(activated.quats.norm(dim=-1), torch.ones(4000))
+    rgb = 0.5 + SH_Y0 * activated.colors[:, 0]
     torch.testing.assert_close(rgb.mean(0), torch.full((3,), 0.5), atol=0.01, rtol=0)
     torch.testing.assert_close(rgb.std(0), torch.full((3,), 0.1), atol=0.01, rtol=0)
 
@@ -59,21 +59,21 @@ def test_activation_inverts_logs_and_logits_and_joins_the_harmonics() -> None:
         cloud["scales"].copy_(torch.linspace(-3, 1, 15).view(5, 3))
         cloud["opacities"].copy_(torch.tensor([-20.0, -1, 0, 1, 20]))
         cloud["shN"].normal_(generator=torch.Generator().manual_seed(0))
-    splats = activate(cloud)
-    torch.testing.assert_close(splats.scales.log(), cloud["scales"].detach())
-    assert ((splats.opacities >= 0) & (splats.opacities <= 1)).all()
-    assert splats.opacities[2] == 0.5
+    activated = activate(cloud)
+    torch.testing.assert_close(activated.scales.log(), cloud["scales"].detach())
+    assert ((activated.opacities >= 0) & (activated.opacities <= 1)).all()
+    assert activated.opacities[2] == 0.5
     torch.testing.assert_close(
-        splats.opacities[3] / (1 - splats.opacities[3]), torch.tensor(math.e)
+        activated.opacities[3] / (1 - activated.opacities[3]), torch.tensor(math.e)
     )
-    assert torch.equal(splats.colors[:, :1], cloud["sh0"])
-    assert torch.equal(splats.colors[:, 1:], cloud["shN"])
+    assert torch.equal(activated.colors[:, :1], cloud["sh0"])
+    assert torch.equal(activated.colors[:, 1:], cloud["shN"])
 
 
 def test_every_parameter_can_be_learned_through_its_activation() -> None:
     cloud = _ball(3, sh_degree=1)
-    splats = activate(cloud)
-    values = (splats.means, splats.quats, splats.scales, splats.opacities, splats.colors)
+    activated = activate(cloud)
+    values = (activated.means, activated.quats, activated.scales, activated.opacities, activated.colors)
     torch.stack([value.sum() for value in values]).sum().backward()
     assert all((cloud[name].grad != 0).all() for name in KEYS)
 
