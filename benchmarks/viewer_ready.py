@@ -1,4 +1,4 @@
-"""How long the viewer's page takes to its first settled picture, beside a bare page with Spark.
+"""How long the viewer's page takes to its first settled image, beside a bare page with Spark.
 
     python -m benchmarks.viewer_ready [--rounds 5] [--gaussians 50000]
 
@@ -23,7 +23,7 @@ import torch
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_ply
-from gs_esd.splats.parameters import ball_cloud
+from gs_esd.splats.parameters import init_ball
 from viewer.chromium import Chromium
 
 WEB = Path(__file__).parents[1] / "viewer" / "web"
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        save_ply(_cloud(options.gaussians), folder / "splats.ply")
+        save_ply(_splats(options.gaussians), folder / "splats.ply")
         try:
             _bundle(folder)
             ours, bare = _measure(folder, options.rounds)
@@ -59,12 +59,12 @@ def main() -> None:
     print(f"\nours / bare: {ratio:.2f}")
 
 
-def _cloud(n: int) -> torch.nn.ParameterDict:
+def _splats(n: int) -> torch.nn.ParameterDict:
     """A ball of small Gaussians of every colour."""
     generator = torch.Generator().manual_seed(0)
-    cloud = ball_cloud(n, radius=0.8, opacity=0.5, sh_degree=3, generator=generator)
-    cloud["shN"].data += 0.1 * torch.randn(cloud["shN"].shape, generator=generator)
-    return cloud
+    splats = init_ball(n, radius=0.8, opacity=0.5, sh_degree=3, generator=generator)
+    splats["shN"].data += 0.1 * torch.randn(splats["shN"].shape, generator=generator)
+    return splats
 
 
 def _bundle(folder: Path) -> None:

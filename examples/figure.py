@@ -14,11 +14,11 @@ try:
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure
 except ImportError as error:
-    message = "the picture needs matplotlib: pip install -c constraints.txt -e '.[examples]'"
+    message = "the image needs matplotlib: pip install -c constraints.txt -e '.[examples]'"
     raise UserError(message) from error
 
 DOCS = Path(__file__).parents[1] / "docs"
-"""Where the README's pictures are."""
+"""Where the README's images are."""
 P = "0.82"
 """p, the prior: grey."""
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

@@ -13,11 +13,8 @@ from dataclasses import dataclass
 
 from examples.gaussian_world import SIGMA, Descent, at_rest, descend, keeping, principal_stds
 from gs_esd.errors import UserError
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import Source
-from gs_esd.guidance.sds import SdsSource
-from gs_esd.guidance.vsd import VsdSource
+from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
 
 NOISE = (0.3, 0.75)
 """σ/α of the two noise levels."""
@@ -57,9 +54,9 @@ def main() -> None:
     rests = run()
     print(to_table(rests))
     try:
-        from examples.gaussian_2d_figure import PICTURE, draw  # here, as it needs matplotlib
+        from examples.gaussian_2d_figure import IMAGE, draw  # here, as it needs matplotlib
 
-        draw(rests, PICTURE)
+        draw(rests, IMAGE)
     except UserError as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""The picture of examples/gaussian_2d.py: paths of renderings, and what is kept against λ."""
+"""The image of examples/gaussian_2d.py: paths of renderings, and what is kept against λ."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from examples.figure import BLUE, DOCS, QUIET, VERMILION, Axes, P, new_figure, s
 from examples.gaussian_2d import NOISE, Rest
 from examples.gaussian_world import MU, SIGMA, at_rest, principal_stds
 
-PICTURE = DOCS / "gaussian_2d.png"
+IMAGE = DOCS / "gaussian_2d.png"
 COLORS = dict(zip(NOISE, (BLUE, VERMILION), strict=True))
 SIZES = dict(zip(NOISE, (4.5, 3.0), strict=True))
 """Points of the second noise level lie on the first one's, where both are in the same place."""

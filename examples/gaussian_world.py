@@ -5,7 +5,7 @@ Notation
     m, L        renderings are x_0 = m + L z: θ = (m, L), and z ~ N(0, I) is the camera
     r           σ² / α²
 
-A picture has one pixel and two colours, x_0 [B, 2, 1, 1], so that the objectives' own functions run
+An image has one pixel and two colours, x_0 [B, 2, 1, 1], so that the objectives' own functions run
 on it unchanged. ESD's gradient on L vanishes where α² L Lᵀ + σ² I = λ (α² Σ + σ² I), that is at
 
     m = μ,   L Lᵀ = λ Σ + (λ - 1) r I,   negative eigenvalues clipped to 0.
@@ -25,7 +25,9 @@ from examples.one_pixel import views_from
 from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import alpha_sigma
 from gs_esd.guidance.lambda_schedules import LambdaAt, noise_consistent
-from gs_esd.guidance.objectives import Source, noised, score_difference
+from gs_esd.guidance.noisy_views import noise_views
+from gs_esd.guidance.objectives import Source
+from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.guidance.weighting import one
 from gs_esd.render.renderings import Renderings
 from gs_esd.system.device import Scalars
@@ -67,7 +69,7 @@ class GaussianPrior:
         return gaussian_noise(x_t, MU, SIGMA, log_snr)
 
 
-class GaussianRendered:
+class GaussianVariational:
     """q = N(m, L Lᵀ), exactly; given the camera, that is z, the rendering itself."""
 
     def __init__(
@@ -83,13 +85,13 @@ class GaussianRendered:
         log_snr: Float[Tensor, " B"],
         views: Views,
         *,
-        marginal: Bool[Tensor, " B"],
+        uncond: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B 2 1 1"]:
         """ε_ψ(∅) or ε_ψ(c); which rendering a row is of stands in its camera's azimuth."""
         alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
         eps_psi_camera = (x_t - alpha * self.x_0[views.cameras.azimuth.long()]) / sigma
         eps_psi_null = gaussian_noise(x_t, self.mean, self.covariance, log_snr)
-        return eps_psi_null.where(marginal[:, None, None, None], eps_psi_camera)
+        return eps_psi_null.where(uncond[:, None, None, None], eps_psi_camera)
 
     def update(self, renderings: Renderings, x_0: Tensor, views: Views) -> Scalars:
         """Exact already."""
@@ -138,9 +140,11 @@ def descend(source: Source, log_snr: Sequence[float], steps: int = 100) -> Desce
     mean, factor = MEAN, FACTOR
     means, factors = [mean], [factor]
     for _ in range(steps):
-        rendered = GaussianRendered(mean, factor, z)
-        noisy = noised(rendered.x_0, views, level, eps, 0.0)
-        gradient = score_difference(source, one, GaussianPrior(), rendered, noisy).flatten(1)
+        variational = GaussianVariational(mean, factor, z)
+        noisy = noise_views(variational.x_0, views, level, eps, 0.0)
+        gradient = distillation_gradient(source, one, GaussianPrior(), variational, noisy).flatten(
+            1
+        )
         mean = mean - gradient.mean(0)
         factor = factor - gradient.T @ z / len(z)
         means.append(mean)
@@ -162,7 +166,7 @@ def principal_stds(covariance: Float[Tensor, "2 2"]) -> tuple[float, float]:
 def keeping(s: float) -> LambdaAt:
     """The λ that keeps the fraction s of p's variance along its main axis, whatever the noise."""
     largest = principal_stds(SIGMA)[0] ** 2
-    return noise_consistent(s, lambda views, resolution: largest)
+    return noise_consistent(s, lambda views: largest)
 
 
 def _mirrored_noise(levels: int) -> Float[Tensor, "B 2 1 1"]:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from examples.two_modes import Spread, descend, spread_of, spread_of_prior
 from gs_esd.errors import UserError
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
+from gs_esd.guidance.objectives import EsdSource
 
 LAMBDAS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -38,9 +38,9 @@ def main() -> None:
     runs = [run(lam) for lam in LAMBDAS]
     print(to_table(runs))
     try:
-        from examples.janus_1d_figure import PICTURE, draw  # here, as it needs matplotlib
+        from examples.janus_1d_figure import IMAGE, draw  # here, as it needs matplotlib
 
-        draw(runs, PICTURE)
+        draw(runs, IMAGE)
     except UserError as error:
         sys.exit(str(error))
 

@@ -1,4 +1,4 @@
-"""The picture of examples/janus_1d.py: how renderings move, and what they are spread like then."""
+"""The image of examples/janus_1d.py: how renderings move, and what they are spread like then."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from examples.figure import BLUE, DOCS, VERMILION, Axes, P, new_figure, save
 from examples.janus_1d import Run
 from examples.two_modes import BACK, GRID, prior_density, rendered_density, spread_of
 
-PICTURE = DOCS / "janus_1d.png"
+IMAGE = DOCS / "janus_1d.png"
 
 
 def draw(runs: Sequence[Run], path: Path) -> None:

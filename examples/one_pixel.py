@@ -1,4 +1,4 @@
-"""Pictures of one pixel: what the objectives take, as little of it as there can be."""
+"""Images of one pixel: what the objectives take, as little of it as there can be."""
 
 import torch
 from jaxtyping import Float

@@ -19,9 +19,11 @@ from torch import Tensor
 from examples.one_pixel import renderings_of, views_from
 from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import alpha_sigma
-from gs_esd.guidance.objectives import Source, noised, score_difference
+from gs_esd.guidance.noisy_views import noise_views
+from gs_esd.guidance.objectives import Source
+from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.guidance.weighting import one
-from gs_esd.variational.closed_form import ClosedFormRenderedScore
+from gs_esd.variational.closed_form import ClosedFormPixelScore
 
 WEIGHTS, MEANS, STD = torch.tensor([0.7, 0.3]), torch.tensor([0.0, 1.0]), 0.3
 RENDERINGS = 32
@@ -63,17 +65,17 @@ def descend(
     generator = torch.Generator().manual_seed(0)
     azimuth = torch.linspace(0, 6, RENDERINGS)
     views, repeated = views_from(azimuth), views_from(azimuth.repeat(draws))
-    rendered = ClosedFormRenderedScore(memory=0)
+    variational = ClosedFormPixelScore(buffer_size=0)
     x_0 = torch.zeros(RENDERINGS, 3, 1, 1)
     x_0[:, 0] = 0.05 * torch.randn(RENDERINGS, 1, 1, generator=generator)
     path = [x_0]
     for _ in range(steps):
-        rendered.update(renderings_of(x_0), x_0, views)
+        variational.update(renderings_of(x_0), x_0, views)
         sigma = 0.02 + 0.96 * torch.rand(RENDERINGS * draws, generator=generator)
         eps = torch.randn(RENDERINGS * draws, 3, 1, 1, generator=generator)
         log_snr = (1 - sigma**2).logit()
-        noisy = noised(x_0.repeat(draws, 1, 1, 1), repeated, log_snr, eps, 0.0)
-        gradient = score_difference(source, one, TwoModes(), rendered, noisy)
+        noisy = noise_views(x_0.repeat(draws, 1, 1, 1), repeated, log_snr, eps, 0.0)
+        gradient = distillation_gradient(source, one, TwoModes(), variational, noisy)
         x_0 = x_0 - rate * gradient.unflatten(0, (draws, RENDERINGS)).mean(0)
         path.append(x_0)
     return torch.stack(path)[:, :, 0, 0, 0]

@@ -8,7 +8,7 @@
 A run is what `python train.py prompt="a corgi" lambda_esd=0.5 ...` does, with the overrides given
 and less the exported files, judged as benchmarks/quality/judge.py says. Finished runs are kept in a
 file of JSON lines under benchmarks/results/, one a name, and not made again; the table is beside
-it, and the picture is docs/NAME.png.
+it, and the image is docs/NAME.png.
 """
 
 import argparse
@@ -75,7 +75,7 @@ def run(
     """Make one splat on one thread, and judge it."""
     chosen = [f"guidance.schedule={schedule}", f"lambda_esd={lambda_esd}", f"seed={seed}"]
     config = configured([f"prompt=a {animal}", "hardware.threads=1", *chosen, *overrides])
-    judged = judged_run(config, animal, picture_of(name, schedule, lambda_esd, animal, seed))
+    judged = judged_run(config, animal, image_of(name, schedule, lambda_esd, animal, seed))
     verdict = judged.verdict
     return Outcome(
         schedule,
@@ -90,7 +90,7 @@ def run(
     )
 
 
-def picture_of(name: str, schedule: str, lambda_esd: float, animal: str, seed: int) -> Path:
+def image_of(name: str, schedule: str, lambda_esd: float, animal: str, seed: int) -> Path:
     """Where a run's renderings are, eight in a row; not in the repository."""
     return RESULTS / name / f"{animal}-{schedule}-lam{lambda_esd:g}-seed{seed}.png"
 

@@ -1,4 +1,4 @@
-"""The picture of examples/view_collapse.py: coherence against λ, and renderings beside it."""
+"""The image of examples/view_collapse.py: coherence against λ, and renderings beside it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from examples.figure import DOCS, QUIET, SERIES, Axes, new_figure, save
-from examples.view_collapse import Outcome, picture_of
+from examples.view_collapse import Outcome, image_of
 
 MARKERS = "osD^"
 """With the colours, for animals in turn."""
@@ -24,12 +24,12 @@ def draw(outcomes: Sequence[Outcome], name: str) -> None:
     schedules = list(dict.fromkeys(outcome.schedule for outcome in outcomes))
     figure = new_figure(9, 3.3 * len(schedules) + 0.3)
     rows = figure.subplots(len(schedules), 2, squeeze=False, width_ratios=[1, 1.45])
-    for (coherences, pictures), schedule in zip(rows, schedules, strict=True):
+    for (coherences, images), schedule in zip(rows, schedules, strict=True):
         these = [outcome for outcome in outcomes if outcome.schedule == schedule]
         _draw_coherences(coherences, these)
         if len(schedules) > 1:
             coherences.set_title(f"λ {schedule.replace('_', '-')}")
-        _draw_renderings(pictures, these, name)
+        _draw_renderings(images, these, name)
     handles, labels = rows[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), columnspacing=1.2)
     save(figure, DOCS / f"{name}.png")
@@ -63,7 +63,7 @@ def _draw_renderings(axes: Axes, outcomes: Sequence[Outcome], name: str) -> None
         outcome.lambda_esd: np.asarray(Image.open(path).convert("RGB"))
         for outcome in sorted(outcomes, key=lambda outcome: outcome.lambda_esd)
         if (outcome.animal, outcome.seed) == (first.animal, first.seed)
-        and (path := _picture(outcome, name)).exists()
+        and (path := _image(outcome, name)).exists()
     }
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
@@ -78,11 +78,11 @@ def _draw_renderings(axes: Axes, outcomes: Sequence[Outcome], name: str) -> None
     axes.set_xlabel(f"{first.animal}, seed {first.seed}, from eight sides", color=QUIET)
 
 
-def _picture(outcome: Outcome, name: str) -> Path:
-    return picture_of(name, outcome.schedule, outcome.lambda_esd, outcome.animal, outcome.seed)
+def _image(outcome: Outcome, name: str) -> Path:
+    return image_of(name, outcome.schedule, outcome.lambda_esd, outcome.animal, outcome.seed)
 
 
 def _stacked(rows: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures of equal size below each other, on white."""
+    """Images of equal size below each other, on white."""
     gap = np.full((GAP, *rows[0].shape[1:]), 255, np.uint8)
     return np.concatenate([part for row in rows for part in (row, gap)][:-1])

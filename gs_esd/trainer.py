@@ -1,12 +1,11 @@
-"""The loop: render, ask the two distributions, follow their difference.
+"""Training loop: render, evaluate both scores on noised renderings, step along their difference.
 
-    renderings x_0 -> noise -> ω(t) (ε_φ - source) -> gradient on x_0 -> gradient on the cloud
+    splats θ -> renderings x_0 -> noise -> ω(t) (ε_φ - source) -> gradient on x_0 -> gradient on θ
 
-The objective's line is in gs_esd/guidance/objectives.py, what a run is made of in
+The equation is in gs_esd/guidance/objectives.py; what the components are made of, in
 gs_esd/build/components.py.
 """
 
-import json
 import logging
 import signal
 import time
@@ -17,280 +16,282 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.build.components import Parts, make_parts
+from gs_esd.build.components import Components, build_components
 from gs_esd.cameras.orbit import sample_orbit
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import Config, StageConfig
-from gs_esd.config.stages import stage_at
 from gs_esd.export.images import preview, save_png
-from gs_esd.guidance.esd import EsdSource
-from gs_esd.guidance.objectives import NoisyViews, noised, score_difference
-from gs_esd.guidance.view_kl import KappaCount, kappa
+from gs_esd.guidance.noisy_views import NoisyViews, noise_views
+from gs_esd.guidance.objectives import EsdSource, score_difference
+from gs_esd.guidance.view_kl import ViewKlMonitor, view_kl
 from gs_esd.render.distributed import gather_info, gather_renderings
 from gs_esd.render.renderings import Renderings, render
 from gs_esd.run.checkpoint import (
-    cloud_state,
     generator_states,
     load_checkpoint,
-    restore_cloud,
     restore_generators,
+    restore_splats,
     save_checkpoint,
+    splats_state,
 )
 from gs_esd.run.console import Progress
-from gs_esd.run.finite_check import Health
+from gs_esd.run.finite_check import FiniteCheck
 from gs_esd.run.interrupt import Interrupted, stop_request
+from gs_esd.run.metrics_log import MetricsLog
 from gs_esd.run.results import write_results
 from gs_esd.run.snapshots import Snapshots
 from gs_esd.run.trackers import Tracking
-from gs_esd.system.atomic import atomic_write
-from gs_esd.system.device import Scalars, read, to_device
-from gs_esd.system.memory import forget_peak
+from gs_esd.system.device import Scalars, to_device, to_floats
+from gs_esd.system.memory import reset_peak_memory
 
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 10
-"""Steps between lines of metrics.jsonl, and what trackers are told."""
+"""Steps between lines of metrics.jsonl and points in trackers."""
 FIRST_PREVIEW_S = 2.0
-"""Seconds until the first preview picture; later ones follow at the configured interval."""
+"""Seconds until the first preview image; later ones follow at the configured interval."""
 
 
-def is_finished(folder: Path) -> bool:
-    """Whether a run has come to its end in this folder: metrics.json is written last."""
-    return (folder / "metrics.json").exists()
+def is_finished(run_dir: Path) -> bool:
+    """Whether a run has come to its end in this directory: metrics.json is written last."""
+    return (run_dir / "metrics.json").exists()
 
 
 class Trainer:
-    """One run in one folder: begins, goes on where it was stopped, and writes what came of it."""
+    """One run in one run directory: starts or resumes it, trains, and writes the results.
 
-    def __init__(self, config: Config, folder: Path, parts: Parts) -> None:
-        """Take the parts of a run; tests bring their own. A checkpoint in the folder is taken up.
+    Example:
+        >>> config = Config(prompt="a corgi")
+        >>> Trainer.from_config(config, Path("outputs/corgi")).train()
+    """
 
-        Raises UserError for a checkpoint that is damaged.
+    def __init__(self, config: Config, run_dir: Path, components: Components) -> None:
+        """Take the components of a run; tests bring their own. A checkpoint in run_dir is resumed.
+
+        Raises:
+            UserError: the checkpoint is damaged.
         """
         self.config = config
-        self.folder = folder
-        self.parts = parts
+        self.run_dir = run_dir
+        self.components = components
         self.step = 0
         self.seconds = 0.0
-        self.kappas = KappaCount()
-        self.look_every = 1 if parts.device.type == "cpu" else LOG_EVERY
-        self.checkpoint = folder / "checkpoints" / "last.pt"
-        self.health = Health(self.checkpoint)
-        self._seen: dict[str, float] = {}
-        self._log = folder / "metrics.jsonl"
-        self._writes = parts.ranks.is_first
+        self.view_kls = ViewKlMonitor()
+        self.checkpoint = run_dir / "checkpoints" / "last.pt"
+        self.finite_check = FiniteCheck(self.checkpoint)
+        # Reading a number from a GPU waits for all work queued on it.
+        self.sync_every = 1 if components.device.type == "cpu" else LOG_EVERY
+        self._last_scalars: dict[str, float] = {}
+        self._is_writer = components.ranks.is_first
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         if self.checkpoint.exists():
             self.load()
-        if self._writes:
-            self._forget_later_lines()
+        self._metrics = MetricsLog(run_dir / "metrics.jsonl")
+        if self._is_writer:
+            self._metrics.drop_after(self.step)
 
     @classmethod
-    def from_config(cls, config: Config, folder: Path) -> "Trainer":
-        """The run that a configuration asks for.
+    def from_config(cls, config: Config, run_dir: Path) -> "Trainer":
+        """The trainer of a configuration.
 
-        Raises UserError for what the prior, the cloud or the folder cannot do.
+        Raises:
+            UserError: the prior, the splats or the run directory cannot be made or used.
         """
-        return cls(config, folder, make_parts(config))
+        return cls(config, run_dir, build_components(config))
 
     def train(self) -> None:
         """Make all steps that are left and write the results.
 
-        Raises Interrupted on SIGINT or SIGTERM, after a checkpoint; NonFiniteError and UserError
-        where the run cannot go on.
+        Raises:
+            Interrupted: on SIGINT or SIGTERM, after a checkpoint.
+            NonFiniteError, UserError: the run cannot go on.
         """
-        forget_peak(self.parts.device)
+        reset_peak_memory(self.components.device)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
-        snapshots = Snapshots(self.config, self.folder)
+        snapshots = Snapshots(self.config, self.run_dir)
         with (
             stop_request() as stop,
-            Progress(self.config.steps, done=self.step) as progress,
-            Tracking(self.config, self.folder, self.step) as tracking,
+            Progress(self.config.steps, done=self.step) as bar,
+            Tracking(self.config, self.run_dir, self.step) as tracking,
         ):
             while self.step < self.config.steps:
-                if self._writes:
-                    snapshots.update(self.parts.cloud, self.step)
+                if self._is_writer:
+                    snapshots.update(self.components.splats, self.step)
                 started = time.monotonic()
                 scalars = self.train_step()
                 now = time.monotonic()
                 self.seconds += now - started
-                progress.update(self.step, scalars, len(self.parts.cloud["means"]))
-                if self._is_logged():
+                bar.update(self.step, scalars, len(self.components.splats["means"]))
+                if self._should_log():
                     tracking.scalars(scalars, self.step)
-                # Asked once: a signal after the save waits for the next.
-                stopping = self._all_stop(bool(stop))
+                # Read once: a signal after the save waits for the next step.
+                stopping = self._should_stop(bool(stop))
                 if stopping or now - saved_at > self.config.checkpoint_every_s:
                     self.save()
                     saved_at = now
                 if stopping:
                     raise Interrupted(stop.signal or signal.SIGTERM)
-                if self._writes and now > preview_at:
-                    tracking.picture(self.save_preview(), self.step)
+                if self._is_writer and now > preview_at:
+                    tracking.image(self.save_preview(), self.step)
                     preview_at = now + self.config.preview_every_s
         self.save()
-        if self._writes:
-            write_results(
-                self.folder, self.config, self.parts.cloud, self.parts.orbit, self.seconds
-            )
+        if self._is_writer:
+            splats, orbit = self.components.splats, self.components.orbit
+            write_results(self.run_dir, self.config, splats, orbit, self.seconds)
             snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
-        """One step of the cloud; returns what is logged, as it was when last looked at.
+        """One optimisation step; returns the scalars to log, as of the last synchronisation.
 
-        That is every `look_every` steps, since a look waits for the GPU. Raises NonFiniteError, and
-        UserError for a cloud that nobody can see, with the step at which it became so.
+        Raises:
+            NonFiniteError, UserError: since which step numbers are not finite, or nothing is seen.
         """
-        parts, progress = self.parts, self.step / self.config.steps
-        ranks, views = parts.ranks, self.draw_views()
-        mine = ranks.share(len(views))
+        c = self.components
+        views = self.draw_views()
+        mine = c.ranks.share(len(views))  # the views of this process; alone, all
 
-        renderings = render(parts.cloud, views.cameras[mine])
-        parts.densifier.before_backward(renderings.info, self.step)
-        x_0 = parts.prior.encode(renderings.over(views.background))
-        all_x_0, all_renderings = ranks.gather(x_0), gather_renderings(ranks, renderings)
-        scalars = parts.rendered.update(all_renderings, all_x_0, views)
+        renderings = render(c.splats, views.cameras[mine])
+        c.densifier.before_backward(renderings.info, self.step)
+        x_0 = c.prior.encode(renderings.over(views.background))
+        all_x_0, all_renderings = c.ranks.gather(x_0), gather_renderings(c.ranks, renderings)
+        scalars = c.variational.update(all_renderings, all_x_0, views)
 
-        log_snr = to_device(parts.levels(views, progress, parts.generators["levels"]), parts.device)
-        eps = torch.randn(all_x_0.shape, generator=parts.generators["noise"])
-        eps = to_device(eps, parts.device)
-        noisy = noised(all_x_0, views, log_snr, eps, progress)
-        scalars |= self._watch_kappa(all_x_0, noisy)
-        noisy = noisy[mine]
-        gradient = score_difference(
-            parts.source, parts.omega, parts.prior, parts.rendered, noisy, parts.ask
-        )
+        noisy = self.draw_noise(all_x_0, views)
+        scalars |= self._monitor_view_kl(all_x_0, noisy)
+        noisy = noisy[mine]  # drawn for all views: the same numbers on every process
+        eps = c.predict(c.prior, c.variational, noisy, c.source.needed(noisy))
+        gradient = score_difference(eps, noisy, c.source, c.weighting)
+        # Distillation has no loss: the gradient on x_0 is given, and this is the chain rule to θ.
         x_0.backward(gradient / len(views))
-        ranks.sum_gradients(parts.cloud.values())
-        scalars |= self._describe(gradient, noisy, renderings)
-        self.health.note_gradients(scalars.values(), parts.cloud, self.step)
-        self.health.note_alpha(all_renderings.alpha, self.step)
-        if self._looks():
-            self.health.check()
-            self._seen = ranks.mean(read(scalars))
+        c.ranks.sum_gradients(c.splats.values())
 
-        self._follow_rates()
-        for optimizer in parts.optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        parts.densifier.after_backward(gather_info(ranks, renderings.info), self.step)
-        self.health.note_parameters(parts.cloud, self.step)
-        if self._looks():
-            self.health.check()
+        scalars |= self._describe(gradient, noisy, renderings)
+        self.finite_check.note_gradients(scalars.values(), c.splats, self.step)
+        self.finite_check.note_alpha(all_renderings.alpha, self.step)
+        self._sync(scalars)
+        self._update_splats(renderings)
         self.step += 1
-        if self._writes and self._is_logged():
-            self._append(self._seen)
-        return self._seen
+        if self._is_writer and self._should_log():
+            self._metrics.append(self.step, self._last_scalars)
+        return self._last_scalars
 
     def draw_views(self) -> Views:
         """The cameras and the background of the next step."""
-        parts, stage = self.parts, self.stage()
-        cameras = sample_orbit(
-            stage.views, parts.orbit, stage.resolution, parts.generators["cameras"]
-        )
-        background = parts.draw_background(parts.generators["background"])
-        return Views(cameras.to(parts.device), to_device(background, parts.device))
+        c, stage = self.components, self.stage()
+        cameras = sample_orbit(stage.views, c.orbit, stage.resolution, c.generators["cameras"])
+        background = c.draw_background(c.generators["background"])
+        return Views(cameras.to(c.device), to_device(background, c.device))
 
-    def _all_stop(self, asked: bool) -> bool:
-        """Whether to stop here. Processes agree on it now and then, because it makes them wait."""
-        ranks = self.parts.ranks
-        return (ranks.count == 1 or self._is_logged()) and ranks.any(asked)
+    def draw_noise(self, x_0: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:
+        """Noised renderings x_t, each at a noise level of its own."""
+        c = self.components
+        log_snr = c.levels(views, self.progress, c.generators["levels"])
+        eps = torch.randn(x_0.shape, generator=c.generators["noise"])
+        log_snr, eps = to_device(log_snr, c.device), to_device(eps, c.device)
+        return noise_views(x_0, views, log_snr, eps, self.progress)
+
+    @property
+    def progress(self) -> float:
+        """The fraction of the run that is done, in [0, 1)."""
+        return self.step / self.config.steps
 
     def stage(self) -> StageConfig:
         """The stage that the current step belongs to."""
-        stages = self.config.stages
-        stage: StageConfig = getattr(stages, stage_at(stages, self.step / self.config.steps))
-        return stage
+        return self.config.stages.at(self.progress)
+
+    def _update_splats(self, renderings: Renderings) -> None:
+        """Step the optimisers at this step's learning rates, then densify."""
+        c, rates = self.components, self.config.learning_rates
+        decay = rates.final_fraction**self.progress
+        for name, optimizer in c.optimizers.items():
+            optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        c.densifier.after_backward(gather_info(c.ranks, renderings.info), self.step)
+        self.finite_check.note_parameters(c.splats, self.step)
+        if self._should_sync():
+            self.finite_check.check()
+
+    def _sync(self, scalars: Scalars) -> None:
+        """Read scalars and checks back from the device, every `sync_every` steps."""
+        if self._should_sync():
+            self.finite_check.check()
+            self._last_scalars = self.components.ranks.mean(to_floats(scalars))
+
+    def _should_sync(self) -> bool:
+        due = (self.step + 1) % self.sync_every == 0 or self.step + 1 == self.config.steps
+        return due or self.components.densifier.refines(self.step)
+
+    def _should_log(self) -> bool:
+        return self.step % LOG_EVERY == 0 or self.step == self.config.steps
+
+    def _should_stop(self, requested: bool) -> bool:
+        """Whether to stop here; processes agree on it every LOG_EVERY steps: it makes them wait."""
+        ranks = self.components.ranks
+        return (ranks.count == 1 or self._should_log()) and ranks.any(requested)
+
+    def _describe(self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings) -> Scalars:
+        scalars: Scalars = {
+            "grad_norm": gradient.flatten(1).norm(dim=1).mean(),
+            "log_snr": noisy.log_snr.mean(),
+            "alpha": renderings.alpha.detach().mean(),
+            "gaussians": float(len(self.components.splats["means"])),
+        }
+        if isinstance(self.components.source, EsdSource):
+            lam = self.components.source.lam(noisy)
+            scalars["lambda_esd"] = lam.mean() if isinstance(lam, Tensor) else lam
+        return scalars
+
+    def _monitor_view_kl(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
+        if len(x_0) < 2:  # one rendering differs from no other
+            return {}
+        view_kls = view_kl(x_0, noisy.log_snr)
+        if self.components.source.needed(noisy).uncond:
+            if warning := self.view_kls.add(view_kls, noisy.progress):
+                log.warning(warning)
+        return {"view_kl": view_kls.log().mean().exp()}
 
     def save(self) -> None:
-        """Write everything from which the run goes on bit for bit.
+        """Write the checkpoint from which the run resumes, on a CPU bit for bit.
 
-        Raises NonFiniteError where that is not worth it.
+        Raises:
+            NonFiniteError: the splats are not finite, and the old checkpoint is kept.
         """
-        self.health.check()
-        if not self._writes:
+        self.finite_check.check()
+        if not self._is_writer:
             return
-        parts = self.parts
+        c = self.components
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
-            "cloud": cloud_state(parts.cloud, parts.optimizers),
-            "generators": generator_states(parts.generators),
-            "rendered": parts.rendered.state_dict(),
-            "densifier": parts.densifier.state_dict(),
-            "kappas": self.kappas.state_dict(),
+            "splats": splats_state(c.splats, c.optimizers),
+            "generators": generator_states(c.generators),
+            "variational": c.variational.state_dict(),
+            "densifier": c.densifier.state_dict(),
+            "view_kls": self.view_kls.state_dict(),
         }
         save_checkpoint(self.checkpoint, state)
 
     def load(self) -> None:
-        """Take up the folder's checkpoint. Raises UserError where it is damaged."""
-        state, parts = load_checkpoint(self.checkpoint), self.parts
+        """Resume from the checkpoint of the run directory.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        state, c = load_checkpoint(self.checkpoint), self.components
         self.step, self.seconds = state["step"], state["seconds"]
-        restore_cloud(parts.cloud, parts.optimizers, state["cloud"])
-        restore_generators(parts.generators, state["generators"])
-        parts.rendered.load_state_dict(
-            {name: value.to(parts.device) for name, value in state["rendered"].items()}
+        restore_splats(c.splats, c.optimizers, state["splats"])
+        restore_generators(c.generators, state["generators"])
+        c.variational.load_state_dict(
+            {name: value.to(c.device) for name, value in state["variational"].items()}
         )
-        parts.densifier.load_state_dict(state["densifier"])
-        self.kappas.load_state_dict(state["kappas"])
+        c.densifier.load_state_dict(state["densifier"])
+        self.view_kls.load_state_dict(state["view_kls"])
         log.info("going on from step %d", self.step)
 
     def save_preview(self) -> Float[Tensor, "H W 3"]:
-        """Write preview.png of the cloud as it is, and return the picture."""
-        picture = preview(self.parts.cloud, self.parts.orbit, self.stage().resolution)
-        save_png(self.folder / "preview.png", picture)
-        return picture
-
-    def _follow_rates(self) -> None:
-        rates = self.config.learning_rates
-        decay = rates.final_fraction ** (self.step / self.config.steps)
-        for name, optimizer in self.parts.optimizers.items():
-            optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
-
-    def _describe(self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings) -> Scalars:
-        scalars: Scalars = {
-            "loss": 0.5 * gradient.square().sum() / len(gradient),
-            "log_snr": noisy.log_snr.mean(),
-            "alpha": renderings.alpha.detach().mean(),
-            "gaussians": float(len(self.parts.cloud["means"])),
-        }
-        if isinstance(self.parts.source, EsdSource):
-            lam = self.parts.source.lam(noisy)
-            scalars["lambda_esd"] = lam.mean() if isinstance(lam, Tensor) else lam
-        return scalars
-
-    def _watch_kappa(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
-        if len(x_0) < 2:  # one rendering differs from no other
-            return {}
-        kappas = kappa(x_0, noisy.log_snr)
-        if self.parts.source.branches(noisy).null:
-            if warning := self.kappas.add(kappas, noisy.progress):
-                log.warning(warning)
-        return {"kappa": kappas.log().mean().exp()}
-
-    def _looks(self) -> bool:
-        due = (self.step + 1) % self.look_every == 0 or self.step + 1 == self.config.steps
-        return due or self.parts.densifier.refines(self.step)
-
-    def _is_logged(self) -> bool:
-        return self.step % LOG_EVERY == 0 or self.step == self.config.steps
-
-    def _append(self, scalars: dict[str, float]) -> None:
-        with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **scalars}) + "\n")
-
-    def _forget_later_lines(self) -> None:
-        """Drop what a stopped run logged after its checkpoint; those steps are made again."""
-        if self._log.exists():
-            lines = self._log.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if _step_of(line) <= self.step]
-            with atomic_write(self._log) as partial:
-                partial.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that a kill left half written."""
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        """Write preview.png of the splats as they are, and return the image."""
+        image = preview(self.components.splats, self.components.orbit, self.stage().resolution)
+        save_png(self.run_dir / "preview.png", image)
+        return image

@@ -1,4 +1,4 @@
-"""The paper's figures: their numbers, their pictures, and what the README says of them."""
+"""The paper's figures: their numbers, their images, and what the README says of them."""
 
 import builtins
 import math
@@ -41,7 +41,7 @@ def readme_table(heading: str) -> str:
 
 
 def is_drawn(path: Path) -> bool:
-    """Whether a picture shows something, on white."""
+    """Whether an image shows something, on white."""
     colors = Image.open(path).convert("RGB").getcolors(1 << 24)
     assert colors is not None
     return len(colors) > 20 and max(colors)[1] == (255, 255, 255)
@@ -89,8 +89,8 @@ def test_the_readme_has_the_numbers_of_the_theory(lam: float) -> None:
 def test_the_gaussian_is_drawn(rests: list[Rest], tmp_path: Path) -> None:
     from examples.gaussian_2d_figure import draw
 
-    draw(rests, tmp_path / "picture.png")
-    assert is_drawn(tmp_path / "picture.png")
+    draw(rests, tmp_path / "image.png")
+    assert is_drawn(tmp_path / "image.png")
 
 
 def test_the_readme_has_the_numbers_of_the_janus() -> None:
@@ -135,8 +135,8 @@ def test_the_janus_is_drawn(tmp_path: Path) -> None:
 
     around = torch.linspace(-0.5, 1.5, 32)
     runs = [Run(lam, torch.linspace(0, 1, 5)[:, None] * lam * around) for lam in (0.5, 1.0)]
-    draw(runs, tmp_path / "picture.png")
-    assert is_drawn(tmp_path / "picture.png")
+    draw(runs, tmp_path / "image.png")
+    assert is_drawn(tmp_path / "image.png")
 
 
 def outcome(lam: float, seed: int, schedule: str = "constant", **others: Any) -> Outcome:
@@ -164,10 +164,10 @@ def test_view_collapse_is_drawn_with_the_renderings_that_there_are(
 ) -> None:
     from examples import view_collapse_figure
 
-    def picture_of(name: str, schedule: str, lam: float, animal: str, seed: int) -> Path:
+    def image_of(name: str, schedule: str, lam: float, animal: str, seed: int) -> Path:
         return tmp_path / f"{lam}.png"
 
-    monkeypatch.setattr(view_collapse_figure, "picture_of", picture_of)
+    monkeypatch.setattr(view_collapse_figure, "image_of", image_of)
     monkeypatch.setattr(view_collapse_figure, "DOCS", tmp_path)
     if pictured:
         save_png(tmp_path / "0.5.png", torch.rand(16, 128, 3))

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from gs_esd import trainer as trainer_module
-from gs_esd.build.components import Parts, make_parts
+from gs_esd.build.components import Components, build_components
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import (
     BallInitConfig,
-    CertaintyRange,
-    CertaintyTimestepsConfig,
     Config,
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
     SolidBackgroundConfig,
     StageConfig,
     StagesConfig,
@@ -72,15 +72,20 @@ def splat(trainer: Trainer) -> bytes:
     return (trainer.folder / "splats.ply").read_bytes()
 
 
-def same_clouds(a: Trainer, b: Trainer) -> bool:
-    return all(torch.equal(a.parts.cloud[name], b.parts.cloud[name]) for name in a.parts.cloud)
+def same_splats(a: Trainer, b: Trainer) -> bool:
+    return all(
+        torch.equal(a.components.splats[name], b.components.splats[name])
+        for name in a.components.splats
+    )
 
 
 class Prior:
     """A run's own prior, that notes what it is asked and does something before one answer."""
 
-    def __init__(self, parts: Parts, at_call: int, act: Callable[[Tensor], Tensor]) -> None:
-        self.inner, self.at_call, self.act = parts.prior, at_call, act
+    def __init__(
+        self, components: Components, at_call: int, act: Callable[[Tensor], Tensor]
+    ) -> None:
+        self.inner, self.at_call, self.act = components.prior, at_call, act
         self.shapes: list[tuple[int, ...]] = []
 
     def encode(self, images: Tensor) -> Tensor:
@@ -95,9 +100,9 @@ class Prior:
 def with_prior(
     config: Config, folder: Path, at_call: int = -2, act: Callable[[Tensor], Tensor] = torch.clone
 ) -> tuple[Trainer, Prior]:
-    parts = make_parts(config)
-    prior = Prior(parts, at_call, act)
-    return Trainer(config, folder, dataclasses.replace(parts, prior=prior)), prior
+    components = build_components(config)
+    prior = Prior(components, at_call, act)
+    return Trainer(config, folder, dataclasses.replace(components, prior=prior)), prior
 
 
 def test_a_run_leaves_all_files_and_no_others(straight: Callable[[str], Trainer]) -> None:
@@ -112,7 +117,7 @@ def test_every_logged_step_has_its_scalars_once(straight: Callable[[str], Traine
     lines = logged(straight("default").folder)
     assert [line["step"] for line in lines] == list(range(1, STEPS + 1))
     for line in lines:
-        assert {"loss", "lambda_esd", "log_snr", "kappa", "alpha", "gaussians"} <= line.keys()
+        assert {"loss", "lambda_esd", "log_snr", "view_kl", "alpha", "gaussians"} <= line.keys()
         assert all(math.isfinite(value) for value in line.values())
 
 
@@ -155,7 +160,7 @@ def test_a_run_that_goes_on_ends_bit_identical(
     went_on.train()
 
     assert splat(went_on) == splat(straight(densify))
-    assert same_clouds(went_on, straight(densify))
+    assert same_splats(went_on, straight(densify))
     assert logged(tmp_path) == logged(straight(densify).folder)
 
 
@@ -171,7 +176,7 @@ def test_how_often_is_saved_and_previewed_changes_nothing(
 ) -> None:
     monkeypatch.setattr(trainer_module, "FIRST_PREVIEW_S", 0.0)
     often = finished(tiny(checkpoint_every_s=0.0, preview_every_s=0.0), tmp_path)
-    assert same_clouds(often, straight("none"))
+    assert same_splats(often, straight("none"))
 
 
 def test_a_preview_comes_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -243,7 +248,7 @@ def test_a_non_finite_gradient_names_the_step_and_keeps_the_good_checkpoint(
 
     kept = load_checkpoint(trainer.checkpoint)
     assert kept["step"] == 5
-    assert all(bool(p.isfinite().all()) for p in kept["cloud"]["parameters"].values())
+    assert all(bool(p.isfinite().all()) for p in kept["splats"]["parameters"].values())
     assert not is_finished(tmp_path)
     assert splat(finished(config, tmp_path)) == splat(straight("none"))
 
@@ -251,21 +256,21 @@ def test_a_non_finite_gradient_names_the_step_and_keeps_the_good_checkpoint(
 def test_a_non_finite_parameter_is_found_before_it_is_saved(tmp_path: Path) -> None:
     config = tiny(checkpoint_every_s=0.0)
     trainer = Trainer.from_config(config, tmp_path)
-    densifier = trainer.parts.densifier
+    densifier = trainer.components.densifier
 
     def spoil(info: dict[str, Any], step: int) -> None:
         if step == 2:
-            trainer.parts.cloud["scales"].data[0, 0] = math.nan
+            trainer.components.splats["scales"].data[0, 0] = math.nan
 
     densifier.after_backward = spoil  # type: ignore[method-assign]
-    with pytest.raises(NonFiniteError, match="step 2: the cloud's scales became NaN"):
+    with pytest.raises(NonFiniteError, match="step 2: the splats' scales became NaN"):
         trainer.train()
     assert load_checkpoint(trainer.checkpoint)["step"] == 2
 
 
 def test_a_step_that_went_wrong_is_told_though_it_is_looked_at_later(tmp_path: Path) -> None:
     trainer, prior = with_prior(tiny(), tmp_path, 5, lambda noise: noise * math.nan)
-    trainer.look_every = 4
+    trainer.sync_every = 4
     with pytest.raises(NonFiniteError, match="step 5: the loss or a gradient"):
         trainer.train()
     assert len(prior.shapes) == 8
@@ -275,7 +280,7 @@ def test_looking_seldom_changes_nothing_but_what_is_told(
     straight: Callable[[str], Trainer], tmp_path: Path
 ) -> None:
     trainer, _ = with_prior(tiny(densify=DENSIFY["default"]), tmp_path)
-    trainer.look_every = 5
+    trainer.sync_every = 5
     trainer.train()
     assert splat(trainer) == splat(straight("default"))
 
@@ -286,7 +291,7 @@ def test_a_failure_before_the_first_checkpoint_says_that_there_is_none(tmp_path:
         trainer.train()
 
 
-def test_a_transparent_cloud_is_refused_with_a_remedy(tmp_path: Path) -> None:
+def test_a_transparent_splats_is_refused_with_a_remedy(tmp_path: Path) -> None:
     trainer = Trainer.from_config(tiny(init=BallInitConfig(60, opacity=1e-4)), tmp_path)
     with pytest.raises(UserError, match=r"transparent.*learning_rates\.opacities.*init\.opacity"):
         trainer.train()
@@ -311,10 +316,10 @@ def test_learning_rates_decay_exponentially_to_the_final_fraction(tmp_path: Path
     for step in range(STEPS):
         trainer.train_step()
         decay = config.learning_rates.final_fraction ** (step / STEPS)
-        for name, optimizer in trainer.parts.optimizers.items():
+        for name, optimizer in trainer.components.optimizers.items():
             expected = getattr(config.learning_rates, name) * decay
             assert optimizer.param_groups[0]["lr"] == pytest.approx(expected)
-    assert set(trainer.parts.optimizers) == {
+    assert set(trainer.components.optimizers) == {
         "means",
         "quats",
         "scales",
@@ -324,7 +329,7 @@ def test_learning_rates_decay_exponentially_to_the_final_fraction(tmp_path: Path
     }
 
 
-def test_stages_set_the_size_and_number_of_pictures(tmp_path: Path) -> None:
+def test_stages_set_the_size_and_number_of_images(tmp_path: Path) -> None:
     trainer, prior = with_prior(tiny(), tmp_path)
     while trainer.step < STEPS:
         trainer.train_step()
@@ -336,15 +341,15 @@ def test_stages_set_the_size_and_number_of_pictures(tmp_path: Path) -> None:
         assert trainer.stage() == stage
 
 
-def test_renderings_move_towards_the_priors_pictures(tmp_path: Path) -> None:
-    last, level = StageConfig(1.0, 16, 4), CertaintyRange(0.5, 0.6)
+def test_renderings_move_towards_the_priors_images(tmp_path: Path) -> None:
+    last, level = StageConfig(1.0, 16, 4), EntropicTimeRange(0.5, 0.6)
     config = tiny(
         steps=60,
         lambda_esd=0.0,
         stages=StagesConfig(
             dataclasses.replace(last, until=0.3), dataclasses.replace(last, until=0.6), last
         ),
-        timesteps=CertaintyTimestepsConfig(level, level, level),
+        timesteps=EntropicTimestepsConfig(level, level, level),
         background=SolidBackgroundConfig(),
     )
     trainer = Trainer.from_config(config, tmp_path)
@@ -362,17 +367,17 @@ def after(steps: int, folder: Path, **changes: Any) -> Trainer:
 def test_lambda_changes_the_run_and_0_is_vsd(tmp_path: Path) -> None:
     entropic = after(8, tmp_path, lambda_esd=1.0)
     none = after(8, tmp_path, lambda_esd=0.0)
-    assert not same_clouds(entropic, none)
-    assert same_clouds(none, after(8, tmp_path, lambda_esd=0.0, guidance=VsdConfig()))
+    assert not same_splats(entropic, none)
+    assert same_splats(none, after(8, tmp_path, lambda_esd=0.0, guidance=VsdConfig()))
 
 
 def with_levels(log_snr: float, folder: Path, **changes: Any) -> Trainer:
     """A run that noises everything alike."""
-    parts = make_parts(tiny(**changes))
-    parts = dataclasses.replace(
-        parts, levels=lambda views, progress, generator: torch.full((4,), log_snr)
+    components = build_components(tiny(**changes))
+    components = dataclasses.replace(
+        components, levels=lambda views, progress, generator: torch.full((4,), log_snr)
     )
-    return Trainer(tiny(**changes), folder, parts)
+    return Trainer(tiny(**changes), folder, components)
 
 
 @pytest.mark.parametrize(
@@ -394,14 +399,14 @@ def test_a_run_is_warned_once_where_lambda_has_nothing_to_act_on(
     for _ in range(3):  # stopped within what is counted, and just after
         trainer = with_levels(log_snr, tmp_path, **changes)
         for _ in range(3 if trainer.step == 0 else 2):
-            kappa = trainer.train_step()["kappa"]
-            assert (kappa > 10) == (log_snr > 0)
+            view_kl = trainer.train_step()["view_kl"]
+            assert (view_kl > 10) == (log_snr > 0)
         trainer.save()
-    assert sum("kappa" in record.getMessage() for record in caplog.records) == warnings
+    assert sum("view_kl" in record.getMessage() for record in caplog.records) == warnings
 
 
-def test_one_rendering_has_no_kappa(tmp_path: Path) -> None:
+def test_one_rendering_has_no_view_kl(tmp_path: Path) -> None:
     one = dataclasses.replace(tiny().stages.coarse, views=1)
     stages = dataclasses.replace(tiny().stages, coarse=one)
     trainer = Trainer.from_config(tiny(stages=stages), tmp_path)
-    assert "kappa" not in trainer.train_step()
+    assert "view_kl" not in trainer.train_step()

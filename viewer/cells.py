@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.run.records import FAILED, FINISHED, Run, read_run
 from viewer.files import Format, Splat, named_format
 from viewer.sources import Source
@@ -34,7 +34,7 @@ class Cell:
     bytes: int = 0
     gaussians: int = 0
     sh_degree: int = 0
-    up: str = Up.y_down.value
+    up: str = FileAxes.y_down.value
     prompt: str | None = None
     lambda_esd: float | None = None
     seed: int | None = None
@@ -79,10 +79,10 @@ def missing(source: Source) -> str:
     if run is None:
         return "the run's folder is not there any more"
     if run.status == FINISHED:
-        return "no picture: the run is finished, but its splats.ply is gone"
+        return "no image: the run is finished, but its splats.ply is gone"
     if run.status == FAILED:
-        return f"no picture: the run failed: {run.error}"
-    return f"no picture yet, step {run.progress}" if run.progress else "no picture yet"
+        return f"no image: the run failed: {run.error}"
+    return f"no image yet, step {run.progress}" if run.progress else "no image yet"
 
 
 def _run_metadata(source: Source) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _told(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "guidance": _text(metadata.get("guidance")),
         "lambda_esd": _number(metadata.get("lambda_esd")),
         **{name: _whole(metadata.get(name)) for name in ("seed", "step", "steps")},
-        "up": next((up.value for up in Up if up.value == metadata.get("up")), None),
+        "up": next((up.value for up in FileAxes if up.value == metadata.get("up")), None),
     }
     if found["guidance"] not in (None, "esd"):
         found["lambda_esd"] = None  # of the others it changes nothing

@@ -1,11 +1,11 @@
-"""A Chromium without a window, for pictures of pages and for tests.
+"""A Chromium without a window, for images of pages and for tests.
 
     with Chromium() as chromium:
         page = chromium.open_page(640, 480)
         page.go("http://127.0.0.1:8000/")
         title = page.evaluate("document.title")
 
-WebGL is drawn in software, so that pictures are the same on machines with and without a GPU.
+WebGL is drawn in software, so that images are the same on machines with and without a GPU.
 """
 
 import base64
@@ -95,7 +95,7 @@ class Chromium:
 
 
 class Page:
-    """A page of a Chromium: goes to addresses, evaluates JavaScript, takes pictures."""
+    """A page of a Chromium: goes to addresses, evaluates JavaScript, takes images."""
 
     def __init__(self, devtools: DevTools, session: str, width: int, height: int) -> None:
         """Take the session of an attached target."""

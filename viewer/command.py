@@ -80,7 +80,7 @@ def _announce(watch: Watch, host: Host, port: int, how_to_end: str) -> None:
 
 
 def _write(options: argparse.Namespace) -> None:
-    """Write the page as a file, a picture of it, or both."""
+    """Write the page as a file, an image of it, or both."""
     watch, files = Watch(options.path), page_files()
     if options.html:
         write_single_file(watch, files, options.html)
@@ -156,7 +156,7 @@ def _options() -> argparse.Namespace:
         "--html", type=Path, metavar="OUT.html", help="write the page with all splats in one file"
     )
     parser.add_argument(
-        "--shot", type=Path, metavar="OUT.png", help="write a picture of the page, by Chromium"
+        "--shot", type=Path, metavar="OUT.png", help="write an image of the page, by Chromium"
     )
     parser.add_argument(
         "--size", type=_size, metavar="WxH", help="of --shot in pixels; 1280x720 by default"

@@ -1,4 +1,4 @@
-"""A picture of the page, taken by a Chromium without a window."""
+"""An image of the page, taken by a Chromium without a window."""
 
 import tempfile
 from collections.abc import Mapping
@@ -32,8 +32,8 @@ def write_shot(
             page.evaluate("window.gsEsdViewer.setOptions({ui: false})")
             page.evaluate("window.gsEsdViewer.ready")
             page.evaluate("window.gsEsdViewer.settled()")
-            picture = page.screenshot()
+            image = page.screenshot()
         except DevToolsError as error:
             raise UserError(f"the page could not be drawn: {error}") from error
     with atomic_write(path) as partial:
-        partial.write_bytes(picture)
+        partial.write_bytes(image)

@@ -1,4 +1,4 @@
-"""What a perfect tiny prior would answer: the exact score of zoo pictures in its latents.
+"""What a perfect tiny prior would answer: the exact score of zoo images in its latents.
 
 Put in the place of the network, it tells what of a result is the network's doing, and what that of
 λ, the noise levels and the model of renderings, all of which stay as they are.
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.cameras.views import Views
-from gs_esd.diffusion.gaussian_mixture import log_posterior, posterior_mean
-from gs_esd.diffusion.process import noise_from_denoised
+from gs_esd.diffusion.ideal_denoiser import log_posterior, posterior_mean
+from gs_esd.diffusion.process import eps_from_x_0
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.render.compositing import composite
@@ -20,22 +20,22 @@ from gs_esd.tools.tiny_prior.model import RESOLUTION
 from gs_esd.toyzoo.bank import draw_bank
 from gs_esd.toyzoo.prompt import parse_prompt
 
-PICTURES = 1024
+IMAGES = 1024
 FRONT_BIAS = 0.5
 
 
 class ExactPrior:
-    """The mixture of encoded pictures of an animal on black and on white, all equally likely.
+    """The mixture of encoded images of an animal on black and on white, all equally likely.
 
     Its levels and its latents are those of a model; implements gs_esd.priors.base.LearnedPrior.
     """
 
     def __init__(self, model: DiffusionModelPrior, animal: str, orbit: Orbit) -> None:
-        """Draw the pictures, from cameras on an orbit that favour the front."""
+        """Draw the images, from cameras on an orbit that favour the front."""
         self._model = model
         rgba, _ = draw_bank(
             parse_prompt(animal),
-            PICTURES,
+            IMAGES,
             RESOLUTION,
             front_bias=FRONT_BIAS,
             elevation=(orbit.elevation_min, orbit.elevation_max),
@@ -63,4 +63,4 @@ class ExactPrior:
         """ε of the mixture; the prompt's words for views and guidance have no part in it."""
         products = x_t.flatten(1) @ self._x_0.T
         weights = log_posterior(products, self._x_0.double().square().sum(1), log_snr)
-        return noise_from_denoised(x_t, posterior_mean(weights, self._x_0).view_as(x_t), log_snr)
+        return eps_from_x_0(x_t, posterior_mean(weights, self._x_0).view_as(x_t), log_snr)

@@ -34,9 +34,9 @@ class Verdict:
     renderings: Float[Tensor, "B H W 3"]
 
 
-def judge(cloud: ParameterDict, orbit: Orbit, animal: str) -> Verdict:
+def judge(splats: ParameterDict, orbit: Orbit, animal: str) -> Verdict:
     """Render a splat from all around and compare it with an animal's true views."""
-    renderings = render_around(cloud, orbit, RENDERINGS)
+    renderings = render_around(splats, orbit, RENDERINGS)
     azimuths = 2 * math.pi * torch.arange(RENDERINGS) / RENDERINGS
     matches = match_views(renderings, animal, orbit)
     return Verdict(

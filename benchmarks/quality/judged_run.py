@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from benchmarks.quality.judge import Verdict, judge
 from gs_esd.build import hydra_schema
-from gs_esd.build.components import Parts, make_parts
+from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config
 from gs_esd.export.images import contact_sheet, save_png
 from gs_esd.trainer import Trainer
@@ -19,11 +19,11 @@ from gs_esd.trainer import Trainer
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 SHOWN = 8
-"""Renderings in a run's picture, side by side."""
+"""Renderings in a run's image, side by side."""
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluated:
     """What came of a splat, of how many Gaussians it is, and how long it took."""
 
     verdict: Verdict
@@ -34,12 +34,12 @@ class Judged:
 def judged_run(
     config: Config,
     animal: str,
-    picture: Path,
+    image: Path,
     *,
-    make: Callable[[Config], Parts] = make_parts,
+    make: Callable[[Config], Components] = build_components,
     watch: Callable[[int, dict[str, float]], object] = lambda step, scalars: None,
-) -> Judged:
-    """Make one splat, compare it with an animal's true views, and keep its picture.
+) -> Evaluated:
+    """Make one splat, compare it with an animal's true views, and keep its image.
 
     make: the parts of the run.
     watch: told of the scalars of every step, with the number of steps done.
@@ -51,12 +51,12 @@ def judged_run(
             scalars = trainer.train_step()
             watch(trainer.step, scalars)
     seconds = time.monotonic() - started
-    cloud = trainer.parts.cloud
-    verdict = judge(cloud, trainer.parts.orbit, animal)
-    picture.parent.mkdir(parents=True, exist_ok=True)
+    splats = trainer.components.splats
+    verdict = judge(splats, trainer.components.orbit, animal)
+    image.parent.mkdir(parents=True, exist_ok=True)
     every = len(verdict.renderings) // SHOWN
-    save_png(picture, contact_sheet(verdict.renderings[::every], columns=SHOWN))
-    return Judged(verdict, len(cloud["means"]), round(seconds, 1))
+    save_png(image, contact_sheet(verdict.renderings[::every], columns=SHOWN))
+    return Evaluated(verdict, len(splats["means"]), round(seconds, 1))
 
 
 def configured(overrides: Sequence[str]) -> Config:

@@ -1,9 +1,9 @@
 """How soon does a LoRA tell cameras apart? Compares it with the exact score of its renderings.
 
-    python -m benchmarks.quality.lora_camera    the rates of rendered=lora_short
+    python -m benchmarks.quality.lora_camera    the rates of variational=lora_short
     python -m benchmarks.quality.lora_camera --learning-rate 1e-2
 
-λ acts through ε_ψ(c) - ε_ψ(∅) alone. Here renderings stand still: 512 true pictures of the pig from
+λ acts through ε_ψ(c) - ε_ψ(∅) alone. Here renderings stand still: 512 true images of the pig from
 all around, in the tiny prior's latents, on black. A LoRA on the tiny prior learns from batches of
 them. After some updates its difference is laid beside the exact one,
 
@@ -22,7 +22,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from benchmarks.quality.judged_run import RESULTS, configured
-from gs_esd.build.distributions import make_prior
+from gs_esd.build.distributions import build_prior
 from gs_esd.cameras.orbit import Cameras, make_orbit
 from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import add_noise
@@ -33,10 +33,10 @@ from gs_esd.render.renderings import Renderings
 from gs_esd.system.rng import stream
 from gs_esd.toyzoo.bank import draw_bank
 from gs_esd.toyzoo.prompt import parse_prompt
-from gs_esd.variational.latent_mixture import LatentMixtureScore
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.closed_form import ClosedFormLatentScore
+from gs_esd.variational.lora import LoraScore
 
-ANIMAL, PICTURES = "pig", 512
+ANIMAL, IMAGES = "pig", 512
 BATCH = 16
 DROPOUT = 0.3
 LEVELS = (-5.5, -4.0, -3.0)
@@ -59,13 +59,13 @@ def main() -> None:
 def measure(learning_rate: float) -> list[str]:
     """A cell for each of UPDATES: the slopes at each of LEVELS."""
     config = configured([f"prompt=a {ANIMAL}", "prior=tiny", "prior.view_prompts=off"])
-    prior = make_prior(config, make_orbit(config.cameras))
+    prior = build_prior(config, make_orbit(config.cameras))
     assert isinstance(prior, DiffusionModelPrior)
     assert isinstance(prior.denoiser, UnetDenoiser)
     x_0, cameras = still_renderings(prior)
-    exact = LatentMixtureScore(PICTURES)
+    exact = ClosedFormLatentScore(IMAGES)
     exact.update(UNSEEN, x_0, Views(cameras, torch.zeros(3)))
-    lora = LoraRenderedScore(
+    lora = LoraScore(
         prior.denoiser,
         prior.prompt,
         stream(0, "lora"),
@@ -74,7 +74,7 @@ def measure(learning_rate: float) -> list[str]:
     )
     cells, generator = [], stream(0, "batches")
     for update in range(1, max(UPDATES) + 1):
-        rows = torch.randint(PICTURES, (BATCH,), generator=generator)
+        rows = torch.randint(IMAGES, (BATCH,), generator=generator)
         lora.train_step(x_0[rows], cameras[rows])
         if update in UPDATES:
             some = slice(0, EXAMINED)
@@ -86,11 +86,11 @@ def measure(learning_rate: float) -> list[str]:
 def still_renderings(
     prior: DiffusionModelPrior,
 ) -> tuple[Float[Tensor, "M C h w"], Cameras]:
-    """True pictures on black in a prior's latents, from cameras that favour no side."""
+    """True images on black in a prior's latents, from cameras that favour no side."""
     orbit = make_orbit(configured([f"prompt={ANIMAL}"]).cameras)
     rgba, cameras = draw_bank(
         parse_prompt(ANIMAL),
-        PICTURES,
+        IMAGES,
         64,
         front_bias=0.0,
         elevation=(orbit.elevation_min, orbit.elevation_max),
@@ -103,8 +103,8 @@ def still_renderings(
 
 
 def slopes(
-    lora: LoraRenderedScore,
-    exact: LatentMixtureScore,
+    lora: LoraScore,
+    exact: ClosedFormLatentScore,
     x_0: Float[Tensor, "B C h w"],
     cameras: Cameras,
 ) -> list[float]:
@@ -120,14 +120,14 @@ def slopes(
 
 
 def _difference(
-    score: LoraRenderedScore | LatentMixtureScore,
+    score: LoraScore | ClosedFormLatentScore,
     x_t: Float[Tensor, "B C h w"],
     log_snr: Float[Tensor, " B"],
     views: Views,
 ) -> Float[Tensor, "B C h w"]:
     all_rows = torch.ones(len(x_t), dtype=torch.bool)
-    of_camera = score.predict_noise(x_t, log_snr, views, marginal=~all_rows)
-    return of_camera - score.predict_noise(x_t, log_snr, views, marginal=all_rows)
+    of_camera = score.predict_noise(x_t, log_snr, views, uncond=~all_rows)
+    return of_camera - score.predict_noise(x_t, log_snr, views, uncond=all_rows)
 
 
 def _add(file: Path, row: str) -> None:

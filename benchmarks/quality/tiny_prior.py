@@ -7,7 +7,7 @@
 
 A run is what `python train.py prompt="a corgi" ...` does with STUDY and the overrides given, less
 the exported files. Views are not named in prompts, so that λ alone is to tell them apart. It is
-judged as benchmarks/quality/judge.py says. `kappa` is the geometric mean over the first fifth of
+judged as benchmarks/quality/judge.py says. `view_kl` is the geometric mean over the first fifth of
 the run (see gs_esd/guidance/view_kl.py). Finished runs are kept in a file of JSON lines under
 results/, one a name, and not made again.
 """
@@ -31,7 +31,7 @@ from benchmarks.quality.judged_run import (
     judged_run,
     parse_study,
 )
-from gs_esd.build.components import Parts, make_parts
+from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 
@@ -41,7 +41,7 @@ STUDY = [
 ]
 """Given to every run. With 8 views a step an exact prior placed 9 sides of a panda, with 16 all."""
 EARLY = 0.2
-"""The part of a run over which kappa is averaged."""
+"""The part of a run over which view KL is averaged."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class Outcome:
 
     animal: str
     seed: int
-    rendered: str
+    variational: str
     lambda_esd: float
     coherence: float
     in_place: int
     psnr_db: float
-    kappa: float
+    view_kl: float
     seconds: float
 
 
@@ -63,7 +63,7 @@ def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
     kept = RESULTS / f"{options.name}.jsonl"
-    jobs = list(product(options.seeds, options.animals, options.rendered, options.lambdas))
+    jobs = list(product(options.seeds, options.animals, options.variational, options.lambdas))
     make = partial(run, overrides=options.overrides, name=options.name, exact=options.exact)
     table = to_table(complete(kept, Outcome, jobs, make, _job_of, options.processes))
     kept.with_suffix(".md").write_text(table, encoding="utf-8")
@@ -73,7 +73,7 @@ def main() -> None:
 def run(
     seed: int,
     animal: str,
-    rendered: str,
+    variational: str,
     lambda_esd: float,
     *,
     overrides: list[str],
@@ -81,35 +81,35 @@ def run(
     exact: bool,
 ) -> Outcome:
     """Make one splat on one thread, and judge it."""
-    chosen = [f"seed={seed}", f"rendered={rendered}", f"lambda_esd={lambda_esd}"]
+    chosen = [f"seed={seed}", f"variational={variational}", f"lambda_esd={lambda_esd}"]
     config = configured([f"prompt=a {animal}", *STUDY, *chosen, *overrides])
-    picture = RESULTS / name / f"{animal}-{rendered}-lam{lambda_esd:g}-seed{seed}.png"
-    log_kappas = []
+    image = RESULTS / name / f"{animal}-{variational}-lam{lambda_esd:g}-seed{seed}.png"
+    log_view_kls = []
 
     def watch(step: int, scalars: dict[str, float]) -> None:
         if step <= EARLY * config.steps:
-            log_kappas.append(math.log(scalars["kappa"]))
+            log_view_kls.append(math.log(scalars["view_kl"]))
 
-    make = partial(_exact_parts, animal=animal) if exact else make_parts
-    judged = judged_run(config, animal, picture, make=make, watch=watch)
+    make = partial(_exact_parts, animal=animal) if exact else build_components
+    judged = judged_run(config, animal, image, make=make, watch=watch)
     verdict = judged.verdict
     return Outcome(
         animal,
         seed,
-        rendered,
+        variational,
         lambda_esd,
         round(verdict.coherence, 3),
         verdict.in_place,
         round(verdict.psnr_db, 2),
-        round(math.exp(torch.tensor(log_kappas).mean()), 2),
+        round(math.exp(torch.tensor(log_view_kls).mean()), 2),
         judged.seconds,
     )
 
 
-def _exact_parts(config: Config, animal: str) -> Parts:
-    parts = make_parts(config)
-    assert isinstance(parts.prior, DiffusionModelPrior)
-    return replace(parts, prior=ExactPrior(parts.prior, animal, parts.orbit))
+def _exact_parts(config: Config, animal: str) -> Components:
+    components = build_components(config)
+    assert isinstance(components.prior, DiffusionModelPrior)
+    return replace(components, prior=ExactPrior(components.prior, animal, components.orbit))
 
 
 def to_table(outcomes: list[Outcome]) -> str:
@@ -118,8 +118,8 @@ def to_table(outcomes: list[Outcome]) -> str:
         "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place | PSNR dB | κ | s a run |",
         "|---" * 9 + "|",
     ]
-    for rendered, lam in sorted({(o.rendered, o.lambda_esd) for o in outcomes}):
-        these = [o for o in outcomes if (o.rendered, o.lambda_esd) == (rendered, lam)]
+    for variational, lam in sorted({(o.variational, o.lambda_esd) for o in outcomes}):
+        these = [o for o in outcomes if (o.variational, o.lambda_esd) == (variational, lam)]
         good = sum(o.coherence >= 0.9 for o in these)
         cells = [
             f"{_median([getattr(o, key) for o in these]):.{digits}f}"
@@ -127,16 +127,16 @@ def to_table(outcomes: list[Outcome]) -> str:
                 ("coherence", 2),
                 ("in_place", 1),
                 ("psnr_db", 1),
-                ("kappa", 1),
+                ("view_kl", 1),
                 ("seconds", 0),
             )
         ]
-        lines.append(f"| {rendered} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
+        lines.append(f"| {variational} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def _job_of(outcome: Outcome) -> tuple[int, str, str, float]:
-    return outcome.seed, outcome.animal, outcome.rendered, outcome.lambda_esd
+    return outcome.seed, outcome.animal, outcome.variational, outcome.lambda_esd
 
 
 def _median(values: list[float]) -> float:

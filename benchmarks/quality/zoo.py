@@ -51,8 +51,8 @@ def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
     """Make one splat on one thread, and judge it."""
     hardware = HardwareConfig(threads=1)
     config = Config(prompt=f"a {animal}", seed=seed, lambda_esd=lambda_esd, hardware=hardware)
-    picture = RESULTS / "zoo" / f"{animal}-lam{lambda_esd:g}-seed{seed}.png"
-    judged = judged_run(config, animal, picture)
+    image = RESULTS / "zoo" / f"{animal}-lam{lambda_esd:g}-seed{seed}.png"
+    judged = judged_run(config, animal, image)
     verdict = judged.verdict
     return Outcome(
         animal,

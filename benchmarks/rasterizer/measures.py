@@ -67,9 +67,9 @@ def run_once(
     v_outputs = [v.to(scene.means.dtype).contiguous() for v in v_rgba.split([3, 1], dim=-1)]
     started = clock()
     image, alphas, *_ = rasterize(*leaves, *scene[5:])
-    rendered = clock()
+    variational = clock()
     gradients = torch.autograd.grad([image, alphas], leaves, v_outputs)
-    times = Times(rendered - started, clock() - started)
+    times = Times(variational - started, clock() - started)
     return Run(torch.cat([image, alphas], dim=-1).detach(), gradients, times)
 
 

@@ -7,7 +7,7 @@
 Steps are those of gs_esd/trainer.py with a LoRA, each measured beside the usual way's (see
 benchmarks/step/usual_step.py, on renderings of its own) within one process. The floor is the step's
 operations at the rate of the device's matrix products (benchmarks/step/floor.py). What fails is
-written down with its reason, and the rest goes on; without gsplat, on pictures of one colour. Times
+written down with its reason, and the rest goes on; without gsplat, on images of one colour. Times
 are medians of several stretches of steps. Before: `python -m gs_esd.cli.precompile cuda`.
 """
 
@@ -33,15 +33,15 @@ from benchmarks.step.parts import parts_of_a_step, waits, without_renderer
 from benchmarks.step.random_model import save_random_model
 from benchmarks.step.table import to_tables
 from benchmarks.step.usual_step import UsualStep
-from gs_esd.build.components import make_parts
+from gs_esd.build.components import build_components
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import Config
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
+from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.render import gsplat_build
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 
 STRETCHES, STEPS = 5, 4
 """How often, and over how many steps at a time, is measured."""
@@ -104,14 +104,12 @@ def add_counted(rows: Rows, views: list[int]) -> None:
             rows.add(count, kind="counted", views=n, lambda_esd=lam)
 
 
-def _tflops(
-    prior: DiffusionModelPrior, lora: LoraRenderedScore, views: Views, lambda_esd: float
-) -> Row:
+def _tflops(prior: DiffusionModelPrior, lora: LoraScore, views: Views, lambda_esd: float) -> Row:
     return {"tflops": step_flops(prior, lora, views, lambda_esd) / 1e12}
 
 
 def measure(rows: Rows, options: argparse.Namespace) -> None:
-    """Rates, steps, their parts, waits and memory."""
+    """Rates, steps, their components, waits and memory."""
     device = torch.device(options.device)
     rows.add(lambda: {"device": name_of(device), "torch": torch.__version__}, kind="machine")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
@@ -150,7 +148,7 @@ def add_steps(rows: Rows, config: Config, folder: Path, views: list[int]) -> Non
     """Steps at every λ, ours and the usual way's, the parts of ours, and how often it waits."""
     if (trainer := begun(rows, config, folder)) is None:
         return
-    device = trainer.parts.device
+    device = trainer.components.device
     for n in views:
         chosen = with_views(trainer, n)
         for lam in LAMBDAS:
@@ -171,13 +169,13 @@ def add_compiled(rows: Rows, config: Config, folder: Path, views: list[int]) -> 
     for n in views:
         step = at_lambda(with_views(trainer, n), 0.5)
         what = {"views": n, "lambda_esd": 0.5, "compiled": True}
-        rows.add(partial(timed, step.train_step, trainer.parts.device), kind="ours", **what)
+        rows.add(partial(timed, step.train_step, trainer.components.device), kind="ours", **what)
 
 
 def begun(rows: Rows, config: Config, folder: Path) -> Trainer | None:
     """A run; if it cannot be made, that is a row."""
     try:
-        return Trainer(config, folder, make_parts(config))
+        return Trainer(config, folder, build_components(config))
     except Exception as error:
         rows.write({"kind": "networks"} | failure(error))
         return None
@@ -193,7 +191,7 @@ def add_memory(
         config = config_of(options, model, *chosen)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        trainer = with_views(Trainer(config, folder, make_parts(config)), n)
+        trainer = with_views(Trainer(config, folder, build_components(config)), n)
         for _ in range(2):
             at_lambda(trainer, 0.5).train_step()
         return {"peak_gb": torch.cuda.max_memory_allocated() / 1e9}
@@ -209,7 +207,7 @@ def config_of(options: argparse.Namespace, model: str, *overrides: str) -> Confi
     prior = "sd21" if options.model == "sd21" else "tiny"
     return configured(
         [
-            *("prompt=a corgi", f"prior={prior}", f"prior.path={model}", "rendered=lora"),
+            *("prompt=a corgi", f"prior={prior}", f"prior.path={model}", "variational=lora"),
             *(f"hardware={options.device}", "densify=default_100k", "steps=100000"),
             *(f"init.gaussians={options.gaussians}", *stages, *overrides),
         ]
@@ -221,21 +219,21 @@ def with_views(trainer: Trainer, n: int) -> Trainer:
     stages = trainer.config.stages
     every = {each: replace(getattr(stages, each), views=n) for each in ("coarse", "middle", "fine")}
     config = replace(trainer.config, stages=replace(stages, **every))
-    return Trainer(config, trainer.folder, trainer.parts)
+    return Trainer(config, trainer.run_dir, trainer.components)
 
 
 def at_lambda(trainer: Trainer, lam: float) -> Trainer:
     """The same run with another λ."""
-    parts = replace(trainer.parts, source=EsdSource(constant(lam)))
-    return Trainer(trainer.config, trainer.folder, parts)
+    components = replace(trainer.components, source=EsdSource(constant(lam)))
+    return Trainer(trainer.config, trainer.run_dir, components)
 
 
 def usual_step(trainer: Trainer) -> Callable[[], None]:
     """A step the usual way of the same size, rendering apart, which is the same."""
-    parts, lam = trainer.parts, trainer.parts.source.lam(None)  # type: ignore[attr-defined]
-    step, stage = UsualStep(parts, lam), trainer.stage()
+    components, lam = trainer.components, trainer.components.source.lam(None)  # type: ignore[attr-defined]
+    step, stage = UsualStep(components, lam), trainer.stage()
     render = parts_of_a_step(trainer)["rendering and densification"]
-    images = torch.rand(stage.views, stage.resolution, stage.resolution, 3).to(parts.device)
+    images = torch.rand(stage.views, stage.resolution, stage.resolution, 3).to(components.device)
     images.requires_grad_()
     views = trainer.draw_views()
 
@@ -249,7 +247,7 @@ def usual_step(trainer: Trainer) -> Callable[[], None]:
 
 def timed_usual(trainer: Trainer) -> Row:
     """Milliseconds of `usual_step`."""
-    return timed(usual_step(trainer), trainer.parts.device)
+    return timed(usual_step(trainer), trainer.components.device)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> Row:

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
+from benchmarks.step.memory_count import go_through_step
 from gs_esd.cameras.views import Views
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.step_memory import go_through_step
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 
 SIZES = (2048, 4096, 8192)
 """Of the square matrices that are multiplied to find a device's rate."""
@@ -40,9 +40,7 @@ ATTENTION_ON_CPU: dict[Any, Any] = {
 }
 
 
-def step_flops(
-    prior: DiffusionModelPrior, lora: LoraRenderedScore, views: Views, lambda_esd: float
-) -> int:
+def step_flops(prior: DiffusionModelPrior, lora: LoraScore, views: Views, lambda_esd: float) -> int:
     """FLOPs of a step's networks: encoding and its gradient, φ, the branches of ψ, ψ's update."""
 
     def watching(weights: Any) -> FlopCounterMode:

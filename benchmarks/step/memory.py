@@ -2,7 +2,7 @@
 
     python -m benchmarks.step.memory            every preset of vram=, 1 and 4 views of 512² pixels
 
-Stable Diffusion 2.1-base is built in float16 without contents, and gs_esd/step_memory.py counts.
+Stable Diffusion 2.1-base is built in float16 without contents, and memory_count.py counts.
 """
 
 from pathlib import Path
@@ -12,6 +12,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
 from benchmarks.quality.judged_run import configured
+from benchmarks.step.memory_count import StepMemory, count_step
 from gs_esd.cameras.orbit import make_orbit, turntable
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import CamerasConfig, MemoryConfig
@@ -21,8 +22,7 @@ from gs_esd.priors.load import trained_schedule
 from gs_esd.priors.text import Prompts
 from gs_esd.priors.text_embeddings import TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
-from gs_esd.step_memory import StepMemory, count_step
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory.md"
 UNET: dict[str, Any] = {
@@ -46,7 +46,7 @@ PRESETS = ("none", "24", "16", "12", "8")
 
 def networks_without_contents(
     memory: MemoryConfig,
-) -> tuple[DiffusionModelPrior, LoraRenderedScore]:
+) -> tuple[DiffusionModelPrior, LoraScore]:
     """Stable Diffusion 2.1-base in float16, and a LoRA on it."""
     with torch.device("meta"):
         unet, vae = UNet2DConditionModel(**UNET), AutoencoderKL(**VAE)
@@ -63,7 +63,7 @@ def networks_without_contents(
         Prompts.from_rows(text),
         rows_per_call=memory.rows_per_call,
     )
-    lora = LoraRenderedScore(
+    lora = LoraScore(
         denoiser,
         prior.prompt,
         torch.Generator(),

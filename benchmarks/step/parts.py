@@ -11,43 +11,43 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from gs_esd.guidance.objectives import noised
+from gs_esd.guidance.noisy_views import noise_views
 from gs_esd.render.renderings import Renderings, render
 from gs_esd.trainer import Trainer
 
 
 def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
     """What a step consists of, with gradients of their own where a part waits for another's."""
-    parts, stage = trainer.parts, trainer.stage()
+    components, stage = trainer.components, trainer.stage()
     views = trainer.draw_views()
     shape = (stage.views, stage.resolution, stage.resolution)
-    images = torch.rand(*shape, 3).to(parts.device).requires_grad_()
+    images = torch.rand(*shape, 3).to(components.device).requires_grad_()
     with torch.no_grad():
-        x_0 = parts.prior.encode(images)
+        x_0 = components.prior.encode(images)
     eps = torch.randn(x_0.shape).to(x_0)
-    noisy = noised(x_0, views, torch.full((stage.views,), -1.0).to(x_0), eps, progress=0.5)
+    noisy = noise_views(x_0, views, torch.full((stage.views,), -1.0).to(x_0), eps, progress=0.5)
     unseen = Renderings(images.detach(), images.detach()[..., :1], {})
 
     def rendering() -> None:
-        renderings = render(parts.cloud, views.cameras)
-        parts.densifier.before_backward(renderings.info, trainer.step)
+        renderings = render(components.splats, views.cameras)
+        components.densifier.before_backward(renderings.info, trainer.step)
         renderings.over(views.background).square().mean().backward()
-        for optimizer in parts.optimizers.values():
+        for optimizer in components.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        parts.densifier.after_backward(renderings.info, trainer.step)
+        components.densifier.after_backward(renderings.info, trainer.step)
 
     def encoding() -> None:
-        parts.prior.encode(images).backward(eps)
+        components.prior.encode(images).backward(eps)
         images.grad = None
 
     return {
         "rendering and densification": rendering,
         "encoding and its gradient": encoding,
-        "asking p and q": lambda: parts.ask(
-            parts.prior, parts.rendered, noisy, parts.source.branches(noisy)
+        "asking p and q": lambda: components.predict(
+            components.prior, components.variational, noisy, components.source.needed(noisy)
         ),
-        "q learns": lambda: parts.rendered.update(unseen, x_0, views),
+        "q learns": lambda: components.variational.update(unseen, x_0, views),
     }
 
 

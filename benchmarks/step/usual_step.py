@@ -14,13 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from gs_esd.build.components import Parts
+from gs_esd.build.components import Components
 from gs_esd.cameras.views import Views
-from gs_esd.diffusion.parameterization import prediction_of
-from gs_esd.guidance.objectives import NoisyViews, noised
+from gs_esd.diffusion.parameterization import training_target
+from gs_esd.guidance.noisy_views import NoisyViews, noise_views
 from gs_esd.guidance.weighting import one_minus_alpha_bar
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 
 DROPOUT = 0.1
 """The share of steps at which ψ learns without cameras."""
@@ -29,16 +29,16 @@ DROPOUT = 0.1
 class UsualStep:
     """Guides renderings by p and q, and lets q learn; with networks that our own steps use too."""
 
-    def __init__(self, parts: Parts, lambda_esd: float) -> None:
-        """parts: with a U-Net as p and a LoRA on it as q; this has an optimiser of its own."""
-        assert isinstance(parts.prior, DiffusionModelPrior)
-        assert isinstance(parts.rendered, LoraRenderedScore)
-        self.prior, self.rendered = parts.prior, parts.rendered
+    def __init__(self, components: Components, lambda_esd: float) -> None:
+        """components: with a U-Net as p and a LoRA on it as q; this has an optimiser of its own."""
+        assert isinstance(components.prior, DiffusionModelPrior)
+        assert isinstance(components.variational, LoraScore)
+        self.prior, self.variational = components.prior, components.variational
         self.lambda_esd = lambda_esd
         self.generator = torch.Generator().manual_seed(0)
-        self.parameters = [each for each in self.rendered.parameters.values()]
+        self.parameters = [each for each in self.variational.parameters.values()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, betas=(0.9, 0.99))
-        self.device = parts.device
+        self.device = components.device
 
     def __call__(self, images: Float[Tensor, "B H W 3"], views: Views) -> None:
         """Bring a gradient to the images, and take a step of ψ."""
@@ -47,7 +47,7 @@ class UsualStep:
         gradient = self.gradient(noisy)
         target = (latents - gradient).detach()
         loss = 0.5 * mse_loss(latents.float(), target.float(), reduction="sum") / len(latents)
-        with self.rendered.adapter.enabled():  # which is what lets it learn
+        with self.variational.adapter.enabled():  # which is what lets it learn
             (loss + self._lora_loss(latents.detach(), views)).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -60,9 +60,9 @@ class UsualStep:
         text = self.prior.text_rows(n, noisy.views)
         eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
         rows = torch.arange(2 * n, device=self.device)
-        with self.rendered.adapter.enabled():
-            told = self.rendered.told(noisy.views.cameras[rows % n], rows >= n)
-            eps_psi = self.rendered.denoiser(x_t, log_snr, *told)
+        with self.variational.adapter.enabled():
+            told = self.variational.conditioning(noisy.views.cameras[rows % n], rows >= n)
+            eps_psi = self.variational.denoiser(x_t, log_snr, *told)
         eps_camera, eps_null = eps_psi.chunk(2)
         source = eps_camera + self.lambda_esd * (eps_null - eps_camera)
         return one_minus_alpha_bar(noisy.log_snr)[:, None, None, None] * (eps_phi - source)
@@ -70,14 +70,14 @@ class UsualStep:
     def _lora_loss(self, latents: Float[Tensor, "B C h w"], views: Views) -> Float[Tensor, ""]:
         noisy = self._noisy(latents, views)
         dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
-        marginal = torch.full((len(latents),), dropped, device=self.device)
-        kind = self.rendered.denoiser.prediction_type
-        told = self.rendered.told(views.cameras, marginal)
-        predicted = self.rendered.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
-        return mse_loss(predicted, prediction_of(latents, noisy.eps, noisy.log_snr, kind))
+        uncond = torch.full((len(latents),), dropped, device=self.device)
+        kind = self.variational.denoiser.prediction_type
+        told = self.variational.conditioning(views.cameras, uncond)
+        predicted = self.variational.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
+        return mse_loss(predicted, training_target(latents, noisy.eps, noisy.log_snr, kind))
 
     def _noisy(self, latents: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:
         t = torch.rand(len(latents), generator=self.generator) * 0.96 + 0.02
-        log_snr = self.prior.schedule.at(t).to(self.device)
+        log_snr = self.prior.schedule.t_to_log_snr(t).to(self.device)
         eps = torch.randn(latents.shape, generator=self.generator).to(self.device)
-        return noised(latents.float(), views, log_snr, eps, progress=0.5)
+        return noise_views(latents.float(), views, log_snr, eps, progress=0.5)

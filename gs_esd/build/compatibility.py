@@ -1,9 +1,9 @@
 """Which parts of a run go together, asked of the configuration alone; knows no torch."""
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
-    CertaintyTimestepsConfig,
     Config,
+    EntropicTimestepsConfig,
     EsdConfig,
     LambdaSchedule,
     MemoryConfig,
@@ -25,55 +25,57 @@ def check_pairings(config: Config) -> None:
 
 
 def _check_learned_prior(config: Config) -> None:
-    if isinstance(config.timesteps, CertaintyTimestepsConfig):
+    if isinstance(config.timesteps, EntropicTimestepsConfig):
         raise UserError(
-            "timesteps=certainty asks what a noisy picture tells of the pictures that a prior is "
+            "timesteps=entropic_time asks what a noisy image tells of the images that a prior is "
             "made of; this prior is a network. Use timesteps=two_stage, uniform, linear, dreamtime "
             "or hifa_sqrt"
         )
     guidance = config.guidance
     if isinstance(guidance, EsdConfig) and guidance.schedule == LambdaSchedule.noise_consistent:
         raise UserError(
-            "guidance.schedule=noise_consistent needs the spread of the prior's pictures, which a "
+            "guidance.schedule=noise_consistent needs the spread of the prior's images, which a "
             "network does not know. Use guidance.schedule=constant or linear"
         )
 
 
 def _check_image_bank(config: Config) -> None:
     _check_memory(config)
-    if isinstance(config.rendered, LoraRenderedConfig):
+    if isinstance(config.variational, LoraVariationalConfig):
         raise UserError(
-            "rendered=lora adapts the prior's U-Net, and a prior made of pictures has none. Use "
-            "rendered=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
+            "variational=lora adapts the prior's U-Net, and a prior made of images has none. Use "
+            "variational=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
         )
-    if not isinstance(config.timesteps, CertaintyTimestepsConfig):
+    if not isinstance(config.timesteps, EntropicTimestepsConfig):
         raise UserError(
             "these timesteps are those of the schedule that a learned prior was trained at, and a "
-            "prior made of pictures was not. Use timesteps=certainty"
+            "prior made of images was not. Use timesteps=entropic_time"
         )
 
 
 def _check_memory(config: Config) -> None:
     if config.memory != MemoryConfig():
         raise UserError(
-            "memory.* and vram=... are about networks, and a prior made of pictures has none; "
-            "leave them out. What takes memory here is rendered.memory and prior.pictures"
+            "memory.* and vram=... are about networks, and a prior made of images has none; "
+            "leave them out. What takes memory here is variational.buffer_size and prior.num_images"
         )
 
 
 def _check_lora(config: Config) -> None:
-    rendered = config.rendered
-    if not isinstance(rendered, LoraRenderedConfig) or not isinstance(config.guidance, EsdConfig):
+    variational = config.variational
+    if not isinstance(variational, LoraVariationalConfig) or not isinstance(
+        config.guidance, EsdConfig
+    ):
         return
-    if config.lambda_esd != 0 and rendered.camera_dropout == 0:
+    if config.lambda_esd != 0 and variational.camera_dropout == 0:
         raise UserError(
-            f"lambda_esd={config.lambda_esd} follows the score marginal over cameras, which "
-            "rendered.camera_dropout=0 never trains. Use rendered.camera_dropout=0.1, or "
+            f"lambda_esd={config.lambda_esd} follows the score unconditional, which "
+            "variational.camera_dropout=0 never trains. Use variational.camera_dropout=0.1, or "
             "lambda_esd=0"
         )
-    if config.lambda_esd != 1 and rendered.camera_dropout == 1:
+    if config.lambda_esd != 1 and variational.camera_dropout == 1:
         raise UserError(
             f"lambda_esd={config.lambda_esd} follows the score of each camera, which "
-            "rendered.camera_dropout=1 never trains. Use rendered.camera_dropout=0.1, or "
+            "variational.camera_dropout=1 never trains. Use variational.camera_dropout=0.1, or "
             "lambda_esd=1"
         )

@@ -12,8 +12,13 @@ from torch import Tensor
 from torch.nn import ParameterDict
 from torch.optim import Optimizer
 
-from gs_esd.build.distributions import device_of, log_memory, make_ask, make_rendered, take_prior
-from gs_esd.build.guidance import DrawLevels, make_levels, make_omega, make_source
+from gs_esd.build.distributions import (
+    build_predict,
+    build_prior,
+    build_variational,
+    device_of,
+)
+from gs_esd.build.guidance import DrawLevels, build_levels, build_source, build_weighting
 from gs_esd.cameras.orbit import Orbit, make_orbit
 from gs_esd.cameras.views import black_or_white
 from gs_esd.config.options import (
@@ -27,48 +32,49 @@ from gs_esd.config.options import (
     SolidBackgroundConfig,
 )
 from gs_esd.export.ply import load_ply
-from gs_esd.guidance.objectives import Ask, Source
-from gs_esd.guidance.weighting import Weight
+from gs_esd.guidance.objectives import Source
+from gs_esd.guidance.predict import PredictFn
+from gs_esd.guidance.weighting import WeightingFn
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.render import gsplat_build
 from gs_esd.render.cpu.jit.kernel_cache import forget_stale_kernels
-from gs_esd.splats.densify import Densifier, make_densifier
-from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+from gs_esd.splats.densify import Densifier, build_densifier
+from gs_esd.splats.parameters import adam_per_parameter, init_ball
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.ranks import Ranks, join
 from gs_esd.system.rng import stream
-from gs_esd.variational.base import RenderedScore
+from gs_esd.variational.base import VariationalScore
 
 DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
 
 
 @dataclass(frozen=True)
-class Parts:
+class Components:
     """The objects that a trainer puts to work; any other of the same protocol will do as well.
 
     Random numbers are drawn on the CPU, so that they do not depend on the device.
     """
 
     device: torch.device
-    cloud: ParameterDict
+    splats: ParameterDict
     optimizers: dict[str, Optimizer]
     densifier: Densifier
     orbit: Orbit
     prior: DiffusionPrior
-    rendered: RenderedScore
+    variational: VariationalScore
     source: Source
-    ask: Ask
-    omega: Weight
+    predict: PredictFn
+    weighting: WeightingFn
     levels: DrawLevels
     draw_background: DrawBackground
     generators: dict[str, torch.Generator]
     ranks: Ranks
 
 
-def make_parts(config: Config) -> Parts:
+def build_components(config: Config) -> Components:
     """Everything a configuration asks for, ready for the first step.
 
-    Raises UserError for a prompt, pictures, a model or a splat that cannot be used.
+    Raises UserError for a prompt, images, a model or a splat that cannot be used.
     """
     torch.set_num_threads(cpu_threads(config.hardware))
     device = device_of(config)
@@ -79,27 +85,26 @@ def make_parts(config: Config) -> Parts:
         forget_stale_kernels()
     ranks = join(device)
     orbit = make_orbit(config.cameras)
-    prior = take_prior(config, orbit)
-    rendered = make_rendered(config, prior, ranks)
-    log_memory(config, orbit, prior, rendered)
-    cloud = make_cloud(config.init, stream(config.seed, "init")).to(device)
+    prior = build_prior(config, orbit)
+    variational = build_variational(config, prior, ranks)
+    splats = build_splats(config.init, stream(config.seed, "init")).to(device)
     rates = config.learning_rates
-    optimizers = adam_per_parameter(cloud, {name: getattr(rates, name) for name in cloud})
-    return Parts(
+    optimizers = adam_per_parameter(splats, {name: getattr(rates, name) for name in splats})
+    return Components(
         device=device,
-        cloud=cloud,
+        splats=splats,
         optimizers=optimizers,
-        densifier=make_densifier(
-            config.densify, cloud, optimizers, config.steps, stream(config.seed, "densify")
+        densifier=build_densifier(
+            config.densify, splats, optimizers, config.steps, stream(config.seed, "densify")
         ),
         orbit=orbit,
         prior=prior,
-        rendered=rendered,
-        source=make_source(config.guidance, config.lambda_esd, prior),
-        ask=make_ask(config, prior, rendered),
-        omega=make_omega(config.omega),
-        levels=make_levels(config, prior),
-        draw_background=make_background(config.background),
+        variational=variational,
+        source=build_source(config.guidance, config.lambda_esd, prior),
+        predict=build_predict(config, prior, variational),
+        weighting=build_weighting(config.weighting),
+        levels=build_levels(config, prior),
+        draw_background=build_background(config.background),
         generators={
             purpose: stream(config.seed, purpose)
             for purpose in ("cameras", "background", "levels", "noise")
@@ -108,11 +113,11 @@ def make_parts(config: Config) -> Parts:
     )
 
 
-def make_cloud(config: InitConfig, generator: torch.Generator) -> ParameterDict:
+def build_splats(config: InitConfig, generator: torch.Generator) -> ParameterDict:
     """θ before the first step. Raises UserError for a file that is no splat."""
     match config:
         case BallInitConfig():
-            return ball_cloud(
+            return init_ball(
                 config.gaussians,
                 radius=config.radius,
                 opacity=config.opacity,
@@ -125,7 +130,7 @@ def make_cloud(config: InitConfig, generator: torch.Generator) -> ParameterDict:
             raise TypeError(config)
 
 
-def make_background(config: BackgroundConfig) -> DrawBackground:
+def build_background(config: BackgroundConfig) -> DrawBackground:
     """The colour that a batch stands on."""
     match config:
         case RandomBackgroundConfig():

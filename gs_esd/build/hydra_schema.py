@@ -8,7 +8,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 
 from gs_esd.config import options as c
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.errors import UserError
 from gs_esd.run.run_dir import run_name, subject
 
@@ -18,10 +18,10 @@ GROUPS: dict[str, dict[str, type]] = {
         "images": c.ImagesPriorConfig,
         "diffusers": DiffusersPriorConfig,
     },
-    "rendered": {"closed_form": c.ClosedFormRenderedConfig, "lora": LoraRenderedConfig},
+    "variational": {"closed_form": c.ClosedFormVariationalConfig, "lora": LoraVariationalConfig},
     "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
     "timesteps": {
-        "certainty": c.CertaintyTimestepsConfig,
+        "entropic_time": c.EntropicTimestepsConfig,
         "uniform": c.UniformTimestepsConfig,
         "two_stage": c.TwoStageTimestepsConfig,
         "linear": c.LinearTimestepsConfig,

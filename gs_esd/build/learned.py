@@ -1,11 +1,11 @@
-"""How a configuration asks for a p and a q that are networks. Imports diffusers."""
+"""Build a prior and a variational model that are networks. Imports diffusers."""
 
 import logging
 import math
 
 import torch
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig, ViewPrompts
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
 from gs_esd.config.options import Config
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -16,17 +16,16 @@ from gs_esd.priors.unet import Denoiser, UnetDenoiser
 from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
 from gs_esd.system.ranks import Ranks
 from gs_esd.system.rng import stream
-from gs_esd.variational.adapter import remove_adapters
-from gs_esd.variational.lora import LoraRenderedScore, check_same_schedule
+from gs_esd.variational.lora import LoraScore, check_same_schedule
 
-LARGE = 500e6
+LARGE_MODEL_BYTES = 500e6
 """Bytes of weights above which a model is hardly of use on a CPU. Stable Diffusion 2.1 has 2.6e9
 in float16, and takes two CPU minutes to be asked and adapted once (the slow tests/test_lora.py)."""
 
 log = logging.getLogger(__name__)
 
 
-def make_learned_prior(
+def build_learned_prior(
     model: DiffusersPriorConfig, config: Config, device: torch.device
 ) -> DiffusionModelPrior:
     """p of a model's files. Raises UserError where they are not those of a model."""
@@ -38,7 +37,7 @@ def make_learned_prior(
         negative_prompt=config.negative_prompt,
         revision=model.revision or None,
         guidance_scale=model.guidance_scale,
-        view_weights=make_view_weights(model),
+        view_weights=build_view_weights(model),
         perp_neg=model.view_prompts == ViewPrompts.perp_neg,
         rows_per_call=config.memory.rows_per_call,
         device=device,
@@ -49,21 +48,14 @@ def make_learned_prior(
             vae_checkpointing=config.memory.gradient_checkpointing,
             compile=model.compile,
         ),
-        picture_size=model.picture_size or None,
+        image_size=model.image_size or None,
     )
-
-
-def as_loaded(prior: DiffusionPrior) -> None:
-    """Take from a prior's U-Net what an earlier run's `rendered=lora` put into it."""
-    assert isinstance(prior, DiffusionModelPrior)
-    if isinstance(prior.denoiser, UnetDenoiser):
-        remove_adapters(prior.denoiser.unet)
 
 
 def _warn_if_large(files: ModelFiles) -> None:
     names = [name for component in files.components.values() for name in component.files]
     size = sum((files.folder / name).stat().st_size for name in names)
-    if size > LARGE:
+    if size > LARGE_MODEL_BYTES:
         log.warning(
             "%s has %.1f GB of weights: without a GPU a step takes minutes, and a run days. "
             "prior=tiny takes the same path in minutes",
@@ -72,7 +64,7 @@ def _warn_if_large(files: ModelFiles) -> None:
         )
 
 
-def make_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
+def build_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
     """Which words for its view a camera adds to the prompt."""
     overhead = math.radians(model.overhead_deg)
     match model.view_prompts:
@@ -85,13 +77,13 @@ def make_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
             return interpolated_views(overhead)
 
 
-def make_lora(
-    lora: LoraRenderedConfig,
+def build_lora(
+    lora: LoraVariationalConfig,
     config: Config,
     prior: DiffusionPrior,
     device: torch.device,
     ranks: Ranks,
-) -> LoraRenderedScore:
+) -> LoraScore:
     """q learned on the prior's U-Net, or on one of its own.
 
     Raises UserError for a U-Net that it cannot be learned on.
@@ -103,7 +95,7 @@ def make_lora(
         denoiser = load_base(lora, config.prior, device)
         check_same_schedule(denoiser.schedule, prior.schedule)
     assert isinstance(denoiser, UnetDenoiser), "see gs_esd/build/validate_models.py"
-    return LoraRenderedScore(
+    return LoraScore(
         denoiser,
         prior.prompt,
         stream(config.seed, "lora"),
@@ -119,7 +111,7 @@ def make_lora(
 
 
 def load_base(
-    lora: LoraRenderedConfig, model: DiffusersPriorConfig, device: torch.device
+    lora: LoraVariationalConfig, model: DiffusersPriorConfig, device: torch.device
 ) -> Denoiser:
     """The denoiser of the LoRA's own model, in the precision of the prior's."""
     files = find_model(lora.base_path, lora.base_revision or None)

@@ -10,8 +10,9 @@ from typing import Any
 
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.build.validate_models import check_models
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
+    STAGES,
     Config,
     Device,
     EsdConfig,
@@ -21,9 +22,8 @@ from gs_esd.config.options import (
     SdsConfig,
     ToyZooPriorConfig,
 )
-from gs_esd.config.stages import STAGES
 from gs_esd.errors import UserError
-from gs_esd.priors.image_files import check_bank_fits, picture_files
+from gs_esd.priors.image_files import check_bank_fits, image_files
 from gs_esd.render import gsplat_build
 from gs_esd.system.hardware import detect, old_driver
 from gs_esd.system.torchrun import process_count
@@ -42,19 +42,19 @@ RANGES: dict[str, tuple[float, float]] = {
     "cameras.fov_deg": (1, 170),
     "cameras.elevation_min_deg": (-89, 89),
     "cameras.elevation_max_deg": (-89, 89),
-    "prior.pictures": (2, 1e6),
+    "prior.num_images": (2, 1e6),
     "prior.front_bias": (0, 100),
     "prior.individuals": (1, 1e6),
     "prior.guidance_scale": (0, 1000),
     "prior.front_deg": (0, 180),
     "prior.back_deg": (0, 180),
     "prior.overhead_deg": (-90, 90),
-    "prior.picture_size": (0, 4096),
-    "rendered.memory": (0, 1e6),
-    "rendered.rank": (1, 1024),
-    "rendered.learning_rate": (0, 1),
-    "rendered.camera_dropout": (0, 1),
-    "rendered.steps_per_update": (1, 1000),
+    "prior.image_size": (0, 4096),
+    "variational.buffer_size": (0, 1e6),
+    "variational.rank": (1, 1024),
+    "variational.learning_rate": (0, 1),
+    "variational.camera_dropout": (0, 1),
+    "variational.steps_per_update": (1, 1000),
     "init.gaussians": (1, 1e8),
     "init.radius": (1e-3, 1),
     "init.opacity": (1e-4, 0.9999),
@@ -202,7 +202,7 @@ def _check_stages(config: Config) -> None:
         if full % resolution and not isinstance(config.prior, DiffusersPriorConfig):
             raise UserError(
                 f"stages.{name}.resolution={resolution} does not divide "
-                f"stages.fine.resolution={full}, and the prior's pictures are shrunk from there; "
+                f"stages.fine.resolution={full}, and the prior's images are shrunk from there; "
                 "powers of two do"
             )
         views, processes = getattr(config.stages, name).views, process_count()
@@ -229,7 +229,7 @@ def _check_prior(config: Config) -> None:
     resolution = config.stages.fine.resolution
     match config.prior:
         case ToyZooPriorConfig() as prior:
-            check_bank_fits(prior.pictures, resolution, "Lower prior.pictures")
+            check_bank_fits(prior.num_images, resolution, "Lower prior.num_images")
             # Only here: the zoo is built with numpy, which no other question needs.
             from gs_esd.toyzoo.prompt import parse_prompt
 
@@ -238,12 +238,12 @@ def _check_prior(config: Config) -> None:
             if not Path(prior.path).is_dir():
                 raise UserError(
                     f"prior.path={prior.path} is not a folder; give the folder that holds your "
-                    "PNG, JPEG or WebP pictures"
+                    "PNG, JPEG or WebP images"
                 )
-            files = picture_files(Path(prior.path))
-            check_bank_fits(len(files), resolution, "Use fewer pictures")
+            files = image_files(Path(prior.path))
+            check_bank_fits(len(files), resolution, "Use fewer images")
         case DiffusersPriorConfig() as prior:
-            check_models(prior, config.rendered)
+            check_models(prior, config.variational)
 
 
 def _check_init(config: Config) -> None:
@@ -283,9 +283,11 @@ def _text_warnings(config: Config) -> list[str]:
 
 
 def _waste_warnings(config: Config) -> list[str]:
-    if isinstance(config.guidance, SdsConfig) and isinstance(config.rendered, LoraRenderedConfig):
+    if isinstance(config.guidance, SdsConfig) and isinstance(
+        config.variational, LoraVariationalConfig
+    ):
         return [
-            "guidance=sds asks nothing of the renderings' distribution: rendered=lora is trained "
+            "guidance=sds needs no distribution of renderings: variational=lora would be trained "
             "for nothing. Leave it out"
         ]
     return []

@@ -3,8 +3,8 @@
 Models that are only on the Hub are downloaded here, before anything else is made.
 """
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
-from gs_esd.config.options import RenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.options import VariationalConfig
 from gs_esd.errors import UserError
 from gs_esd.priors.hub.download import find_model
 from gs_esd.priors.hub.files import ModelFiles
@@ -15,19 +15,19 @@ SHARED = ("in_channels", "cross_attention_dim")
 """Settings in which a LoRA's U-Net must agree with the prior's: both see the same x_t and text."""
 
 
-def check_models(prior: DiffusersPriorConfig, rendered: RenderedConfig) -> None:
+def check_models(prior: DiffusersPriorConfig, variational: VariationalConfig) -> None:
     """Find the prior's model, and that of a LoRA which has one of its own.
 
     Raises:
         UserError: a model is not there, not whole, or cannot be what it is to be.
     """
     of_prior = find_model(prior.path, prior.revision or None)
-    pixels_a_side(of_prior, prior.picture_size)
-    if not isinstance(rendered, LoraRenderedConfig):
+    pixels_a_side(of_prior, prior.image_size)
+    if not isinstance(variational, LoraVariationalConfig):
         return
     _check_has_unet(of_prior)
-    if rendered.base_path:
-        own = find_model(rendered.base_path, rendered.base_revision or None)
+    if variational.base_path:
+        own = find_model(variational.base_path, variational.base_revision or None)
         _check_has_unet(own)
         _check_fits(own, of_prior)
 
@@ -35,8 +35,8 @@ def check_models(prior: DiffusersPriorConfig, rendered: RenderedConfig) -> None:
 def _check_has_unet(files: ModelFiles) -> None:
     if is_flow(files):
         raise UserError(
-            f"rendered=lora adapts a U-Net, and {files.folder} has a transformer. Use "
-            "rendered=closed_form, or a model with a U-Net, such as Stable Diffusion 2.1"
+            f"variational=lora adapts a U-Net, and {files.folder} has a transformer. Use "
+            "variational=closed_form, or a model with a U-Net, such as Stable Diffusion 2.1"
         )
 
 
@@ -45,7 +45,7 @@ def _check_fits(own: ModelFiles, of_prior: ModelFiles) -> None:
         a, b = own.config("unet").get(key), of_prior.config("unet").get(key)
         if a != b:
             raise UserError(
-                f"rendered.base_path={own.folder} does not go with the prior {of_prior.folder}: "
-                f"its U-Net has {key}={a}, the prior's {b}. Leave rendered.base_path out, or name "
-                "a model of the prior's family"
+                f"variational.base_path={own.folder} does not go with the prior {of_prior.folder}: "
+                f"its U-Net has {key}={a}, the prior's {b}. Leave variational.base_path out, or "
+                "name a model of the prior's family"
             )

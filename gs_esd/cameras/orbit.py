@@ -8,7 +8,7 @@ Notation and conventions
     viewmats    world-to-camera, OpenCV axes: x right, y down, z forward (gsplat's name and meaning)
     Ks          intrinsics in pixels; the centre of the first pixel is at (0.5, 0.5)
 
-Angles are radians here; configuration and pictures say degrees and carry `_deg` in their names.
+Angles are radians here; configuration and images say degrees and carry `_deg` in their names.
 """
 
 import math
@@ -25,7 +25,7 @@ from gs_esd.system.device import to_device
 
 @dataclass(frozen=True)
 class Cameras:
-    """A batch of pinhole cameras that share one picture size.
+    """A batch of pinhole cameras that share one image size.
 
     `azimuth` and `elevation` (radians) repeat what `viewmats` says, for those who condition on
     the view.
@@ -103,7 +103,7 @@ def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
 
 
 def intrinsics(fov: float, resolution: int) -> Float[Tensor, "3 3"]:
-    """Intrinsics of a square picture, `resolution` pixels a side, that spans `fov` (radians)."""
+    """Intrinsics of a square image, `resolution` pixels a side, that spans `fov` (radians)."""
     focal = 0.5 * resolution / math.tan(0.5 * fov)
     centre = 0.5 * resolution
     return torch.tensor([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])
@@ -119,7 +119,7 @@ def orbit_cameras(
 ) -> Cameras:
     """Cameras at the given angles (radians) and `distance` that look at the origin.
 
-    Pictures are square, `resolution` pixels a side, and span the angle `fov` (radians).
+    Images are square, `resolution` pixels a side, and span the angle `fov` (radians).
     """
     position = distance * torch.stack(
         [

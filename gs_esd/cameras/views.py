@@ -1,4 +1,4 @@
-"""What is known of a batch of pictures besides their pixels."""
+"""What is known of a batch of images besides their pixels."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from gs_esd.cameras.orbit import Cameras
 
 @dataclass(frozen=True)
 class Views:
-    """The circumstances of a batch of B pictures.
+    """The circumstances of a batch of B images.
 
     cameras: from where each was taken.
     background: the one solid colour they all stand on, RGB in [0, 1].
@@ -21,11 +21,11 @@ class Views:
     background: Float[Tensor, "3"]
 
     def __len__(self) -> int:
-        """Number of pictures B."""
+        """Number of images B."""
         return len(self.cameras)
 
     def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Views":
-        """Some of the pictures, by a slice or by their indices, which may repeat."""
+        """Some of the images, by a slice or by their indices, which may repeat."""
         return Views(self.cameras[part], self.background)
 
 

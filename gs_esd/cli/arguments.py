@@ -10,7 +10,7 @@ from gs_esd.system.hardware import detect
 
 FREE_TEXT = (
     *("prompt", "negative_prompt", "init.path"),
-    *("prior.path", "prior.revision", "rendered.base_path", "rendered.base_revision"),
+    *("prior.path", "prior.revision", "variational.base_path", "variational.base_revision"),
 )
 """Keys whose values may hold anything that can be typed."""
 AS_TEXT = (*FREE_TEXT, "vram")

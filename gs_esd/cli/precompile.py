@@ -16,7 +16,7 @@ from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.config.options import Device, HardwareConfig
 from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
-from gs_esd.splats.parameters import ball_cloud
+from gs_esd.splats.parameters import init_ball
 from gs_esd.system.rng import stream
 
 
@@ -30,21 +30,21 @@ def main() -> None:
     logging.basicConfig(format="%(message)s")
     try:
         check_hardware(HardwareConfig(device=device))
-        warm_up(torch.device(device.value))
+        precompile(torch.device(device.value))
     except UserError as error:
         sys.exit(f"error: {error}")
 
 
-def warm_up(device: torch.device) -> None:
+def precompile(device: torch.device) -> None:
     """Render a few Gaussians, and their gradients, on a device.
 
     Raises UserError where gsplat's kernels cannot be compiled.
     """
-    cloud = ball_cloud(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
-    cloud = cloud.to(device)
+    splats = init_ball(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
+    splats = splats.to(device)
     angle = torch.zeros(1)
     cameras = orbit_cameras(angle, angle, distance=3.0, fov=0.7, resolution=32).to(device)
-    renderings = render(cloud, cameras)
+    renderings = render(splats, cameras)
     renderings.over(torch.ones(3, device=device)).sum().backward()
 
 

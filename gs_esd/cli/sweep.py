@@ -51,12 +51,12 @@ class SweepListener(Callback):
         if choices["hydra/sweeper"] == "basic":
             SweepListener.folders = planned_folders(config)
         if choices["hydra/launcher"] in LOCAL:
-            _warm_up(choices["hardware"])
+            _precompile(choices["hardware"])
         if config.view and torchrun.process_rank() == 0:
             SweepListener.viewer = Viewer(SweepListener.folders or [Path(config.hydra.sweep.dir)])
 
 
-def _warm_up(hardware: str) -> None:
+def _precompile(hardware: str) -> None:
     """Compile in another process: this one only waits, and is to leave the GPU's memory alone."""
     if subprocess.run([sys.executable, "-m", "gs_esd.cli.precompile", hardware]).returncode:
         raise UserError(f"the kernels for hardware={hardware} could not be compiled; see above")

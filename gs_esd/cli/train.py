@@ -41,7 +41,7 @@ def run(settings: DictConfig) -> None:
             log.warning(warning)
         is_first = torchrun.process_rank() == 0
         if is_first:
-            run_dir.claim(folder, settings, HydraConfig.get().overrides.task)
+            run_dir.prepare_run_dir(folder, settings, HydraConfig.get().overrides.task)
 
         is_single = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has one viewer for all
         with viewer_beside(folder, config.view and is_first and is_single):

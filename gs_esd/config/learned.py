@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from gs_esd.config.options import MISSING, PriorConfig, RenderedConfig
+from gs_esd.config.options import MISSING, PriorConfig, VariationalConfig
 
 
 class ViewPrompts(Enum):
@@ -42,8 +42,8 @@ class DiffusersPriorConfig(PriorConfig):
     """How far from the back it is still "back view" (view_prompts=nearest)."""
     overhead_deg: float = 60.0
     """The elevation above which it is "overhead view"."""
-    picture_size: int = 0
-    """Pixels a side that renderings are brought to; 0 for what it was trained on. Smaller pictures
+    image_size: int = 0
+    """Pixels a side that renderings are brought to; 0 for what it was trained on. Smaller images
     have fewer latents, and betray their camera at noisier levels only."""
     precision: Precision = Precision.auto
     compile: bool = False
@@ -51,15 +51,15 @@ class DiffusersPriorConfig(PriorConfig):
 
 
 @dataclass
-class LoraRenderedConfig(RenderedConfig):
+class LoraVariationalConfig(VariationalConfig):
     """A low-rank adapter on a U-Net, learned during the run; see gs_esd/variational/lora.py."""
 
     rank: int = 4
     learning_rate: float = 1e-4
     camera_dropout: float = 0.1
-    """The share of renderings that the score marginal over cameras is learned from."""
+    """The share of renderings that the score unconditional is learned from."""
     steps_per_update: int = 1
-    """Training steps a step of the cloud."""
+    """Training steps a step of the splats."""
     base_path: str = ""
     """A model whose U-Net is adapted, as path of prior=diffusers; the prior's own if empty."""
     base_revision: str = ""

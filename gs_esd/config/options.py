@@ -8,6 +8,7 @@ priors and scores add is in gs_esd/config/learned.py.
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Literal
 
 MISSING = "???"
 """What OmegaConf takes as 'the user must give this'."""
@@ -34,20 +35,20 @@ class MemoryConfig:
     """What networks trade for memory. Results are the same but for rounding."""
 
     rows_per_call: int = 0
-    """How many pictures a network is asked about at once; 0 for all."""
+    """How many images a network is asked about at once; 0 for all."""
     train_rows: int = 0
     """How many renderings a LoRA is trained on at once; 0 for all."""
     gradient_checkpointing: bool = False
     """Compute activations again for gradients, rather than keep them, which takes longer."""
     vae_slicing: bool = False
-    """Encode one picture at a time."""
+    """Encode one image at a time."""
     vae_tiling: bool = False
-    """Encode pictures above the VAE's own size in tiles; seams may show."""
+    """Encode images above the VAE's own size in tiles; seams may show."""
 
 
 @dataclass
 class CamerasConfig:
-    """The orbit that renderings and, for prior=toyzoo, pictures are taken from."""
+    """The orbit that renderings and, for prior=toyzoo, images are taken from."""
 
     distance: float = 3.0
     """From the origin; objects fill the unit ball."""
@@ -65,7 +66,7 @@ class PriorConfig:
 class ToyZooPriorConfig(PriorConfig):
     """Procedural animals, drawn from a front-biased camera distribution, as an exact denoiser."""
 
-    pictures: int = 1024
+    num_images: int = 1024
     front_bias: float = 0.5
     """Concentration of the azimuths about the front; 0 is uniform."""
     individuals: int = 1
@@ -75,7 +76,7 @@ class ToyZooPriorConfig(PriorConfig):
 
 
 class Normalize(Enum):
-    """How user pictures are framed."""
+    """How user images are framed."""
 
     height = "height"
     common = "common"
@@ -84,25 +85,25 @@ class Normalize(Enum):
 
 @dataclass
 class ImagesPriorConfig(PriorConfig):
-    """A folder of the user's own pictures of one object, as an exact denoiser."""
+    """A folder of the user's own images of one object, as an exact denoiser."""
 
     path: str = MISSING
     normalize: Normalize = Normalize.height
-    """How pictures are scaled; see gs_esd/priors/image_folder.py."""
+    """How images are scaled; see gs_esd/priors/image_folder.py."""
     view_prompts: bool = False
-    """Pictures lie in subfolders front, side and back, and are asked for as the camera has it."""
+    """Images lie in subfolders front, side and back, and are asked for as the camera has it."""
 
 
 @dataclass
-class RenderedConfig:
+class VariationalConfig:
     """q, the distribution of renderings. One subclass a kind."""
 
 
 @dataclass
-class ClosedFormRenderedConfig(RenderedConfig):
+class ClosedFormVariationalConfig(VariationalConfig):
     """Exact mixture over the current batch and recent renderings."""
 
-    memory: int = 256
+    buffer_size: int = 256
     """Renderings remembered besides the current batch."""
 
 
@@ -121,7 +122,7 @@ class VsdConfig(GuidanceConfig):
     """Variational score distillation: the source is the score of each camera, as at λ = 0."""
 
 
-class Omega(Enum):
+class Weighting(Enum):
     """How much each noise level counts; see gs_esd/guidance/weighting.py."""
 
     sigma_over_alpha = "sigma_over_alpha"
@@ -152,18 +153,35 @@ class StageConfig:
     until: float
     """The fraction of the run at which the stage ends."""
     resolution: int
-    """Pixels a side, of renderings and of the prior's pictures."""
+    """Pixels a side, of renderings and of the prior's images."""
     views: int
     """Renderings a step."""
 
 
+Stage = Literal["coarse", "middle", "fine"]
+STAGES: tuple[Stage, ...] = ("coarse", "middle", "fine")
+"""In the order in which they follow each other; every option a stage has is under these names."""
+
+
 @dataclass
 class StagesConfig:
-    """From small to large."""
+    """The three stages of a run: noisy and small, in between, clear and large."""
 
     coarse: StageConfig = field(default_factory=lambda: StageConfig(0.4, 32, 16))
     middle: StageConfig = field(default_factory=lambda: StageConfig(0.6, 64, 8))
     fine: StageConfig = field(default_factory=lambda: StageConfig(1.0, 128, 8))
+
+    def name_at(self, progress: float) -> Stage:
+        """Which stage a run is in when a fraction of it, in [0, 1), is done."""
+        if progress < self.coarse.until:
+            return "coarse"
+        return "middle" if progress < self.middle.until else "fine"
+
+    def at(self, progress: float) -> StageConfig:
+        """The stage a run is in when a fraction of it, in [0, 1), is done."""
+        return {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}[
+            self.name_at(progress)
+        ]
 
 
 @dataclass
@@ -172,23 +190,27 @@ class TimestepsConfig:
 
 
 @dataclass
-class CertaintyRange:
-    """How much noisy pictures tell: 0 nothing of which picture of the prior they are, 1 all."""
+class EntropicTimeRange:
+    """How much noisy images tell: 0 nothing of which image of the prior they are, 1 all."""
 
     min: float
     max: float
 
 
 @dataclass
-class CertaintyTimestepsConfig(TimestepsConfig):
-    """Uniform in certainty, a range a stage; see gs_esd/guidance/entropic_time.py.
+class EntropicTimestepsConfig(TimestepsConfig):
+    """Uniform in entropic time, a range a stage; see gs_esd/guidance/entropic_time.py.
 
-    For priors that are made of pictures.
+    For priors that are made of images.
     """
 
-    coarse: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.015, 0.43))
-    middle: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.4, 0.9))
-    fine: CertaintyRange = field(default_factory=lambda: CertaintyRange(0.6, 0.94))
+    coarse: EntropicTimeRange = field(default_factory=lambda: EntropicTimeRange(0.015, 0.43))
+    middle: EntropicTimeRange = field(default_factory=lambda: EntropicTimeRange(0.4, 0.9))
+    fine: EntropicTimeRange = field(default_factory=lambda: EntropicTimeRange(0.6, 0.94))
+
+    def at(self, stage: Stage) -> EntropicTimeRange:
+        """The range of a stage."""
+        return {"coarse": self.coarse, "middle": self.middle, "fine": self.fine}[stage]
 
 
 @dataclass
@@ -240,7 +262,7 @@ class DreamtimeTimestepsConfig(ScheduleTimestepsConfig):
 
 @dataclass
 class InitConfig:
-    """Where the cloud comes from. One subclass a kind."""
+    """Where the splats comes from. One subclass a kind."""
 
 
 @dataclass
@@ -303,7 +325,7 @@ class McmcDensifyConfig(DensifyConfig):
 
 @dataclass
 class BackgroundConfig:
-    """What renderings and pictures stand on. One subclass a kind."""
+    """What renderings and images stand on. One subclass a kind."""
 
 
 @dataclass
@@ -313,7 +335,7 @@ class RandomBackgroundConfig(BackgroundConfig):
 
 @dataclass
 class BlackOrWhiteBackgroundConfig(BackgroundConfig):
-    """One of the two, drawn anew at every step: however noisy a picture, they are told apart."""
+    """One of the two, drawn anew at every step: however noisy an image, they are told apart."""
 
 
 @dataclass
@@ -359,7 +381,7 @@ class Config:
     steps: int = 700
     lambda_esd: float = 1.0
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
-    omega: Omega = Omega.sigma_over_alpha
+    weighting: Weighting = Weighting.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
     view: bool = False
     """Open the viewer in a browser, in which the splat is seen growing; of a sweep, all splats."""
@@ -367,9 +389,9 @@ class Config:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     cameras: CamerasConfig = field(default_factory=CamerasConfig)
     prior: PriorConfig = field(default_factory=ToyZooPriorConfig)
-    rendered: RenderedConfig = field(default_factory=ClosedFormRenderedConfig)
+    variational: VariationalConfig = field(default_factory=ClosedFormVariationalConfig)
     guidance: GuidanceConfig = field(default_factory=EsdConfig)
-    timesteps: TimestepsConfig = field(default_factory=CertaintyTimestepsConfig)
+    timesteps: TimestepsConfig = field(default_factory=EntropicTimestepsConfig)
     stages: StagesConfig = field(default_factory=StagesConfig)
     init: InitConfig = field(default_factory=BallInitConfig)
     densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)
@@ -377,7 +399,7 @@ class Config:
     learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
     tracking: TrackingConfig = field(default_factory=TrackingConfig)
     preview_every_s: float = 20.0
-    """Seconds between preview pictures while the run goes on."""
+    """Seconds between preview images while the run goes on."""
     checkpoint_every_s: float = 30.0
     """Seconds between checkpoints."""
     snapshot_every_s: float = 5.0

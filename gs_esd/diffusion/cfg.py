@@ -6,7 +6,7 @@ Notation
     Δ_i⊥                the part of eps_negative_i - eps_uncond that is perpendicular to Δ⁺
     s                   guidance scale, in the convention of diffusers: 1 is no guidance
 
-Perpendicular is meant within each picture.
+Perpendicular is meant within each image.
 """
 
 from jaxtyping import Float
@@ -39,7 +39,7 @@ def perp_neg_guidance(
 def perpendicular(
     vectors: Float[Tensor, "N B C h w"], along: Float[Tensor, "B C h w"]
 ) -> Float[Tensor, "N B C h w"]:
-    """The part of each picture of `vectors` that is perpendicular to its row of `along`.
+    """The part of each image of `vectors` that is perpendicular to its row of `along`.
 
     Where `along` is zero, nothing is taken away.
     """

@@ -9,13 +9,13 @@ Notation (see also gs_esd/diffusion/process.py)
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.diffusion.process import alpha_sigma, noise_from_denoised
+from gs_esd.diffusion.process import alpha_sigma, eps_from_x_0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
 """What a network may predict, under diffusers' names."""
 
 
-def noise_from_prediction(
+def to_eps(
     predicted: Float[Tensor, "R C h w"],
     x_t: Float[Tensor, "R C h w"],
     log_snr: Float[Tensor, " R"],
@@ -32,12 +32,12 @@ def noise_from_prediction(
             alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
             return alpha * predicted + sigma * x_t
         case "sample":
-            return noise_from_denoised(x_t, predicted, log_snr)
+            return eps_from_x_0(x_t, predicted, log_snr)
         case other:
             raise ValueError(f"prediction_type={other} is none of {PREDICTION_TYPES}")
 
 
-def prediction_of(
+def training_target(
     x_0: Float[Tensor, "R C h w"],
     eps: Float[Tensor, "R C h w"],
     log_snr: Float[Tensor, " R"],

@@ -1,4 +1,4 @@
-"""Pictures drawn from a prior: what it would make by itself, without a splat."""
+"""Images drawn from a prior: what it would make by itself, without a splat."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ def trailing_levels(schedule: NoiseSchedule, steps: int) -> Float[Tensor, " S"]:
 
     Starting anywhere else fails models with zero terminal SNR (arXiv 2305.08891, section 3.3).
     """
-    return schedule.at(1 - torch.arange(steps) / steps)
+    return schedule.t_to_log_snr(1 - torch.arange(steps) / steps)
 
 
 def ddim(

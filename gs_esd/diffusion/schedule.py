@@ -43,7 +43,7 @@ class NoiseSchedule:
         """Number of timesteps T."""
         return len(self.log_snr)
 
-    def timestep(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    def log_snr_to_t(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """Which timestep, in [0, T - 1], has a noise level.
 
         Linear in log_snr between neighbours, an exact integer on the list, clamped to its ends.
@@ -54,10 +54,10 @@ class NoiseSchedule:
         share = (-log_snr - levels[before]) / (levels[after] - levels[before])
         return before + share.clamp(0, 1)
 
-    def at(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
+    def t_to_log_snr(self, fraction: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
         """The log_snr at timestep `fraction` (T - 1), with fractions in [0, 1].
 
-        The inverse of `timestep` / (T - 1), and the way to draw levels as a model was trained.
+        The inverse of `log_snr_to_t` / (T - 1), and the way to draw levels as a model was trained.
         """
         levels = self._levels_on(fraction.device).to(fraction)
         position = fraction * (len(self) - 1)

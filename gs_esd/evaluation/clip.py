@@ -1,7 +1,7 @@
-"""What CLIP makes of pictures and of prompts: vectors in one space, alike if they belong together.
+"""What CLIP makes of images and of prompts: vectors in one space, alike if they belong together.
 
 Notation
-    V, P, D     pictures, prompts, values of a feature
+    V, P, D     images, prompts, values of a feature
 
 Features have unit length, so that their product is the cosine between them.
 Source: CLIP, arXiv 2103.00020; the towers are transformers' CLIPModel.
@@ -30,7 +30,7 @@ class Clip:
     """CLIP's image and text towers, frozen, in float32.
 
     files: where they came from.
-    preprocessing: what is done to pictures.
+    preprocessing: what is done to images.
     logit_scale: CLIP's inverse temperature, by which cosines become logits; 100 for OpenAI's.
     """
 
@@ -58,10 +58,10 @@ class Clip:
         return cls(model.to(device), tokenizer, files, read_preprocessing(files.folder))
 
     @torch.no_grad()
-    def of_pictures(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
-        """Features of pictures, RGB in [0, 1] of any size, on the pictures' device."""
-        features = [self._of_batch(part) for part in pictures.split(BATCH)]
-        return torch.cat(features).to(pictures)
+    def of_images(self, images: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
+        """Features of images, RGB in [0, 1] of any size, on the images' device."""
+        features = [self._of_batch(part) for part in images.split(BATCH)]
+        return torch.cat(features).to(images)
 
     @torch.no_grad()
     def of_prompts(self, prompts: list[str]) -> Float[Tensor, "P D"]:
@@ -80,7 +80,7 @@ class Clip:
             features.append(self._model.text_projection(states.pooler_output).cpu())
         return normalize(torch.cat(features), dim=1)
 
-    def _of_batch(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
-        pixels = prepare(pictures.to(self._model.device), self.preprocessing)
+    def _of_batch(self, images: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V D"]:
+        pixels = prepare(images.to(self._model.device), self.preprocessing)
         states = self._model.vision_model(pixels)
         return normalize(self._model.visual_projection(states.pooler_output), dim=1)

@@ -1,9 +1,9 @@
-"""CLIP's numbers for a text-to-image model's own pictures: what its splats can hope for.
+"""CLIP's numbers for a text-to-image model's own images: what its splats can hope for.
 
     python -m gs_esd.evaluation.clip_ceiling "a castle" "a corgi" --prior sd2-community/...
         --clip openai/clip-vit-base-patch32 --rivals prompts.txt
 
-A line of JSON for each prompt. Splats that score less than their prior's own pictures lost
+A line of JSON for each prompt. Splats that score less than their prior's own images lost
 something on the way; splats that score more show what CLIP likes rather than what the prior draws.
 """
 
@@ -75,7 +75,7 @@ def _features_of_samples(
     starts = range(0, options.samples, BATCH)
     sizes = [min(BATCH, options.samples - start) for start in starts]
     samples = (prior.sample(size, None, generator, options.steps) for size in sizes)
-    return torch.cat([clip.of_pictures(pictures).cpu() for pictures in samples])
+    return torch.cat([clip.of_images(images).cpu() for images in samples])
 
 
 def _options() -> argparse.Namespace:
@@ -85,7 +85,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("prompts", nargs="+", metavar="PROMPT")
     parser.add_argument("--prior", required=True, metavar="MODEL", help="as prior.path in training")
     parser.add_argument("--prior-revision", metavar="REVISION", help="of a prior on the Hub")
-    parser.add_argument("--samples", type=int, default=48, help="pictures of each prompt")
+    parser.add_argument("--samples", type=int, default=48, help="images of each prompt")
     parser.add_argument("--guidance-scale", type=float, default=7.5)
     parser.add_argument("--steps", type=int, default=50, help="denoising steps a sample")
     parser.add_argument("--seed", type=int, default=0)

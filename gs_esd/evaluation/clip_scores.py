@@ -1,8 +1,8 @@
-"""Numbers made of CLIP's features: how well pictures show what a prompt says, and from where.
+"""Numbers made of CLIP's features: how well images show what a prompt says, and from where.
 
 Notation
-    V, P, K     pictures of one object, other prompts, descriptions of views
-    x_v, y      unit feature of picture v, and of the object's own prompt
+    V, P, K     images of one object, other prompts, descriptions of views
+    x_v, y      unit feature of image v, and of the object's own prompt
     s           CLIP's logit scale, its inverse temperature
 
     CLIP score  100 max(x_v · y, 0)                     arXiv 2104.08718 without its factor 2.5
@@ -11,7 +11,7 @@ Notation
     p(k | x_v)  softmax_k (s x_v · y_k)                 arXiv 2103.00020, section 3.1
 
 The **Janus proxy** counts the ranges of azimuths where CLIP surely sees a front. It is a proxy:
-CLIP was not made to tell sides, and tells them badly of some objects. Compare it with pictures.
+CLIP was not made to tell sides, and tells them badly of some objects. Compare it with images.
 """
 
 import torch
@@ -25,15 +25,15 @@ SURE = 2 / 3
 """The probability from which a front, or that it is none, is taken to be seen: two to one."""
 
 
-def clip_score(pictures: Float[Tensor, "V D"], prompt: Float[Tensor, " D"]) -> Float[Tensor, " V"]:
-    """The CLIP score of each picture, in [0, 100]. Features have unit length."""
-    return 100 * (pictures @ prompt).clamp(min=0)
+def clip_score(images: Float[Tensor, "V D"], prompt: Float[Tensor, " D"]) -> Float[Tensor, " V"]:
+    """The CLIP score of each image, in [0, 100]. Features have unit length."""
+    return 100 * (images @ prompt).clamp(min=0)
 
 
 def r_precision(
-    pictures: Float[Tensor, "V D"], prompt: Float[Tensor, " D"], rivals: Float[Tensor, "P D"]
+    images: Float[Tensor, "V D"], prompt: Float[Tensor, " D"], rivals: Float[Tensor, "P D"]
 ) -> float:
-    """The share of pictures that are nearer to their own prompt than to any rival, in [0, 1].
+    """The share of images that are nearer to their own prompt than to any rival, in [0, 1].
 
     A tie counts as wrong, so that features that tell nothing apart score 0. Features have unit
     length; the own prompt must not be among the rivals.
@@ -41,8 +41,8 @@ def r_precision(
     """
     if len(rivals) == 0:
         raise ValueError("R-precision needs at least one other prompt")
-    nearest_rival = (pictures @ rivals.T).amax(dim=1)
-    return float((pictures @ prompt > nearest_rival).float().mean())
+    nearest_rival = (images @ rivals.T).amax(dim=1)
+    return float((images @ prompt > nearest_rival).float().mean())
 
 
 def view_prompts(prompt: str) -> list[str]:
@@ -51,20 +51,20 @@ def view_prompts(prompt: str) -> list[str]:
 
 
 def view_probabilities(
-    pictures: Float[Tensor, "V D"], descriptions: Float[Tensor, "K D"], logit_scale: float
+    images: Float[Tensor, "V D"], descriptions: Float[Tensor, "K D"], logit_scale: float
 ) -> Float[Tensor, "V K"]:
-    """Which of the descriptions CLIP takes each picture for; rows sum to one.
+    """Which of the descriptions CLIP takes each image for; rows sum to one.
 
     Features have unit length; logit_scale is CLIP's own.
     """
-    return torch.softmax(logit_scale * pictures @ descriptions.T, dim=1)
+    return torch.softmax(logit_scale * images @ descriptions.T, dim=1)
 
 
 def faces_proxy(probabilities: Float[Tensor, "V 3"]) -> Faces:
-    """The Janus proxy: faces on a circle of pictures, as CLIP sees them.
+    """The Janus proxy: faces on a circle of images, as CLIP sees them.
 
-    probabilities: of VIEW_NAMES for pictures from evenly spaced azimuths, as `view_probabilities`
-        gives them. Where neither a front nor its absence is SURE, a picture parts no two fronts.
+    probabilities: of VIEW_NAMES for images from evenly spaced azimuths, as `view_probabilities`
+        gives them. Where neither a front nor its absence is SURE, an image parts no two fronts.
     """
     front = probabilities[:, VIEW_NAMES.index("front")]
     return count_faces(front >= SURE, front <= 1 - SURE)

@@ -69,11 +69,11 @@ def _measure(
     classifier: ImageClassifier | None,
 ) -> dict[str, Any]:
     """What is measured of a splat; the classifier's answers take the place of the zoo's."""
-    cloud = load_ply(finished.path)
-    line = _measure_zoo(cloud, finished, views) if _in_zoo(finished.prompt) else {}
+    splats = load_ply(finished.path)
+    line = _measure_zoo(splats, finished, views) if _in_zoo(finished.prompt) else {}
     if clip is None and classifier is None:
         return line
-    renderings = render_for_networks(cloud, finished.orbit, views)
+    renderings = render_for_networks(splats, finished.orbit, views)
     if classifier is not None:
         line |= measure_with_classifier(classifier, renderings)
     if clip is not None:
@@ -81,8 +81,8 @@ def _measure(
     return line
 
 
-def _measure_zoo(cloud: ParameterDict, finished: Finished, views: int) -> dict[str, Any]:
-    renderings = render_around(cloud, finished.orbit, views)
+def _measure_zoo(splats: ParameterDict, finished: Finished, views: int) -> dict[str, Any]:
+    renderings = render_around(splats, finished.orbit, views)
     return asdict(measure_zoo(renderings, finished.prompt, finished.orbit, ZooClassifier.load()))
 
 

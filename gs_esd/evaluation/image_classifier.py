@@ -1,7 +1,7 @@
-"""What a classifier of photographs, such as one of ImageNet, takes pictures for.
+"""What a classifier of photographs, such as one of ImageNet, takes images for.
 
 Notation
-    V, K        pictures, classes
+    V, K        images, classes
 """
 
 from typing import Any
@@ -39,9 +39,9 @@ class ImageClassifier:
         return cls(model, files, read_preprocessing(files.folder))
 
     @torch.no_grad()
-    def probabilities(self, pictures: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V K"]:
-        """p(k | x) of pictures, RGB in [0, 1] of any size."""
-        batches = pictures.split(BATCH)
+    def probabilities(self, images: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V K"]:
+        """p(k | x) of images, RGB in [0, 1] of any size."""
+        batches = images.split(BATCH)
         logits = [self._model(prepare(batch, self.preprocessing)).logits for batch in batches]
         return torch.cat(logits).softmax(1)
 

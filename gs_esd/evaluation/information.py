@@ -12,7 +12,7 @@ Notation
 
 Source: arXiv 2401.00909, section 6; it is the Inception Score (arXiv 1606.03498) over the views of
 one object, log IS = IV - IQ. A broken object whose views fall into any classes varies too: read the
-numbers next to pictures.
+numbers next to images.
 """
 
 import torch

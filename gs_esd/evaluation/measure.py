@@ -59,5 +59,5 @@ def measure_zoo(
 
 
 def as_classified(renderings: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V 3 h w"]:
-    """Half the size and in [-1, 1], as the classifier learned pictures."""
+    """Half the size and in [-1, 1], as the classifier learned images."""
     return 2 * avg_pool2d(renderings.permute(0, 3, 1, 2), 2) - 1

@@ -1,4 +1,4 @@
-"""What CLIP measures of a splat's renderings, or of any pictures of one prompt.
+"""What CLIP measures of a splat's renderings, or of any images of one prompt.
 
 Every group of numbers names the model that made them: CLIP's numbers compare only within one model,
 one number of views and one path of the camera.
@@ -32,10 +32,10 @@ RESOLUTION = 224
 
 @dataclass(frozen=True)
 class ClipMeasures:
-    """How well pictures show their prompt; see gs_esd/evaluation/clip_scores.py.
+    """How well images show their prompt; see gs_esd/evaluation/clip_scores.py.
 
     clip_revision: see `VisionFiles`.
-    clip_score: the mean over the pictures. clip_score_lowest: that of the worst of them.
+    clip_score: the mean over the images. clip_score_lowest: that of the worst of them.
     clip_rivals: how many other prompts R-precision had to tell the own one from; both are None
         where none were given.
     """
@@ -89,9 +89,11 @@ def read_rivals(path: Path, clip: Clip) -> Rivals:
     return Rivals(prompts, clip.of_prompts(prompts))
 
 
-def render_for_networks(cloud: ParameterDict, orbit: Orbit, views: int) -> Float[Tensor, "V H W 3"]:
+def render_for_networks(
+    splats: ParameterDict, orbit: Orbit, views: int
+) -> Float[Tensor, "V H W 3"]:
     """Renderings once around a splat, of RESOLUTION, for CLIP and other classifiers."""
-    return render_around(cloud, orbit, views, RESOLUTION)
+    return render_around(splats, orbit, views, RESOLUTION)
 
 
 def measure_around(
@@ -101,7 +103,7 @@ def measure_around(
 
     Raises UserError for rivals that hold no other prompt.
     """
-    features = clip.of_pictures(renderings)
+    features = clip.of_images(renderings)
     descriptions = clip.of_prompts(view_prompts(prompt))
     faces = faces_proxy(view_probabilities(features, descriptions, clip.logit_scale))
     proxy = ProxyMeasures(
@@ -119,7 +121,7 @@ def measure_around(
 def measure_features(
     clip: Clip, features: Float[Tensor, "V D"], prompt: str, rivals: Rivals | None
 ) -> ClipMeasures:
-    """Measure pictures of a prompt by what `clip.of_pictures` gave of them.
+    """Measure images of a prompt by what `clip.of_pictures` gave of them.
 
     Raises UserError for rivals that hold no other prompt.
     """

@@ -1,7 +1,7 @@
-"""How far two sets of pictures are apart, by their features: FID and KID.
+"""How far two sets of images are apart, by their features: FID and KID.
 
 Notation
-    N, M, D     pictures in either set, values of a feature
+    N, M, D     images in either set, values of a feature
     μ, C        mean and covariance of a set's features
 
     FID = ‖μ_a - μ_b‖² + tr(C_a + C_b - 2 (C_a C_b)^½)      arXiv 1706.08500, eq. 6
@@ -17,9 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 ENOUGH = 2048
-"""Pictures a set from which FID is comparable between papers: as many as Inception has features."""
+"""Images a set from which FID is comparable between papers: as many as Inception has features."""
 SUBSET, SUBSETS = 1000, 100
-"""Pictures and number of the subsets that KID's spread is taken over."""
+"""Images and number of the subsets that KID's spread is taken over."""
 
 
 @dataclass(frozen=True)
@@ -27,26 +27,26 @@ class SetDistance:
     """A distance and what it was made from.
 
     spread: its standard deviation over subsets; 0 if there was one.
-    pictures: in the smaller set.
-    indicative: whether there were too few pictures to compare the number with others'.
+    images: in the smaller set.
+    indicative: whether there were too few images to compare the number with others'.
     """
 
     value: float
     spread: float
-    pictures: int
+    images: int
     indicative: bool
 
 
 def frechet_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> SetDistance:
-    """FID of two sets of features, at least 0. Raises ValueError for sets of one picture."""
-    pictures = _smaller(a, b)
+    """FID of two sets of features, at least 0. Raises ValueError for sets of one image."""
+    images = _smaller(a, b)
     a, b = a.double(), b.double()
     root_a, covariance_b = _square_root(a.T.cov()), b.T.cov()
     # (C_a C_b)^½ has the trace of (C_a^½ C_b C_a^½)^½, which is symmetric.
     cross = torch.linalg.eigvalsh(root_a @ covariance_b @ root_a).clamp(min=0).sqrt().sum()
     spread = a.var(0).sum() + b.var(0).sum() - 2 * cross
     value = float((a.mean(0) - b.mean(0)).square().sum() + spread)
-    return SetDistance(max(value, 0.0), 0.0, pictures, pictures < ENOUGH)
+    return SetDistance(max(value, 0.0), 0.0, images, images < ENOUGH)
 
 
 def kernel_distance(
@@ -54,20 +54,20 @@ def kernel_distance(
 ) -> SetDistance:
     """KID of two sets of features: the mean over random subsets, which may fall below 0.
 
-    Where the smaller set has fewer than SUBSET pictures, all of both are taken at once.
+    Where the smaller set has fewer than SUBSET images, all of both are taken at once.
     """
-    pictures = _smaller(a, b)
-    if pictures <= SUBSET:
-        return SetDistance(float(_mmd(a.double(), b.double())), 0.0, pictures, indicative=True)
+    images = _smaller(a, b)
+    if images <= SUBSET:
+        return SetDistance(float(_mmd(a.double(), b.double())), 0.0, images, indicative=True)
     values = torch.stack([_mmd(_some(a, generator), _some(b, generator)) for _ in range(SUBSETS)])
-    return SetDistance(float(values.mean()), float(values.std()), pictures, indicative=False)
+    return SetDistance(float(values.mean()), float(values.std()), images, indicative=False)
 
 
 def _smaller(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> int:
-    pictures = min(len(a), len(b))
-    if pictures < 2:
-        raise ValueError(f"a set needs at least 2 pictures, got {len(a)} and {len(b)}")
-    return pictures
+    images = min(len(a), len(b))
+    if images < 2:
+        raise ValueError(f"a set needs at least 2 images, got {len(a)} and {len(b)}")
+    return images
 
 
 def _some(features: Float[Tensor, "N D"], generator: torch.Generator) -> Float[Tensor, "n D"]:

@@ -1,8 +1,8 @@
-"""What CLIP and image classifiers have in common: how they are shown pictures, and whole weights.
+"""What CLIP and image classifiers have in common: how they are shown images, and whole weights.
 
 Notation
-    V           pictures
-    S           pixels a side of the pictures that a model takes
+    V           images
+    S           pixels a side of the images that a model takes
 """
 
 from typing import Any
@@ -17,14 +17,14 @@ from gs_esd.priors.hub.vision import Preprocessing, VisionFiles
 
 
 def prepare(
-    pictures: Float[Tensor, "V H W 3"], preprocessing: Preprocessing
+    images: Float[Tensor, "V H W 3"], preprocessing: Preprocessing
 ) -> Float[Tensor, "V 3 S S"]:
-    """Pictures in [0, 1] as a model learned them: bicubic with antialias, the middle, normalised.
+    """Images in [0, 1] as a model learned them: bicubic with antialias, the middle, normalised.
 
     It is transformers' CLIPImageProcessor without the rounding to bytes before and after resizing.
-    Models that were shown pictures resized in another way get them in this way too.
+    Models that were shown images resized in another way get them in this way too.
     """
-    channels = pictures.permute(0, 3, 1, 2)
+    channels = images.permute(0, 3, 1, 2)
     shorter = min(channels.shape[2:])
     sides = [int(preprocessing.edge * side / shorter) for side in channels.shape[2:]]
     # Bicubic weights are negative in places; bytes could not leave [0, 1] when it learned.

@@ -40,14 +40,14 @@ class Matches:
 
 @torch.no_grad()
 def render_around(
-    cloud: ParameterDict, orbit: Orbit, views: int, resolution: int = RESOLUTION
+    splats: ParameterDict, orbit: Orbit, views: int, resolution: int = RESOLUTION
 ) -> Float[Tensor, "V H W 3"]:
     """Renderings over white from evenly spaced azimuths, 0 the first, RGB in [0, 1].
 
     resolution: pixels a side; `match_views` takes RESOLUTION.
     """
     cameras = turntable(views, ELEVATION, orbit, resolution)
-    return render(cloud, cameras).over(torch.ones(3)).clamp(0, 1)
+    return render(splats, cameras).over(torch.ones(3)).clamp(0, 1)
 
 
 def match_views(renderings: Float[Tensor, "V H W 3"], prompt: str, orbit: Orbit) -> Matches:

@@ -1,9 +1,9 @@
-"""Which way is up in a file, by name; `frames` turns clouds. Apart from it, to need no torch."""
+"""Which way is up in a file, by name; `frames` turns splats. Apart from it, to need no torch."""
 
 import enum
 
 
-class Up(enum.Enum):
+class FileAxes(enum.Enum):
     """The frames of files: where up is, and with it what the other two axes mean."""
 
     y_down = "y-down"

@@ -14,14 +14,14 @@ from typing import Any
 from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import pad_sh
 from gs_esd.export.glb import save_glb
 from gs_esd.export.ply import load_metadata, load_ply, save_ply
 from gs_esd.export.splat import save_splat
 
-UPS = [up.value for up in Up]
+UPS = [up.value for up in FileAxes]
 
 
 def main() -> None:
@@ -39,36 +39,38 @@ def convert(options: argparse.Namespace) -> None:
 
     Raises UserError for a file that cannot be read or written, and an ending that is not known.
     """
-    up = None if options.up is None else Up(options.up)
-    from_up = None if options.from_up is None else Up(options.from_up)
+    up = None if options.up is None else FileAxes(options.up)
+    from_up = None if options.from_up is None else FileAxes(options.from_up)
     check_output(options.output, up)
-    cloud = load_ply(options.input, from_up, options.activated)
+    splats = load_ply(options.input, from_up, options.activated)
     if options.pad_sh:
-        cloud["shN"].data = pad_sh(cloud["shN"].data)
-    save(cloud, options.output, up, load_metadata(options.input))
+        splats["shN"].data = pad_sh(splats["shN"].data)
+    save(splats, options.output, up, load_metadata(options.input))
 
 
-def check_output(path: Path, up: Up | None) -> None:
+def check_output(path: Path, up: FileAxes | None) -> None:
     """Raise UserError unless `save` knows a file of this name and frame."""
     if not path.name.endswith((".ply", ".splat", ".glb")):
         raise UserError(
             f"{path.name} does not say which format: end it in .ply, .compressed.ply, .splat, .glb"
         )
-    if path.suffix == ".glb" and up not in (None, Up.y_up):
+    if path.suffix == ".glb" and up not in (None, FileAxes.y_up):
         raise UserError(f"glTF is y-up, it cannot be {up.value}: leave out --up")
 
 
-def save(cloud: ParameterDict, path: Path, up: Up | None, metadata: Mapping[str, Any]) -> None:
-    """Write a cloud in the format that the file's ending says, by default in its usual frame."""
+def save(
+    splats: ParameterDict, path: Path, up: FileAxes | None, metadata: Mapping[str, Any]
+) -> None:
+    """Write splats in the format that the file's ending says, by default in its usual frame."""
     name = path.name
     if name.endswith(".glb"):
-        save_glb(cloud, path, metadata)
+        save_glb(splats, path, metadata)
     elif name.endswith(".splat"):
-        save_splat(cloud, path, up or Up.y_down)
+        save_splat(splats, path, up or FileAxes.y_down)
     elif name.endswith(".compressed.ply"):
-        save_compressed_ply(cloud, path, up or Up.y_down, metadata)
+        save_compressed_ply(splats, path, up or FileAxes.y_down, metadata)
     else:
-        save_ply(cloud, path, up or Up.y_down, metadata)
+        save_ply(splats, path, up or FileAxes.y_down, metadata)
 
 
 def _options() -> argparse.Namespace:

@@ -9,7 +9,7 @@ from gsplat import export_splats
 from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.metadata import as_comments, known
 from gs_esd.system.atomic import atomic_write
@@ -19,21 +19,21 @@ FAINTEST = 1 / 255
 
 
 def save_compressed_ply(
-    cloud: ParameterDict,
+    splats: ParameterDict,
     path: str | os.PathLike[str],
-    up: Up = Up.y_down,
+    up: FileAxes = FileAxes.y_down,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
     """Write 16 bytes a Gaussian and one for every coefficient of a degree above 0.
 
-    cloud: raw parameters in world axes, on any device.
+    splats: raw parameters in world axes, on any device.
     up, metadata: as of `save_ply`.
     gsplat packs the numbers: in chunks of 256 neighbours, means and log scales with 11, 10 and 11
     bits between the chunk's smallest and largest, colours with 8; opacities with 8 bits, rotations
     with 10 a component, and coefficients, cut to [-4, 4], with 8. Its header is mended.
     Raises UserError where every Gaussian is transparent or the folder cannot be written.
     """
-    turned = to_file_axes(cloud, up)
+    turned = to_file_axes(splats, up)
     if not (turned["opacities"].sigmoid() > FAINTEST).any():
         raise UserError("every Gaussian is transparent: there is nothing to compress")
     turned["quats"] = unit_quats(turned["quats"])

@@ -1,13 +1,13 @@
-"""How a cloud is turned between our axes and a file's.
+"""How splats is turned between our axes and a file's.
 
 Notation
     N       number of Gaussians
     K       spherical-harmonics coefficients a colour channel, (degree + 1)²
     R       all of them but the constant one, K - 1
     world   ours: z up, the object's front looks along +x
-    file    a frame named by where its up is, see `Up`
+    file    a frame named by where its up is, see `FileAxes`
 
-Turning a cloud turns its means, its quaternions and its spherical harmonics: who forgets the last
+Turning splats turns its means, its quaternions and its spherical harmonics: who forgets the last
 keeps the shape and gets the highlights wrong.
 """
 
@@ -17,36 +17,36 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import Parameter, ParameterDict
 
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 
 FILE_FROM_WORLD = {
-    Up.y_down: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),
-    Up.z_up: torch.eye(3),
-    Up.y_up: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
+    FileAxes.y_down: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]]),
+    FileAxes.z_up: torch.eye(3),
+    FileAxes.y_up: torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]),
 }
 """Signed permutations, so that turning positions there and back changes no bit of them."""
 
 FILE_FROM_WORLD_QUAT = {
-    Up.y_down: torch.tensor([0.5, 0.5, 0.5, -0.5], dtype=torch.float64),
-    Up.z_up: torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64),
-    Up.y_up: torch.tensor([0.5, -0.5, -0.5, -0.5], dtype=torch.float64),
+    FileAxes.y_down: torch.tensor([0.5, 0.5, 0.5, -0.5], dtype=torch.float64),
+    FileAxes.z_up: torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64),
+    FileAxes.y_up: torch.tensor([0.5, -0.5, -0.5, -0.5], dtype=torch.float64),
 }
 """The same rotations as quaternions, wxyz."""
 
 CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=torch.float64)
 
 
-def to_file_axes(cloud: ParameterDict, up: Up) -> dict[str, Tensor]:
-    """A cloud's raw parameters in a file's axes, on the CPU and without gradients.
+def to_file_axes(splats: ParameterDict, up: FileAxes) -> dict[str, Tensor]:
+    """Splats' raw parameters in a file's axes, on the CPU and without gradients.
 
-    cloud: raw parameters in world axes, on any device; it is not changed.
+    splats: raw parameters in world axes, on any device; it is not changed.
     """
-    world = {name: tensor.detach().cpu() for name, tensor in cloud.items()}
+    world = {name: tensor.detach().cpu() for name, tensor in splats.items()}
     return _turned(world, FILE_FROM_WORLD[up], FILE_FROM_WORLD_QUAT[up])
 
 
-def from_file_axes(tensors: dict[str, Tensor], up: Up) -> ParameterDict:
-    """The cloud in world axes whose raw parameters in a file's axes these are."""
+def from_file_axes(tensors: dict[str, Tensor], up: FileAxes) -> ParameterDict:
+    """The splats in world axes whose raw parameters in a file's axes these are."""
     turned = _turned(tensors, FILE_FROM_WORLD[up].T, CONJUGATE * FILE_FROM_WORLD_QUAT[up])
     return ParameterDict({name: Parameter(tensor) for name, tensor in turned.items()})
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import ParameterDict
 
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.metadata import known
 from gs_esd.splats.parameters import SH_Y0
@@ -41,17 +41,17 @@ Attributes = dict[str, NDArray[Any]]
 
 
 def save_glb(
-    cloud: ParameterDict, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
+    splats: ParameterDict, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a cloud as glTF: one mesh of points, each a Gaussian, y up and the front along +z.
+    """Write splats as glTF: one mesh of points, each a Gaussian, y up and the front along +z.
 
-    cloud: raw parameters in world axes, on any device.
+    splats: raw parameters in world axes, on any device.
     metadata: names and plain values such as the prompt, kept under asset.extras.
     Raises UserError where the folder cannot be written.
     """
-    attributes = _attributes(to_file_axes(cloud, Up.y_up))
+    attributes = _attributes(to_file_axes(splats, FileAxes.y_up))
     buffer = b"".join(array.tobytes() for array in attributes.values())
-    described = _describe(attributes, known(metadata, Up.y_up))
+    described = _describe(attributes, known(metadata, FileAxes.y_up))
     text = json.dumps(described, ensure_ascii=True).encode("ascii")
     chunks = _chunk(b"JSON", text, b" ") + _chunk(b"BIN\0", buffer, b"\0")
     with atomic_write(path) as partial:

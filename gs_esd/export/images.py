@@ -1,7 +1,7 @@
-"""Pictures of a cloud from all around, and how they are written.
+"""Images of splats from all around, and how they are written.
 
 Notation
-    B       number of pictures
+    B       number of images
     H, W    pixels down and across
     rgb     [B, H, W, 3], in [0, 1]; what lies outside is clipped when it is written
 """
@@ -24,36 +24,36 @@ from gs_esd.system.atomic import atomic_write
 BACKGROUND = (0.9, 0.9, 0.9)
 """Light grey: white animals and dark ones both stand out."""
 CHUNK = 8
-"""Pictures rendered at once, which bounds the memory of a long turntable."""
+"""Images rendered at once, which bounds the memory of a long turntable."""
 
 
 def preview(
-    cloud: ParameterDict, orbit: Orbit, resolution: int, views: int = 8
+    splats: ParameterDict, orbit: Orbit, resolution: int, views: int = 8
 ) -> Float[Tensor, "H W 3"]:
-    """A contact sheet of `views` pictures all around, two rows, azimuth 0 at the top left."""
-    rgb = torch.cat(list(orbit_pictures(cloud, orbit, resolution, views)))
+    """A contact sheet of `views` images all around, two rows, azimuth 0 at the top left."""
+    rgb = torch.cat(list(orbit_images(splats, orbit, resolution, views)))
     return contact_sheet(rgb, columns=-(-views // 2))
 
 
-def orbit_pictures(
-    cloud: ParameterDict, orbit: Orbit, resolution: int, views: int
+def orbit_images(
+    splats: ParameterDict, orbit: Orbit, resolution: int, views: int
 ) -> Iterator[Float[Tensor, "B H W 3"]]:
-    """Batches of pictures evenly around the object, from azimuth 0 at the orbit's middle elevation.
+    """Batches of images evenly around the object, from azimuth 0 at the orbit's middle elevation.
 
     resolution: pixels a side, at will; it need not be the one of the training.
     """
     elevation = 0.5 * (orbit.elevation_min + orbit.elevation_max)
     cameras = turntable(views, elevation, orbit, resolution)
-    background = torch.tensor(BACKGROUND).to(cloud["means"])
+    background = torch.tensor(BACKGROUND).to(splats["means"])
     for start in range(0, views, CHUNK):
         some = cameras[start : start + CHUNK].to(background.device)
         with torch.no_grad():
-            rgb = render(cloud, some).over(background)
+            rgb = render(splats, some).over(background)
         yield rgb
 
 
 def contact_sheet(rgb: Float[Tensor, "B H W 3"], columns: int) -> Float[Tensor, "H2 W2 3"]:
-    """One picture of all, row by row; places left over in the last row are white."""
+    """One image of all, row by row; places left over in the last row are white."""
     b, h, w, _ = rgb.shape
     rows = -(-b // columns)
     blank = rgb.new_ones(rows * columns - b, h, w, 3)
@@ -62,7 +62,7 @@ def contact_sheet(rgb: Float[Tensor, "B H W 3"], columns: int) -> Float[Tensor, 
 
 
 def save_png(path: str | os.PathLike[str], rgb: Float[Tensor, "H W 3"]) -> None:
-    """Write one picture; an old file is replaced only when all is written."""
+    """Write one image; an old file is replaced only when all is written."""
     with atomic_write(path) as partial:
         Image.fromarray(to_bytes(rgb)).save(partial, format="PNG")
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import gs_esd
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 
 KEYWORD = "gs_esd"
 """Our comments begin with it."""
@@ -23,7 +23,7 @@ LONGEST_TEXT = 2000
 header."""
 
 
-def known(metadata: Mapping[str, Any] | None, up: Up) -> dict[str, Any]:
+def known(metadata: Mapping[str, Any] | None, up: FileAxes) -> dict[str, Any]:
     """What a file written now says: its frame, the version that writes it, and `metadata`.
 
     metadata: names and plain values (text, numbers, booleans, None); "up" and "gs-esd" are ours.

@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.errors import UserError
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import from_file_axes, to_file_axes
 from gs_esd.export.metadata import as_comments, from_comments, known
 from gs_esd.export.ply_checks import check_raw, check_splat, deactivated
@@ -31,19 +31,19 @@ from gs_esd.export.ply_table import Columns, read_header, read_table, write_tabl
 
 
 def save_ply(
-    cloud: ParameterDict,
+    splats: ParameterDict,
     path: str | os.PathLike[str],
-    up: Up = Up.y_down,
+    up: FileAxes = FileAxes.y_down,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a cloud as a standard 3DGS file; an old file is replaced only when all is written.
+    """Write splats as a standard 3DGS file; an old file is replaced only when all is written.
 
-    cloud: raw parameters in world axes, on any device.
+    splats: raw parameters in world axes, on any device.
     up: the file's frame; viewers expect y-down.
     metadata: what `load_metadata` gives back: names and plain values such as the prompt.
     Raises UserError where the folder cannot be written.
     """
-    turned = to_file_axes(cloud, up)
+    turned = to_file_axes(splats, up)
     n = len(turned["means"])
     sh_rest = turned["shN"].transpose(1, 2).reshape(n, -1)  # [N, 3 R]
     columns = [
@@ -60,9 +60,9 @@ def save_ply(
 
 
 def load_ply(
-    path: str | os.PathLike[str], up: Up | None = None, activated: bool | None = None
+    path: str | os.PathLike[str], up: FileAxes | None = None, activated: bool | None = None
 ) -> ParameterDict:
-    """Read a standard 3DGS file, spherical harmonics of degree 0 to 3, into a cloud in world axes.
+    """Read a standard 3DGS file, spherical harmonics of degree 0 to 3, into splats in world axes.
 
     Text or binary of either byte order; normals, unknown properties and whatever follows the
     Gaussians are ignored.
@@ -92,13 +92,13 @@ def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     return from_comments(read_header(path).comments)
 
 
-def _frame(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> Up:
+def _frame(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> FileAxes:
     try:
-        return Up(metadata.get("up", Up.y_down.value))
+        return FileAxes(metadata.get("up", FileAxes.y_down.value))
     except ValueError as error:
         raise UserError(
             f"{path} says that its frame is {metadata['up']}; known are "
-            f"{', '.join(up.value for up in Up)}. Convert it, saying which it is: "
+            f"{', '.join(up.value for up in FileAxes)}. Convert it, saying which it is: "
             f"python -m gs_esd.export {path} OUT.ply --from-up y-down"
         ) from error
 

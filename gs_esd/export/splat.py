@@ -5,16 +5,18 @@ import os
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.splats.parameters import SH_Y0
 from gs_esd.system.atomic import atomic_write
 
 
-def save_splat(cloud: ParameterDict, path: str | os.PathLike[str], up: Up = Up.y_down) -> None:
+def save_splat(
+    splats: ParameterDict, path: str | os.PathLike[str], up: FileAxes = FileAxes.y_down
+) -> None:
     """Write 32 bytes a Gaussian: position, size, colour and opacity, rotation.
 
-    cloud: raw parameters in world axes, on any device.
+    splats: raw parameters in world axes, on any device.
     up: the file's frame, which it does not say; viewers expect y-down.
     Three little-endian float32 each for the mean and the standard deviations, then a byte each for
     red, green, blue and opacity (255 is 1) and for the rotation, wxyz (128 is 0, one is 1/128).
@@ -23,7 +25,7 @@ def save_splat(cloud: ParameterDict, path: str | os.PathLike[str], up: Up = Up.y
     this one rounds, which darkens colours and turns Gaussians, and sorts by place.
     Raises UserError where the folder cannot be written.
     """
-    turned = to_file_axes(cloud, up)
+    turned = to_file_axes(splats, up)
     opacities = turned["opacities"].sigmoid()
     order = (opacities.log() + turned["scales"].sum(dim=1)).argsort(descending=True, stable=True)
     floats = torch.cat([turned["means"], turned["scales"].exp()], dim=1)  # [N, 6]

@@ -10,7 +10,7 @@ from torch.nn import ParameterDict
 
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.errors import UserError
-from gs_esd.export.images import orbit_pictures, to_bytes
+from gs_esd.export.images import orbit_images, to_bytes
 from gs_esd.system.atomic import atomic_write
 
 MACROBLOCK = 16
@@ -19,7 +19,7 @@ REMEDY = "Is the disk full? Does `pip install --force-reinstall imageio-ffmpeg` 
 
 
 def save_turntable(
-    cloud: ParameterDict,
+    splats: ParameterDict,
     path: str | os.PathLike[str],
     orbit: Orbit,
     resolution: int,
@@ -34,15 +34,15 @@ def save_turntable(
     size = -(-resolution // MACROBLOCK) * MACROBLOCK
     with atomic_write(path) as partial:
         with closing(_h264_writer(partial, size, fps)) as writer:
-            for rgb in orbit_pictures(cloud, orbit, size, frames):
-                for picture in to_bytes(rgb):
-                    writer.send(picture.tobytes())
+            for rgb in orbit_images(splats, orbit, size, frames):
+                for image in to_bytes(rgb):
+                    writer.send(image.tobytes())
         if _frames_in(partial) != frames:
             raise UserError(f"ffmpeg did not finish {path}. {REMEDY}")
 
 
 def _h264_writer(path: Path, size: int, fps: int) -> Generator[None, bytes, None]:
-    """A started encoder that takes the RGB bytes of one picture after another."""
+    """A started encoder that takes the RGB bytes of one image after another."""
     writer = imageio_ffmpeg.write_frames(
         path,
         (size, size),

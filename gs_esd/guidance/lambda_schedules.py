@@ -1,7 +1,7 @@
 """How λ, the entropy weight, changes over a run and with the noise.
 
 Notation
-    lam         λ of a batch, or of each of its pictures
+    lam         λ of a batch, or of each of its images
     r           sigma² / (alpha² main_variance), the noise relative to the views' main direction
     s           the fraction of the prior's spread of views that is to be kept
 
@@ -17,10 +17,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
-from gs_esd.guidance.objectives import NoisyViews
+from gs_esd.guidance.noisy_views import NoisyViews
 
 LambdaAt = Callable[[NoisyViews], float | Float[Tensor, " B"]]
-"""λ of a noisy batch: a number where it is the same for all pictures, or one for each."""
+"""λ of a noisy batch: a number where it is the same for all images, or one for each."""
 
 
 def constant(lam: float) -> LambdaAt:
@@ -33,17 +33,16 @@ def linear(lam: float) -> LambdaAt:
     return lambda noisy: lam * (1 - noisy.progress)
 
 
-def noise_consistent(s: float, main_variance: Callable[[Views, int], float]) -> LambdaAt:
+def noise_consistent(s: float, main_variance: Callable[[Views], float]) -> LambdaAt:
     """The λ that keeps the fraction `s` of the prior's spread at every noise level.
 
-    main_variance: the prior's variance along the views' main direction, for the background of a
-    batch and pictures of a number of pixels a side.
+    main_variance: the prior's variance along the views' main direction, see `ImageSetPrior`.
     """
     if s == 1:
         return constant(1.0)  # as the formula says, and known without looking at the noise
 
     def lam(noisy: NoisyViews) -> Float[Tensor, " B"]:
-        r = (-noisy.log_snr).exp() / main_variance(noisy.views, noisy.x_t.shape[-1])
+        r = (-noisy.log_snr).exp() / main_variance(noisy.views)
         return (s + r) / (1 + r)
 
     return lam

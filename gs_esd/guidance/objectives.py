@@ -1,140 +1,118 @@
-"""The one line that every objective here is a case of.
+"""Score distillation: the equation, and the three objectives that are cases of it.
 
 Notation (see also gs_esd/diffusion/process.py)
-    ε_φ         noise that the prior p sees in the noisy rendering x_t, given the prompt y
-    ε_ψ(c)      noise that the model of renderings q sees in it, given the camera c
-    ε_ψ(∅)      the same, marginal over cameras; the prompt stays
-    λ           entropy weight `lam`
-    ω(t)        weight of the noise level, see gs_esd/guidance/weighting.py
+    ε_φ(y)      noise predicted by the prior p in the noisy rendering x_t, given the prompt y
+    ε_ψ(c)      noise predicted by q, the distribution of renderings, given the camera c: cond
+    ε_ψ(∅)      the same over all cameras: uncond; the prompt stays
+    ε           the noise that was drawn
+    λ           entropy weight, `lambda_esd`: 0 is VSD, 1 matches the whole distribution of views
+    ω(t)        weighting of the noise level, see gs_esd/guidance/weighting.py
 
-    gradient on x_0  =  ω(t) (ε_φ(x_t; y) - source)
+    gradient on x_0  =  ω(t) (ε_φ(y) - source)
 
-    SDS   source = ε, the noise that was drawn               (DreamFusion, arXiv 2209.14988)
-    VSD   source = ε_ψ(c)                                    (ProlificDreamer, arXiv 2305.16213)
-    ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                 (arXiv 2401.00909, Eq. 6)
+    SDS   source = ε                                         (DreamFusion, arXiv 2209.14988, Eq. 3)
+    VSD   source = ε_ψ(c)                                    (ProlificDreamer, 2305.16213, Eq. 9)
+    ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                 (arXiv 2401.00909, Eq. 6 and 7)
 
 The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints
 a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
+
+A new objective is a class here with `needed` and `__call__`, a dataclass in config/options.py, and
+a line each in build/guidance.py and build/hydra_schema.py.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.cameras.views import Views
-from gs_esd.diffusion.process import add_noise
-from gs_esd.guidance.weighting import Weight
-from gs_esd.priors.base import DiffusionPrior
-from gs_esd.variational.base import RenderedScore
+from gs_esd.guidance.lambda_schedules import LambdaAt
+from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.weighting import WeightingFn
 
 
-@dataclass(frozen=True)
-class NoisyViews:
-    """A batch of noisy renderings: x_t, the noise eps in it, its level, and how it was taken.
+class NeededPredictions(NamedTuple):
+    """Which of ε_ψ(∅) and ε_ψ(c) an objective needs."""
 
-    progress: the fraction of the run that is done, for what changes over a run.
-    """
-
-    x_t: Float[Tensor, "B C h w"]
-    eps: Float[Tensor, "B C h w"]
-    log_snr: Float[Tensor, " B"]
-    views: Views
-    progress: float
-
-    def __getitem__(self, part: slice) -> "NoisyViews":
-        """Some of the pictures."""
-        x_t, eps, log_snr = self.x_t[part], self.eps[part], self.log_snr[part]
-        return NoisyViews(x_t, eps, log_snr, self.views[part], self.progress)
-
-
-def noised(
-    x_0: Float[Tensor, "B C h w"],
-    views: Views,
-    log_snr: Float[Tensor, " B"],
-    eps: Float[Tensor, "B C h w"],
-    progress: float,
-) -> NoisyViews:
-    """x_t = alpha x_0 + sigma eps, a picture at its own noise level each."""
-    return NoisyViews(add_noise(x_0, eps, log_snr), eps, log_snr, views, progress)
-
-
-class Branches(NamedTuple):
-    """Which of ε_ψ(∅) and ε_ψ(c) are asked for."""
-
-    null: bool
-    camera: bool
-
-    def rows(self, noisy: NoisyViews) -> tuple[Int[Tensor, " R"], Bool[Tensor, " R"]]:
-        """All that q is asked at once: about which picture, and whether marginal over cameras."""
-        n = len(noisy.x_t)
-        rows = torch.arange((self.null + self.camera) * n, device=noisy.x_t.device)
-        return rows % n, rows < self.null * n
+    uncond: bool
+    cond: bool
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """ε of a noisy batch as p and q tell it; zeros where q was not asked."""
+    """Predicted noise of a batch: ε_φ(y), ε_ψ(∅) and ε_ψ(c); zeros where one was not needed."""
 
     phi: Float[Tensor, "B C h w"]
-    psi_null: Float[Tensor, "B C h w"]
-    psi_camera: Float[Tensor, "B C h w"]
-
-    @classmethod
-    def of(
-        cls, phi: Float[Tensor, "B C h w"], psi: Float[Tensor, "R C h w"], asked: Branches
-    ) -> "Predictions":
-        """From q's answers to the rows that were asked."""
-        zeros = torch.zeros_like(phi)
-        return cls(
-            phi,
-            psi[: len(phi)] if asked.null else zeros,
-            psi[-len(phi) :] if asked.camera else zeros,
-        )
+    psi_uncond: Float[Tensor, "B C h w"]
+    psi_cond: Float[Tensor, "B C h w"]
 
 
 @runtime_checkable
 class Source(Protocol):
-    """What is subtracted from the prior's ε_φ; this alone tells the objectives apart."""
+    """What is subtracted from ε_φ; this alone tells the objectives apart."""
 
-    def branches(self, noisy: NoisyViews) -> Branches:
-        """What q has to be asked for."""
+    def needed(self, noisy: NoisyViews) -> NeededPredictions:
+        """Which predictions of q the source is computed from."""
         ...
 
     def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
-        """The source, of what q answered."""
+        """The source, from the predictions and the drawn noise."""
         ...
-
-
-Ask = Callable[[DiffusionPrior, RenderedScore, NoisyViews, Branches], Predictions]
-"""How p and q are asked; gs_esd/guidance/predict.py has another way than `ask_apart`."""
-
-
-def ask_apart(
-    prior: DiffusionPrior, rendered: RenderedScore, noisy: NoisyViews, asked: Branches
-) -> Predictions:
-    """p and q one after the other, both branches of q by one call."""
-    phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
-    of, marginal = asked.rows(noisy)
-    psi = noisy.x_t[of]
-    if any(asked):
-        psi = rendered.predict_noise(psi, noisy.log_snr[of], noisy.views[of], marginal=marginal)
-    return Predictions.of(phi, psi, asked)
 
 
 @torch.no_grad()
 def score_difference(
-    source: Source,
-    omega: Weight,
-    prior: DiffusionPrior,
-    rendered: RenderedScore,
-    noisy: NoisyViews,
-    ask: Ask = ask_apart,
+    eps: Predictions, noisy: NoisyViews, source: Source, weighting: WeightingFn
 ) -> Float[Tensor, "B C h w"]:
-    """The gradient on x_0, ω(t) (ε_φ - source)."""
-    eps = ask(prior, rendered, noisy, source.branches(noisy))
-    omega_t = omega(noisy.log_snr)[:, None, None, None]
+    """The gradient on x_0: ω(t) (ε_φ - source)."""
+    omega_t = weighting(noisy.log_snr)[:, None, None, None]
     return omega_t * (eps.phi - source(eps, noisy))
+
+
+class SdsSource:
+    """Score distillation sampling: ε, the noise that was drawn."""
+
+    def needed(self, noisy: NoisyViews) -> NeededPredictions:
+        """Nothing of q."""
+        return NeededPredictions(uncond=False, cond=False)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """ε."""
+        return noisy.eps
+
+
+class VsdSource:
+    """Variational score distillation: ε_ψ(c), the score of each camera's renderings."""
+
+    def needed(self, noisy: NoisyViews) -> NeededPredictions:
+        """The conditional prediction."""
+        return NeededPredictions(uncond=False, cond=True)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """ε_ψ(c)."""
+        return eps.psi_cond
+
+
+class EsdSource:
+    """Entropic score distillation: λ ε_ψ(∅) + (1 - λ) ε_ψ(c)."""
+
+    def __init__(self, lam: LambdaAt) -> None:
+        """lam: λ of a noisy batch, see gs_esd/guidance/lambda_schedules.py."""
+        self.lam = lam
+
+    def needed(self, noisy: NoisyViews) -> NeededPredictions:
+        """Both, but for the λ at which one of them has no weight."""
+        lam = self.lam(noisy)
+        # Of a λ for each image, which may be on a GPU, only where it is computed is known here.
+        if isinstance(lam, Tensor):
+            return NeededPredictions(uncond=True, cond=True)
+        return NeededPredictions(uncond=lam != 0, cond=lam != 1)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """λ ε_ψ(∅) + (1 - λ) ε_ψ(c)."""
+        lam = self.lam(noisy)
+        if isinstance(lam, Tensor):
+            lam = lam[:, None, None, None]
+        return lam * eps.psi_uncond + (1 - lam) * eps.psi_cond

@@ -1,50 +1,72 @@
-"""p and q asked by one call of the U-Net that they share.
-
-A GPU is not busy with a few pictures at a time, and spends most of a call waiting for its next
-instruction: one call with all rows takes less time than one for φ and one for ψ.
+"""Evaluating both scores on a batch, by a call each; one call for both: predict_batched.py.
 
 Notation (see also gs_esd/guidance/objectives.py)
-    R           rows of the call: all prompts of ε_φ, then what is asked of ε_ψ
+    R           rows of a call of q: each image once for every branch that is needed
 """
 
+from collections.abc import Callable
+
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from gs_esd.guidance.objectives import Ask, Branches, NoisyViews, Predictions, ask_apart
+from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.objectives import NeededPredictions, Predictions, Source, score_difference
+from gs_esd.guidance.weighting import WeightingFn
 from gs_esd.priors.base import DiffusionPrior
-from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.priors.text_embeddings import concatenated
-from gs_esd.variational.base import RenderedScore
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.base import VariationalScore
 
-
-def how_to_ask(prior: DiffusionPrior, rendered: RenderedScore) -> Ask:
-    """Together where p and q are one U-Net that may have all rows at once, else apart."""
-    if not isinstance(prior, DiffusionModelPrior) or not isinstance(rendered, LoraRenderedScore):
-        return ask_apart
-    is_shared = prior.denoiser is rendered.denoiser
-    # A compiled U-Net would take no notice of the hooks that tell rows apart.
-    is_compiled = rendered.denoiser.unet._compiled_call_impl is not None
-    return ask_together if is_shared and not (prior.rows_per_call or is_compiled) else ask_apart
+PredictFn = Callable[[DiffusionPrior, VariationalScore, NoisyViews, NeededPredictions], Predictions]
+"""Predicted noise of a batch by p and q."""
 
 
 @torch.no_grad()
-def ask_together(
-    prior: DiffusionPrior, rendered: RenderedScore, noisy: NoisyViews, asked: Branches
+def predict_separately(
+    prior: DiffusionPrior,
+    variational: VariationalScore,
+    noisy: NoisyViews,
+    needed: NeededPredictions,
 ) -> Predictions:
-    """ε_φ and ε_ψ by one call. What `gs_esd.guidance.objectives.ask_apart` gives by two."""
-    assert isinstance(prior, DiffusionModelPrior)
-    assert isinstance(rendered, LoraRenderedScore)
-    of, marginal = asked.rows(noisy)
-    text_phi = prior.text_rows(len(noisy.x_t), noisy.views)
-    text_psi, camera = rendered.told(noisy.views.cameras[of], marginal)
-    every = torch.cat([torch.arange(len(text_phi), device=of.device) % len(noisy.x_t), of])
-    no_camera = camera.new_zeros(len(text_phi), camera.shape[1])
-    with rendered.adapter.enabled_from(len(text_phi)):
-        eps = rendered.denoiser(
-            noisy.x_t[every],
-            noisy.log_snr[every],
-            concatenated([text_phi, text_psi]),
-            torch.cat([no_camera, camera]),
-        )
-    phi = prior.guided(eps[: len(text_phi)], noisy.views)
-    return Predictions.of(phi, eps[len(text_phi) :], asked)
+    """p and q in a call each, both branches of q in one."""
+    eps_phi = prior.predict_noise(noisy.x_t, noisy.log_snr, noisy.views)
+    image, uncond = query_rows(noisy, needed)
+    if not any(needed):
+        return split_rows(eps_phi, noisy.x_t[image], needed)
+    eps_psi = variational.predict_noise(
+        noisy.x_t[image], noisy.log_snr[image], noisy.views[image], uncond=uncond
+    )
+    return split_rows(eps_phi, eps_psi, needed)
+
+
+def distillation_gradient(
+    source: Source,
+    weighting: WeightingFn,
+    prior: DiffusionPrior,
+    variational: VariationalScore,
+    noisy: NoisyViews,
+    predict: PredictFn = predict_separately,
+) -> Float[Tensor, "B C h w"]:
+    """The gradient on x_0 of a noised batch: both scores predicted, then `score_difference`."""
+    eps = predict(prior, variational, noisy, source.needed(noisy))
+    return score_difference(eps, noisy, source, weighting)
+
+
+def query_rows(
+    noisy: NoisyViews, needed: NeededPredictions
+) -> tuple[Int[Tensor, " R"], Bool[Tensor, " R"]]:
+    """The rows of a call of q, unconditional ones first: the index of each image, and `uncond`."""
+    n = len(noisy)
+    rows = torch.arange((needed.uncond + needed.cond) * n, device=noisy.x_t.device)
+    return rows % n, rows < needed.uncond * n
+
+
+def split_rows(
+    eps_phi: Float[Tensor, "B C h w"], eps_psi: Float[Tensor, "R C h w"], needed: NeededPredictions
+) -> Predictions:
+    """The predictions by name, from the output of q for `query_rows`."""
+    zeros = torch.zeros_like(eps_phi)
+    return Predictions(
+        eps_phi,
+        eps_psi[: len(eps_phi)] if needed.uncond else zeros,
+        eps_psi[-len(eps_phi) :] if needed.cond else zeros,
+    )

@@ -6,7 +6,7 @@ Notation
     progress    the fraction of the run that is done, in [0, 1)
 
 The ends of the schedule are left out, as everybody does: at t < 0.02 a prior's gradient is noise,
-at t > 0.98 it hardly looks at the picture.
+at t > 0.98 it hardly looks at the image.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 DrawTimesteps = Callable[[int, float, torch.Generator], Float[Tensor, " B"]]
-"""A number of t, at a progress. Policies that draw nothing give all pictures of a batch one t."""
+"""A number of t, at a progress. Policies that draw nothing give all images of a batch one t."""
 
 
 def uniform(t_min: float, t_max: float) -> DrawTimesteps:

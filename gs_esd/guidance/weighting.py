@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gs_esd.diffusion.process import alpha_sigma
 
-Weight = Callable[[Float[Tensor, " B"]], Float[Tensor, " B"]]
+WeightingFn = Callable[[Float[Tensor, " B"]], Float[Tensor, " B"]]
 """ω of each noise level (log_snr) of a batch."""
 
 
@@ -22,7 +22,7 @@ def one_minus_alpha_bar(log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
 
 
 def sigma_over_alpha(log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """σ/α, which makes the gradient a plain difference of denoised pictures: x_0 units."""
+    """σ/α, which makes the gradient a plain difference of denoised images: x_0 units."""
     return (-0.5 * log_snr).exp()
 
 

@@ -62,7 +62,7 @@ class DiffusionModelPrior:
         return self.prompts.plain
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
-        """x_0 of pictures with RGB in [0, 1], brought to the model's size; differentiable."""
+        """x_0 of images with RGB in [0, 1], brought to the model's size; differentiable."""
         return self.codec.encode(images)
 
     @torch.no_grad()
@@ -80,7 +80,7 @@ class DiffusionModelPrior:
         return self.guided(torch.cat(parts), views)
 
     def text_rows(self, n: int, views: Views | None) -> TextEmbeddings:
-        """All that the denoiser must be asked for n pictures: K prompts after another, n rows each.
+        """All that the denoiser must be asked for n images: K prompts after another, n rows each.
 
         The negative prompt, the prompt, and the prompts that Perp-Neg turns away from; or the
         prompt alone where nothing guides.
@@ -108,9 +108,9 @@ class DiffusionModelPrior:
     def sample(
         self, n: int, views: Views | None, generator: torch.Generator, steps: int = 50
     ) -> Float[Tensor, "n H W 3"]:
-        """Pictures in [0, 1] as the model makes them, of the prompts that `views` ask for.
+        """Images in [0, 1] as the model makes them, of the prompts that `views` ask for.
 
-        generator: on the CPU, so that pictures do not depend on the device.
+        generator: on the CPU, so that images do not depend on the device.
         """
         noise = torch.randn(n, *self.codec.latent_shape, generator=generator)
         x_t = noise.to(self.prompt.tokens.device)

@@ -2,10 +2,10 @@
 
 Notation (see also gs_esd/diffusion/process.py)
     s           the flow's noise level in [0, 1]
-    x_s         (1 - s) x_0 + s eps, the flow's noisy picture
+    x_s         (1 - s) x_0 + s eps, the flow's noisy image
     velocity    eps - x_0, what the network gives (arXiv 2209.03003, arXiv 2403.03206)
 
-Both processes give the same pictures at the same ratio of signal to noise, up to a factor:
+Both processes give the same images at the same ratio of signal to noise, up to a factor:
 s = sigma / (alpha + sigma) and x_s = x_t / (alpha + sigma), so that eps = x_s + (1 - s) velocity.
 """
 
@@ -22,7 +22,7 @@ TIMESTEPS = 1000
 
 
 class FlowDenoiser:
-    """ε of a variance-preserving noisy picture by a transformer trained as a rectified flow."""
+    """ε of a variance-preserving noisy image by a transformer trained as a rectified flow."""
 
     def __init__(self, transformer: SD3Transformer2DModel, schedule: NoiseSchedule) -> None:
         """Take the network; it stays where it is, in the dtype it has."""
@@ -48,7 +48,7 @@ class FlowDenoiser:
 def flow_of(
     x_t: Float[Tensor, "R C h w"], log_snr: Float[Tensor, " R"]
 ) -> tuple[Float[Tensor, "R C h w"], Float[Tensor, " R"]]:
-    """x_s and s of noisy pictures of the variance-preserving process."""
+    """x_s and s of noisy images of the variance-preserving process."""
     alpha, sigma = alpha_sigma(log_snr)
     scale = alpha + sigma
     return x_t / scale[:, None, None, None], sigma / scale

@@ -1,4 +1,6 @@
-"""p in closed form: the exact denoiser of a bank of pictures."""
+"""p in closed form: the exact denoiser of a bank of images."""
+
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -7,15 +9,16 @@ from torch.nn.functional import avg_pool2d
 
 from gs_esd.cameras.view_names import VIEW_NAMES, view_index
 from gs_esd.cameras.views import Views
-from gs_esd.diffusion.ideal_denoiser import PictureMixture
-from gs_esd.diffusion.process import noise_from_denoised
+from gs_esd.diffusion.entropic_time import EntropicTime
+from gs_esd.diffusion.ideal_denoiser import ImageMixture
+from gs_esd.diffusion.process import eps_from_x_0
 from gs_esd.errors import UserError
 
 
 class ImageBankPrior:
-    """A finite set of equally likely pictures with alpha, in pixel space.
+    """A finite set of equally likely images with alpha, in pixel space.
 
-    The pictures are put on the background of the batch that is asked about, so that only the
+    The images are put on the background of the batch that is asked about, so that only the
     object counts. They are kept at several resolutions; the size of x_t picks one.
     """
 
@@ -24,18 +27,20 @@ class ImageBankPrior:
         rgba: Float[Tensor, "M 4 H W"],
         resolutions: list[int],
         labels: Int[Tensor, " M"] | None = None,
+        generator: torch.Generator | None = None,
     ) -> None:
-        """Take the pictures.
+        """Take the images.
 
         rgba: premultiplied, in [0, 1], square; each of `resolutions` divides its size.
-        labels: which of VIEW_NAMES each picture is of; a rendering is then compared with those of
+        labels: which of VIEW_NAMES each image is of; a rendering is then compared with those of
             its own view only, as a view-dependent prompt would have it.
+        generator: on the CPU; draws what entropic time is measured on, one seeded 0 if None.
 
-        Raises UserError for labels that leave a view without a picture.
+        Raises UserError for labels that leave a view without an image.
         """
         size = rgba.shape[-1]
         self.mixtures = {
-            resolution: PictureMixture.of_bank(
+            resolution: ImageMixture.of_bank(
                 rgba if resolution == size else avg_pool2d(rgba, size // resolution)
             )
             for resolution in resolutions
@@ -43,10 +48,10 @@ class ImageBankPrior:
         self.labels = labels
         if labels is not None:
             _require_every_view(labels)
-        self._main_share: float | None = None
+        self._generator = generator or torch.Generator().manual_seed(0)
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
-        """Pictures with RGB in [0, 1] as x_0 in [-1, 1]."""
+        """Images with RGB in [0, 1] as x_0 in [-1, 1]."""
         return 2 * images.permute(0, 3, 1, 2) - 1
 
     def predict_noise(
@@ -58,16 +63,34 @@ class ImageBankPrior:
             own_view = view_index(views.cameras.azimuth)[:, None] == self.labels  # [B, M]
         mixture = self.mixtures[x_t.shape[-1]]
         x_0 = mixture.denoise(x_t, log_snr, views.background, own_view)
-        return noise_from_denoised(x_t, x_0, log_snr)
+        return eps_from_x_0(x_t, x_0, log_snr)
 
-    def main_variance(self, views: Views, resolution: int) -> float:
-        """The largest eigenvalue of the bank's covariance over the background of `views`.
+    def entropic_time_to_log_snr(
+        self, time: Float[Tensor, " B"], views: Views
+    ) -> Float[Tensor, " B"]:
+        """Noise levels at entropic times in [0, 1]; see gs_esd/diffusion/entropic_time.py."""
+        variance = self.mixtures[views.cameras.width].total_variance(views.background)
+        return self._entropic_time.log_snr(time, variance)
+
+    def main_variance(self, views: Views) -> float:
+        """The largest eigenvalue of the images' covariance over the background of `views`.
 
         Its share of the total variance is measured once, over grey at the smallest resolution.
         """
-        if self._main_share is None:
-            self._main_share = main_share(self.mixtures[min(self.mixtures)])
-        return self._main_share * 0.5 * self.mixtures[resolution].spread(views.background)
+        mixture = self.mixtures[views.cameras.width]
+        return self._main_share * mixture.total_variance(views.background)
+
+    @cached_property
+    def _entropic_time(self) -> EntropicTime:
+        return EntropicTime(self._smallest, self._generator)
+
+    @cached_property
+    def _main_share(self) -> float:
+        return main_share(self._smallest)
+
+    @property
+    def _smallest(self) -> ImageMixture:
+        return self.mixtures[min(self.mixtures)]
 
 
 def _require_every_view(labels: Int[Tensor, " M"]) -> None:
@@ -75,14 +98,14 @@ def _require_every_view(labels: Int[Tensor, " M"]) -> None:
     missing = [name for index, name in enumerate(VIEW_NAMES) if index not in shown]
     if missing:
         raise UserError(
-            f"none of the {len(labels)} pictures shows the object's {' or '.join(missing)}, which "
-            "prior.view_prompts=true would ask for. Raise prior.pictures, or leave it false."
+            f"none of the {len(labels)} images shows the object's {' or '.join(missing)}, which "
+            "prior.view_prompts=true would ask for. Raise prior.num_images, or leave it false."
         )
 
 
-def main_share(mixture: PictureMixture) -> float:
+def main_share(mixture: ImageMixture) -> float:
     """The share of the bank's total variance that lies along its main direction, over grey."""
-    pictures = mixture.over(torch.full((3,), 0.5)).flatten(1)
-    centred = pictures - pictures.mean(0)
+    images = mixture.over(torch.full((3,), 0.5)).flatten(1)
+    centred = images - images.mean(0)
     eigenvalues = torch.linalg.eigvalsh((centred @ centred.T).double())
     return float(eigenvalues[-1] / eigenvalues.sum())

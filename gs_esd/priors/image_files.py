@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures, and how large a bank may be. Imports no torch."""
+"""Which files of a folder are images, and how large a bank may be. Imports no torch."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from gs_esd.errors import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 BANK_LIMIT = 2e9
-"""The most bytes that the pictures of a prior may take."""
+"""The most bytes that the images of a prior may take."""
 ALL_SIZES = 1.33
 """What the copies at the smaller resolutions add: 1 + 1/4 + 1/16 + … of the largest."""
 
 
-def picture_files(folder: Path) -> list[Path]:
+def image_files(folder: Path) -> list[Path]:
     """PNG, JPEG and WebP files below a folder, in the order of their names; hidden ones are not.
 
     Raises UserError where there are not at least two.
@@ -23,22 +23,22 @@ def picture_files(folder: Path) -> list[Path]:
     )
     if len(files) < 2:
         raise UserError(
-            f"the number of pictures ({', '.join(SUFFIXES)}) in {folder} is {len(files)}; at least "
+            f"the number of images ({', '.join(SUFFIXES)}) in {folder} is {len(files)}; at least "
             "2 are needed, and 50 or more from all around make a good splat."
         )
     return files
 
 
-def check_bank_fits(pictures: int, resolution: int, remedy: str) -> None:
-    """Raise UserError if so many RGBA pictures of a resolution, in float32, take too much memory.
+def check_bank_fits(images: int, resolution: int, remedy: str) -> None:
+    """Raise UserError if so many RGBA images of a resolution, in float32, take too much memory.
 
-    remedy: how to have fewer pictures.
+    remedy: how to have fewer images.
     """
-    size = pictures * 4 * resolution**2 * 4 * ALL_SIZES
+    size = images * 4 * resolution**2 * 4 * ALL_SIZES
     if size > BANK_LIMIT:
-        most = int(pictures * BANK_LIMIT / size)
+        most = int(images * BANK_LIMIT / size)
         raise UserError(
-            f"{pictures} pictures of {resolution}² pixels would take {size / 1e9:.1f} GB of memory "
+            f"{images} images of {resolution}² pixels would take {size / 1e9:.1f} GB of memory "
             f"at least, more than {BANK_LIMIT / 1e9:.0f} GB. {remedy} ({most} at most), or lower "
             f"stages.fine.resolution={resolution}."
         )

@@ -53,8 +53,8 @@ ENCODERS = {
 class Memory:
     """What is traded for memory, or memory for speed.
 
-    vae_slicing: the VAE takes one picture at a time.
-    vae_tiling: pictures above the VAE's own size go through it in tiles; seams may show.
+    vae_slicing: the VAE takes one image at a time.
+    vae_tiling: images above the VAE's own size go through it in tiles; seams may show.
     vae_checkpointing: the encoder's activations are computed again for the gradient, not kept.
     compile: the denoiser runs through torch.compile, which takes minutes at first.
     """
@@ -78,12 +78,12 @@ def load_prior(
     device: torch.device,
     precision: str = "auto",
     memory: Memory = Memory(),
-    picture_size: int | None = None,
+    image_size: int | None = None,
 ) -> DiffusionModelPrior:
     """The model that a path names (see gs_esd/priors/hub/download.py), told of a prompt.
 
     precision: "float32", "bfloat16", "float16", or "auto" for what the device computes fast in.
-    picture_size: pixels a side of the pictures that it looks at; those that it was trained on by
+    image_size: pixels a side of the images that it looks at; those that it was trained on by
         default.
 
     Raises UserError where the model is not there, not whole or of another kind, and for a size that
@@ -94,7 +94,7 @@ def load_prior(
     rows = load_text(files, texts, device, dtype)
     return DiffusionModelPrior(
         load_denoiser(files, device, dtype, compile=memory.compile),
-        load_codec(files, device, dtype, memory, picture_size),
+        load_codec(files, device, dtype, memory, image_size),
         Prompts.from_rows(rows),
         guidance_scale=guidance_scale,
         view_weights=view_weights,
@@ -152,13 +152,13 @@ def load_codec(
     device: torch.device,
     dtype: torch.dtype,
     memory: Memory,
-    picture_size: int | None = None,
+    image_size: int | None = None,
 ) -> Codec:
-    """The VAE, or what stands for it in pixel space, for pictures of a size.
+    """The VAE, or what stands for it in pixel space, for images of a size.
 
     Raises UserError as `pixels_a_side` does.
     """
-    size, factor = pixels_a_side(files, picture_size), downsampling(files)
+    size, factor = pixels_a_side(files, image_size), downsampling(files)
     if "vae" not in files.components:
         return PixelCodec(size)
     if files.components["vae"].class_name == "PatchCodec":

@@ -1,9 +1,9 @@
-"""A linear autoencoder: the principal components of square patches of a picture.
+"""A linear autoencoder: the principal components of square patches of an image.
 
 It stands where Stable Diffusion has its VAE, and loses what the components left out hold.
 
 Notation
-    p           patch size in pixels; a picture of H x W pixels has h x w = H/p x W/p patches
+    p           patch size in pixels; an image of H x W pixels has h x w = H/p x W/p patches
     D           values of a patch, 3 p²
     C           components kept, the channels of the latent
 """
@@ -27,14 +27,14 @@ class PatchLatents(BaseOutput):
 
 
 @dataclass
-class PatchPictures(BaseOutput):
+class PatchImages(BaseOutput):
     """What `PatchCodec.decode` gives, under the name that diffusers' autoencoders give it."""
 
     sample: Tensor
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """Pictures in [-1, 1] to latents of C channels and back, in diffusers' format of a VAE.
+    """Images in [-1, 1] to latents of C channels and back, in diffusers' format of a VAE.
 
     As with any VAE there, a diffusion model works on latents times `config.scaling_factor`.
     """
@@ -52,16 +52,16 @@ class PatchCodec(ModelMixin, ConfigMixin):
 
     @classmethod
     def fit(
-        cls, pictures: Float[Tensor, "M 3 H W"], patch_size: int, latent_channels: int
+        cls, images: Float[Tensor, "M 3 H W"], patch_size: int, latent_channels: int
     ) -> "PatchCodec":
-        """The codec that loses least of some pictures, scaled so that their latents have RMS 1.
+        """The codec that loses least of some images, scaled so that their latents have RMS 1.
 
         Each component is divided by the root of its standard deviation. Undivided, faint ones drown
         in noise at all levels but the lowest, and a v-predicting network learns little else than to
         pass that noise on. Divided by the whole, they would count as much as the strongest in the
-        distance of two pictures.
+        distance of two images.
         """
-        patches = unfold(pictures, patch_size, stride=patch_size).transpose(1, 2).flatten(0, 1)
+        patches = unfold(images, patch_size, stride=patch_size).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
         covariance = (patches - mean).double().T @ (patches - mean).double() / len(patches)
         variances, vectors = (part.flip(-1).float() for part in torch.linalg.eigh(covariance))
@@ -72,17 +72,17 @@ class PatchCodec(ModelMixin, ConfigMixin):
         codec.scales.copy_(scales)
         return codec
 
-    def encode(self, pictures: Float[Tensor, "B 3 H W"]) -> PatchLatents:
+    def encode(self, images: Float[Tensor, "B 3 H W"]) -> PatchLatents:
         """Components of every patch, [B, C, h, w]; p divides H and W."""
         size = self.config.patch_size
         rows = self.components / self.scales[:, None]
         kernels = rows.view(-1, 3, size, size)
-        return PatchLatents(conv2d(pictures, kernels, -(rows @ self.mean), stride=size))
+        return PatchLatents(conv2d(images, kernels, -(rows @ self.mean), stride=size))
 
-    def decode(self, latents: Float[Tensor, "B C h w"]) -> PatchPictures:
-        """The pictures that hold these components and no others."""
+    def decode(self, latents: Float[Tensor, "B C h w"]) -> PatchImages:
+        """The images that hold these components and no others."""
         size = self.config.patch_size
         columns = (self.components * self.scales[:, None]).T
         patches = columns @ latents.flatten(2) + self.mean[:, None]  # [B, D, hw]
         height, width = latents.shape[2] * size, latents.shape[3] * size
-        return PatchPictures(fold(patches, (height, width), size, stride=size))
+        return PatchImages(fold(patches, (height, width), size, stride=size))

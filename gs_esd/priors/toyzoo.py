@@ -1,4 +1,4 @@
-"""prior=toyzoo: a bank of pictures of one procedural animal, cameras unknown."""
+"""prior=toyzoo: a bank of images of one procedural animal, cameras unknown."""
 
 import logging
 
@@ -15,7 +15,7 @@ from gs_esd.toyzoo.prompt import parse_prompt
 log = logging.getLogger(__name__)
 
 
-def draw_pictures(
+def draw_images(
     config: ToyZooPriorConfig,
     prompt: str,
     resolution: int,
@@ -23,9 +23,9 @@ def draw_pictures(
     threads: int,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
-    """Pictures of the animal a prompt names, and the views they are of.
+    """Images of the animal a prompt names, and the views they are of.
 
-    The pictures are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
+    The images are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
     unless prior.view_prompts asks for them.
     Raises UserError for a prompt that names no animal of the zoo.
     """
@@ -34,7 +34,7 @@ def draw_pictures(
         log.warning("the toy zoo ignores: %s", ", ".join(subject.ignored))
     rgba, cameras = draw_bank(
         subject,
-        config.pictures,
+        config.num_images,
         resolution,
         front_bias=config.front_bias,
         elevation=(orbit.elevation_min, orbit.elevation_max),

@@ -11,14 +11,14 @@ from diffusers import UNet2DConditionModel
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.diffusion.parameterization import PREDICTION_TYPES, noise_from_prediction
+from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.text_embeddings import TextEmbeddings
 
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A network that tells the noise in a picture, given a text; nothing guides it yet."""
+    """A network that tells the noise in an image, given a text; nothing guides it yet."""
 
     schedule: NoiseSchedule
 
@@ -30,7 +30,7 @@ class Denoiser(Protocol):
 
 
 class UnetDenoiser:
-    """ε of a variance-preserving noisy picture by a diffusers U-Net, whatever it predicts."""
+    """ε of a variance-preserving noisy image by a diffusers U-Net, whatever it predicts."""
 
     def __init__(
         self, unet: UNet2DConditionModel, schedule: NoiseSchedule, prediction_type: str
@@ -57,7 +57,7 @@ class UnetDenoiser:
     ) -> Float[Tensor, "R C h w"]:
         """ε in x_t, a noise level and a text a row; see `predict`."""
         predicted = self.predict(x_t, log_snr, text, class_labels)
-        return noise_from_prediction(predicted, x_t, log_snr, self.prediction_type)
+        return to_eps(predicted, x_t, log_snr, self.prediction_type)
 
     def predict(
         self,
@@ -78,7 +78,7 @@ class UnetDenoiser:
             class_labels = class_labels.to(dtype)
         output = unet(
             x_t.to(dtype),
-            self.schedule.timestep(log_snr),
+            self.schedule.log_snr_to_t(log_snr),
             encoder_hidden_states=text.tokens.to(dtype),
             class_labels=class_labels,
         ).sample

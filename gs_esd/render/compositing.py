@@ -7,5 +7,5 @@ from torch import Tensor
 def composite(
     rgb: Float[Tensor, "*B H W 3"], alpha: Float[Tensor, "*B H W 1"], background: Float[Tensor, "3"]
 ) -> Float[Tensor, "*B H W 3"]:
-    """Pictures with premultiplied colours over a solid background."""
+    """Images with premultiplied colours over a solid background."""
     return rgb + (1 - alpha) * background

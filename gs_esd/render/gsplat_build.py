@@ -44,14 +44,14 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Lack:
+class MissingRequirement:
     """Something that the kernels need and this machine has not, and the way to get it."""
 
     what: str
     fix: str
 
 
-def lacks(torch_cuda: str) -> list[Lack]:
+def missing_requirements(torch_cuda: str) -> list[MissingRequirement]:
     """All that keeps gsplat's kernels from being compiled for a torch of this CUDA version.
 
     torch_cuda: such as "13.0". Needs no GPU, and imports neither torch nor gsplat. Kernels that are
@@ -69,7 +69,7 @@ def lacks(torch_cuda: str) -> list[Lack]:
 
 def check(torch_cuda: str) -> None:
     """Raise UserError with every lack and what to do about it."""
-    found = lacks(torch_cuda)
+    found = missing_requirements(torch_cuda)
     if found:
         lines = [f"  - {lack.what}. {lack.fix}" for lack in found]
         raise UserError(
@@ -172,21 +172,23 @@ def release_of(nvcc: Path) -> str | None:
     return None if match is None else match[1]
 
 
-def _lack_of_gsplat() -> Lack | None:
+def _lack_of_gsplat() -> MissingRequirement | None:
     try:
         version = importlib.metadata.version("gsplat")
     except importlib.metadata.PackageNotFoundError:
-        return Lack("gsplat is not installed", "pip install -c constraints.txt -e .")
+        return MissingRequirement("gsplat is not installed", "pip install -c constraints.txt -e .")
     if version.startswith(OURS):
         return None
-    return Lack(f"gsplat is {version}, this takes {OURS}x", "pip install 'gsplat>=1.5.3,<1.6'")
+    return MissingRequirement(
+        f"gsplat is {version}, this takes {OURS}x", "pip install 'gsplat>=1.5.3,<1.6'"
+    )
 
 
 def _named_home() -> str | None:
     return os.environ.get("CUDA_HOME") or os.environ.get("CUDA_PATH")
 
 
-def _lack_of_toolkit(torch_cuda: str) -> Lack | None:
+def _lack_of_toolkit(torch_cuda: str) -> MissingRequirement | None:
     major = torch_cuda.partition(".")[0]
     fix = (
         f"Install the CUDA toolkit {torch_cuda} and set CUDA_HOME to its folder "
@@ -196,48 +198,52 @@ def _lack_of_toolkit(torch_cuda: str) -> Lack | None:
     if home is None:
         where = _named_home()
         where = f"CUDA_HOME={where}" if where else f"PATH and {USUAL_HOME}"
-        return Lack(f"no CUDA toolkit, with {' and '.join(TOOLKIT)}, in {where}", fix)
+        return MissingRequirement(f"no CUDA toolkit, with {' and '.join(TOOLKIT)}, in {where}", fix)
     nvcc = home / "bin/nvcc"
     release = release_of(nvcc)
     if release is None:
-        return Lack(f"{nvcc} does not tell its version", fix)
+        return MissingRequirement(f"{nvcc} does not tell its version", fix)
     if release.partition(".")[0] == major:
         return None
-    return Lack(
+    return MissingRequirement(
         f"{nvcc} is of CUDA {release}, and torch, built for {torch_cuda}, takes {major}.x only",
         f"{fix}; or take a torch for CUDA {release}: https://pytorch.org/get-started/locally",
     )
 
 
-def _lack_of_compiler() -> Lack | None:
+def _lack_of_compiler() -> MissingRequirement | None:
     compiler = os.environ.get("CXX", "c++")
     if shutil.which(compiler):
         return None
-    return Lack(f"there is no C++ compiler {compiler}", "On Debian and Ubuntu: apt install g++")
+    return MissingRequirement(
+        f"there is no C++ compiler {compiler}", "On Debian and Ubuntu: apt install g++"
+    )
 
 
-def _lack_of_ninja() -> Lack | None:
+def _lack_of_ninja() -> MissingRequirement | None:
     if shutil.which("ninja", path=_path_with_ours()):
         return None
-    return Lack("ninja is not installed", "pip install ninja")
+    return MissingRequirement("ninja is not installed", "pip install ninja")
 
 
-def _lack_of_headers() -> Lack | None:
+def _lack_of_headers() -> MissingRequirement | None:
     folder = sysconfig.get_path("include")
     if Path(folder, "Python.h").is_file():
         return None
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return Lack(
+    return MissingRequirement(
         f"Python's headers are not in {folder}",
         f"On Debian and Ubuntu: apt install python{version}-dev",
     )
 
 
-def _lack_of_room(build: Path) -> Lack | None:
+def _lack_of_room(build: Path) -> MissingRequirement | None:
     existing = next(each for each in (build, *build.parents) if each.exists())
     if existing.is_dir() and os.access(existing, os.W_OK | os.X_OK):
         return None
-    return Lack(f"kernels cannot be kept in {build}: {existing} cannot be written", ELSEWHERE)
+    return MissingRequirement(
+        f"kernels cannot be kept in {build}: {existing} cannot be written", ELSEWHERE
+    )
 
 
 def _path_with_ours() -> str:
@@ -246,7 +252,7 @@ def _path_with_ours() -> str:
 
 
 def _prepare_environment() -> None:
-    """Make torch find what `lacks` found; before its cpp_extension is imported, which looks."""
+    """Make torch find what `missing_requirements` found, before its cpp_extension is imported."""
     os.environ["PATH"] = _path_with_ours()
     if home := find_toolkit():
         os.environ["CUDA_HOME"] = str(home)

@@ -1,4 +1,4 @@
-"""Pictures of a cloud: gsplat on CUDA, our own kernels on a CPU, one interface.
+"""Images of splats: gsplat on CUDA, our own kernels on a CPU, one interface.
 
 Both follow gsplat 1.5.3's definition of the image, and give the `info` that its strategies need.
 """
@@ -35,12 +35,12 @@ class Renderings:
         return composite(self.rgb, self.alpha, background)
 
 
-def render(cloud: ParameterDict, cameras: Cameras) -> Renderings:
-    """Render a cloud from every camera; differentiable in all its parameters.
+def render(splats: ParameterDict, cameras: Cameras) -> Renderings:
+    """Render splats from every camera; differentiable in all its parameters.
 
-    cloud: raw parameters as `gs_esd.splats.parameters` defines them, on the cameras' device.
+    splats: raw parameters as `gs_esd.splats.parameters` defines them, on the cameras' device.
     """
-    activated = activate(cloud)
+    activated = activate(splats)
     rgb, alpha, info = _backend(activated.means)(
         means=activated.means,
         quats=activated.quats,

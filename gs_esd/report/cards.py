@@ -39,7 +39,7 @@ def card(run: Run, made: Measured, different: Mapping[str, Any], viewer: str | N
     return (
         f'<article class="run {run.status}" id="{run.key}" data-name="{name}">'
         f"<h4>{escape(run.objective)}, seed {run.seed}{_badge(run)}</h4>"
-        f"{_picture(run, name)}{_trouble(run)}{_numbers(run, made)}"
+        f"{_image(run, name)}{_trouble(run)}{_numbers(run, made)}"
         f"{_differs(different)}{_details(run, made)}{_links(run, name, viewer)}</article>"
     )
 
@@ -55,7 +55,7 @@ def _badge(run: Run) -> str:
     return "" if run.status == FINISHED else f' <span class="badge">{run.status}</span>'
 
 
-def _picture(run: Run, name: str) -> str:
+def _image(run: Run, name: str) -> str:
     video, (first, sheet) = video_uri(run.folder), preview_uris(run.folder)
     poster = f' poster="{first}"' if first else ""
     if video:
@@ -66,15 +66,15 @@ def _picture(run: Run, name: str) -> str:
     elif first:
         large = f'<img class="first" src="{first}" alt="Preview: {name}">'
     else:
-        large = '<p class="blank">no picture</p>'
+        large = '<p class="blank">no image</p>'
     return large + _all_sides(sheet, name)
 
 
 def _all_sides(sheet: str, name: str) -> str:
     if not sheet:
         return ""
-    picture = f'<img class="sheet" src="{sheet}" alt="All sides: {name}">'
-    return f"<details><summary>All sides</summary>{picture}</details>"
+    image = f'<img class="sheet" src="{sheet}" alt="All sides: {name}">'
+    return f"<details><summary>All sides</summary>{image}</details>"
 
 
 def _trouble(run: Run) -> str:

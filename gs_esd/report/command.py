@@ -35,7 +35,7 @@ def write_report(folder: Path, measure: Measure | None, shot: bool = False) -> P
     """Write report.html, its tables and the viewer's pages of the runs below a folder.
 
     measure: how a finished run is measured; None shows no measures.
-    shot: also take a picture of the viewer's page. Returns the report's path.
+    shot: also take an image of the viewer's page. Returns the report's path.
     Raises UserError where there are no runs, or the folder cannot be written.
     """
     runs = find_runs(folder)
@@ -71,6 +71,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--shot",
         action="store_true",
-        help="also write report_viewer.png, all splats in one picture, by Chromium",
+        help="also write report_viewer.png, all splats in one image, by Chromium",
     )
     return parser.parse_args()

@@ -84,7 +84,7 @@ def _measure(run: Run) -> dict[str, Any]:
 
 
 def _of_the_zoo(run: Run) -> bool:
-    """Whether the prior's pictures are of the zoo's animals, so that their true views exist."""
+    """Whether the prior's images are of the zoo's animals, so that their true views exist."""
     kind = run.config.get("prior.kind")
     return kind == "ToyZooPriorConfig" or run.config.get("prior.path") == "bundled"
 

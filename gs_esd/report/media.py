@@ -1,4 +1,4 @@
-"""Pictures and videos of runs as data URIs, which make the page one file."""
+"""Images and videos of runs as data URIs, which make the page one file."""
 
 import base64
 import io
@@ -9,7 +9,7 @@ from PIL import Image, UnidentifiedImageError
 QUALITY = 85
 """Of JPEG: as good to look at as the PNG, a tenth of its size."""
 ROWS = 2
-"""Of the contact sheet that preview.png is; its pictures are square."""
+"""Of the contact sheet that preview.png is; its images are square."""
 
 
 def video_uri(folder: Path) -> str:
@@ -19,22 +19,22 @@ def video_uri(folder: Path) -> str:
 
 
 def preview_uris(folder: Path) -> tuple[str, str]:
-    """The first picture of a run's contact sheet, and all of it; nothing where it cannot be read.
+    """The first image of a run's contact sheet, and all of it; nothing where it cannot be read.
 
-    The first picture is where the turntable begins.
+    The first image is where the turntable begins.
     """
     try:
-        with Image.open(folder / "preview.png") as picture:
-            sheet = picture.convert("RGB")
+        with Image.open(folder / "preview.png") as image:
+            sheet = image.convert("RGB")
     except (OSError, UnidentifiedImageError):
         return "", ""
     side = max(1, sheet.height // ROWS)
     return _jpeg(sheet.crop((0, 0, side, side))), _jpeg(sheet)
 
 
-def _jpeg(picture: Image.Image) -> str:
+def _jpeg(image: Image.Image) -> str:
     encoded = io.BytesIO()
-    picture.save(encoded, "JPEG", quality=QUALITY)
+    image.save(encoded, "JPEG", quality=QUALITY)
     return _uri("image/jpeg", encoded.getvalue())
 
 

@@ -55,11 +55,11 @@ def _count(runs: Sequence[Run]) -> str:
 
 
 def _viewer(written: ViewerPages) -> str:
-    """Links to the viewer's pages and their pictures, or why there are none."""
-    names = ["all splats, to turn about", "a picture of them"]
+    """Links to the viewer's pages and their images, or why there are none."""
+    names = ["all splats, to turn about", "an image of them"]
     links = [
         f'<a href="{file}">{name}{f" ({i + 1})" if i else ""}</a>'
-        for name, files in zip(names, (written.pages, written.pictures), strict=True)
+        for name, files in zip(names, (written.pages, written.images), strict=True)
         for i, file in enumerate(files)
     ]
     here = f"<p>In 3D: {', '.join(links)}.</p>" if links else ""

@@ -24,37 +24,37 @@ MOST_BYTES = 100_000_000
 """Of the splats in one page: what a browser opens in seconds."""
 CELL_PIXELS = 240
 SMALLEST, LARGEST = 480, 4096
-"""Pixels of a picture's sides."""
+"""Pixels of an image's sides."""
 
 
 @dataclass
 class ViewerPages:
     """What was written beside the report.
 
-    pages, pictures: names of files.
+    pages, images: names of files.
     links: where a run's splat is shown alone, by the run's key.
     why_not: what kept some splat from being shown; empty if nothing did.
     """
 
     pages: list[str] = field(default_factory=list)
-    pictures: list[str] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
     why_not: str = ""
 
 
-def write_viewer_pages(folder: Path, runs: Sequence[Run], with_pictures: bool) -> ViewerPages:
-    """Write pages of all finished splats, and pictures of these pages if asked for.
+def write_viewer_pages(folder: Path, runs: Sequence[Run], with_images: bool) -> ViewerPages:
+    """Write pages of all finished splats, and images of these pages if asked for.
 
     What an earlier report left is replaced, or removed. Raises UserError where the folder cannot
-    be written, and where pictures are asked for and cannot be taken.
+    be written, and where images are asked for and cannot be taken.
     """
     written = ViewerPages()
     for batch in batches([run for run in runs if _splats_of(run)]):
         stem = NAME if not written.pages else f"{NAME}_{len(written.pages) + 1}"
         try:
-            _write(folder, stem, batch, with_pictures, written)
+            _write(folder, stem, batch, with_images, written)
         except UserError as error:
-            if with_pictures:
+            if with_images:
                 raise
             written.why_not = str(error)
     for old in folder.glob(f"{NAME}*.html"):
@@ -79,7 +79,7 @@ def batches(runs: Sequence[Run]) -> Iterator[list[Run]]:
 
 
 def _write(
-    folder: Path, stem: str, runs: Sequence[Run], with_pictures: bool, written: ViewerPages
+    folder: Path, stem: str, runs: Sequence[Run], with_images: bool, written: ViewerPages
 ) -> None:
     watch, files = Watch([run.folder for run in runs]), page_files()
     shown = [cell for cell in watch.scene.cells if cell.problem is None]
@@ -90,11 +90,11 @@ def _write(
     written.pages.append(page)
     # A cell's number is its folder's place in what the watch was given.
     written.links |= {runs[cell.id].key: f"{page}#cell={cell.id}" for cell in shown}
-    if with_pictures:
+    if with_images:
         from viewer.shot import write_shot  # only here: Windows cannot import it
 
         write_shot(watch, files, folder / f"{stem}.png", _size(watch))
-        written.pictures.append(f"{stem}.png")
+        written.images.append(f"{stem}.png")
 
 
 def _size(watch: Watch) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Checkpoints from which a run goes on as if it had never stopped: on a CPU, bit for bit.
 
 A checkpoint is one dictionary of tensors and plain Python values, so that reading one runs no code
-of the file's author. What has a state gives it with `cloud_state`, `generator_states` or its own
+of the file's author. What has a state gives it with `splats_state`, `generator_states` or its own
 `state_dict`, and takes it back in place.
 """
 
@@ -65,28 +65,28 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     return state
 
 
-def cloud_state(cloud: ParameterDict, optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
-    """Parameters of a cloud, whose number changes over time, and the state of their optimisers."""
+def splats_state(splats: ParameterDict, optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
+    """Parameters of splats, whose number changes over time, and the state of their optimisers."""
     return {
-        "parameters": {name: parameter.detach().clone() for name, parameter in cloud.items()},
+        "parameters": {name: parameter.detach().clone() for name, parameter in splats.items()},
         "optimizers": {name: deepcopy(opt.state_dict()) for name, opt in optimizers.items()},
     }
 
 
-def restore_cloud(
-    cloud: ParameterDict, optimizers: Mapping[str, Optimizer], saved: Mapping[str, Any]
+def restore_splats(
+    splats: ParameterDict, optimizers: Mapping[str, Optimizer], saved: Mapping[str, Any]
 ) -> None:
-    """Bring a cloud and its optimisers, in place, to what `cloud_state` saw.
+    """Bring splats and its optimisers, in place, to what `splats_state` saw.
 
     The number of Gaussians may differ: every parameter is replaced, on its old device, and handed
     to the optimiser of its name (one parameter each, as gsplat's strategies have it).
     """
     for name, value in saved["parameters"].items():
-        cloud[name] = Parameter(value.to(cloud[name].device, copy=True))
+        splats[name] = Parameter(value.to(splats[name].device, copy=True))
     for name, state in saved["optimizers"].items():
         optimizer = optimizers[name]
         optimizer.state.clear()
-        optimizer.param_groups[0]["params"] = [cloud[name]]
+        optimizer.param_groups[0]["params"] = [splats[name]]
         optimizer.load_state_dict(deepcopy(state))  # it keeps the tensors it is given
 
 

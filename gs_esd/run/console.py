@@ -40,7 +40,7 @@ class Progress:
         with Progress(steps, done=first_step) as progress:
             for step in range(first_step, steps):
                 ...
-                progress.update(step + 1, {"loss": loss, "lambda_esd": lam}, len(cloud))
+                progress.update(step + 1, {"loss": loss, "lambda_esd": lam}, len(splats))
     """
 
     def __init__(self, steps: int, done: int = 0, *, line_every_s: float = 10.0) -> None:

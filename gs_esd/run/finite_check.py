@@ -12,16 +12,16 @@ from torch import Tensor
 from torch.nn import ParameterDict
 
 from gs_esd.errors import NonFiniteError, UserError
-from gs_esd.system.device import read
+from gs_esd.system.device import to_floats
 
 VISIBLE = 1 / 255
-"""The least alpha that a picture shows."""
+"""The least alpha that an image shows."""
 NEVER = 2**53
 """Stands for the step of what has not happened."""
 
 
-class Health:
-    """Since which step numbers are not finite, or the cloud cannot be seen."""
+class FiniteCheck:
+    """Since which step numbers are not finite, or the splats cannot be seen."""
 
     def __init__(self, checkpoint: Path) -> None:
         """checkpoint: what is named as the last good one; nothing may be saved before `check`."""
@@ -29,32 +29,32 @@ class Health:
         self._since: dict[str, Tensor] = {}
 
     def note_gradients(
-        self, numbers: Iterable[float | Tensor], cloud: ParameterDict, step: int
+        self, numbers: Iterable[float | Tensor], splats: ParameterDict, step: int
     ) -> None:
-        """Note whether what is logged and the gradients on the cloud are finite."""
-        gradients = (each.grad for each in cloud.values())
+        """Note whether what is logged and the gradients on the splats are finite."""
+        gradients = (each.grad for each in splats.values())
         tensors = [each for each in (*numbers, *gradients) if isinstance(each, Tensor)]
         self._note("the loss or a gradient", ~_are_finite(tensors), step)
 
-    def note_parameters(self, cloud: ParameterDict, step: int) -> None:
-        """Note whether the cloud is finite."""
-        for name, parameter in cloud.items():
-            self._note(f"the cloud's {name}", ~_are_finite([parameter.detach()]), step)
+    def note_parameters(self, splats: ParameterDict, step: int) -> None:
+        """Note whether the splats are finite."""
+        for name, parameter in splats.items():
+            self._note(f"the splats' {name}", ~_are_finite([parameter.detach()]), step)
 
     def note_alpha(self, alpha: Float[Tensor, "B H W 1"], step: int) -> None:
-        """Note whether anything can be seen of the cloud in a step's renderings."""
+        """Note whether anything can be seen of the splats in a step's renderings."""
         self._note("", alpha.detach().amax() < VISIBLE, step)
 
     def check(self) -> None:
-        """Raise NonFiniteError, or UserError for a cloud that nobody can see, with the step."""
-        steps = read(self._since)
+        """Raise NonFiniteError, or UserError for splats that nobody can see, with the step."""
+        steps = to_floats(self._since)
         what = min(steps, key=lambda name: steps[name], default="")
         if steps.get(what, NEVER) == NEVER:
             return
         step = int(steps[what])
         if not what:
             raise UserError(
-                f"step {step}: the cloud has become transparent from every side. Lower "
+                f"step {step}: the splats have become transparent from every side. Lower "
                 "learning_rates.opacities, or raise init.opacity or init.gaussians."
             )
         kept = f"the last good checkpoint is {self._checkpoint}"

@@ -29,7 +29,7 @@ LEARNED = ("diffusers", "transformers", "peft")
 
 
 def write_results(
-    folder: Path, config: Config, cloud: ParameterDict, orbit: Orbit, seconds: float
+    folder: Path, config: Config, splats: ParameterDict, orbit: Orbit, seconds: float
 ) -> None:
     """Write splats.ply, preview.png, turntable.mp4 and, last of all, metrics.json.
 
@@ -38,18 +38,18 @@ def write_results(
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
-    save_ply(cloud, folder / "splats.ply", metadata=metadata(config))
-    save_png(folder / "preview.png", preview(cloud, orbit, resolution))
-    save_turntable(cloud, folder / "turntable.mp4", orbit, resolution)
+    save_ply(splats, folder / "splats.ply", metadata=metadata(config))
+    save_png(folder / "preview.png", preview(splats, orbit, resolution))
+    save_turntable(splats, folder / "turntable.mp4", orbit, resolution)
     metrics = {
         "prompt": config.prompt,
         "seed": config.seed,
         "lambda_esd": config.lambda_esd,
         "steps": config.steps,
-        "gaussians": len(cloud["means"]),
+        "gaussians": len(splats["means"]),
         "train_s": round(seconds, 2),
         "seconds_a_step": round(seconds / config.steps, 4),
-        **_peak(cloud["means"].device),
+        **_peak(splats["means"].device),
         "export_s": round(time.monotonic() - started, 2),
         "versions": versions(),
         "config": plain(config),

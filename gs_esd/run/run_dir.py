@@ -80,7 +80,7 @@ def enter(folder: Path) -> None:
         ) from error
 
 
-def claim(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
+def prepare_run_dir(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
     """Write `.hydra/` in a folder where a run begins; leave it alone where the run goes on.
 
     Raises:

@@ -38,12 +38,12 @@ class Snapshots:
         self._next = -float("inf")
         self._warned = False
 
-    def update(self, cloud: ParameterDict, step: int) -> None:
-        """Write the cloud as it is after `step` steps, if it is time for another snapshot."""
+    def update(self, splats: ParameterDict, step: int) -> None:
+        """Write the splats as it is after `step` steps, if it is time for another snapshot."""
         started = time.monotonic()
         if started < self._next:
             return
-        self._write(cloud, step)
+        self._write(splats, step)
         now = time.monotonic()
         self._next = now + max(self._every_s, (now - started) / MOST_TIME)
 
@@ -52,24 +52,24 @@ class Snapshots:
         with suppress(OSError):  # there may be none; and one that stays does no harm
             self._path.unlink()
 
-    def _write(self, cloud: ParameterDict, step: int) -> None:
+    def _write(self, splats: ParameterDict, step: int) -> None:
         told = {**self._metadata, "step": step}
         try:
-            save_ply(most_visible(cloud, LIMIT), self._path, metadata=told)
+            save_ply(most_visible(splats, LIMIT), self._path, metadata=told)
         except Exception as error:  # whatever it is: the run is worth more than a look at it
             if not self._warned:
                 log.warning(f"no snapshot for the viewer, the run goes on without: {error}")
             self._warned = True
 
 
-def most_visible(cloud: ParameterDict, limit: int) -> ParameterDict:
+def most_visible(splats: ParameterDict, limit: int) -> ParameterDict:
     """The `limit` Gaussians of largest opacity times area, in their order; all if they are fewer.
 
-    Always the same ones of the same cloud.
+    Always the same ones of the same splats.
     """
-    if len(cloud["means"]) <= limit:
-        return cloud
-    tensors = {name: tensor.detach() for name, tensor in cloud.items()}
+    if len(splats["means"]) <= limit:
+        return splats
+    tensors = {name: tensor.detach() for name, tensor in splats.items()}
     # Of an ellipsoid's three axes, the two larger ones are those that are seen from most sides.
     log_area = tensors["scales"].sum(dim=1) - tensors["scales"].amin(dim=1)
     order = (tensors["opacities"].sigmoid().log() + log_area).argsort(descending=True, stable=True)

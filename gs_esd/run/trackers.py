@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 
 class Tracker(Protocol):
-    """A place that is told a run's numbers and pictures, each with the step it was made at."""
+    """A place that is told a run's numbers and images, each with the step it was made at."""
 
     def scalars(self, scalars: Mapping[str, float], step: int) -> None:
         """Add numbers, by name."""
         ...
 
-    def picture(self, picture: Float[Tensor, "H W 3"], step: int) -> None:
+    def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
         """Add a preview, RGB in [0, 1]."""
         ...
 
@@ -50,9 +50,9 @@ class TensorBoard:
         for name, value in scalars.items():
             self._writer.add_scalar(f"train/{name}", value, step)
 
-    def picture(self, picture: Float[Tensor, "H W 3"], step: int) -> None:
+    def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
         """Add a preview."""
-        self._writer.add_image("train/preview", to_bytes(picture), step, dataformats="HWC")
+        self._writer.add_image("train/preview", to_bytes(image), step, dataformats="HWC")
 
     def close(self, *, failed: bool) -> None:
         """Write what is left."""
@@ -90,9 +90,9 @@ class WeightsAndBiases:
         """Add numbers under train/; those of steps that are there already are left out."""
         self._run.log({f"train/{name}": value for name, value in scalars.items()}, step=step)
 
-    def picture(self, picture: Float[Tensor, "H W 3"], step: int) -> None:
+    def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
         """Add a preview."""
-        self._run.log({"train/preview": self._wandb.Image(to_bytes(picture))}, step=step)
+        self._run.log({"train/preview": self._wandb.Image(to_bytes(image))}, step=step)
 
     def close(self, *, failed: bool) -> None:
         """Send what is left, which takes seconds."""
@@ -137,10 +137,10 @@ class Tracking:
         for tracker in self._trackers:
             tracker.scalars(scalars, step)
 
-    def picture(self, picture: Float[Tensor, "H W 3"], step: int) -> None:
+    def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
         """Show every tracker a preview, RGB in [0, 1]."""
         for tracker in self._trackers:
-            tracker.picture(picture, step)
+            tracker.image(image, step)
 
 
 def _identity(folder: Path) -> str:

@@ -2,7 +2,7 @@
 
 Notation
     N       number of Gaussians
-    info    what `gs_esd.render.render` gives besides the picture, for the batch of the step
+    info    what `gs_esd.render.render` gives besides the image, for the batch of the step
 
 Ours is what to grow (a quantile and a cap in place of absolute thresholds), what to prune, and
 where randomness comes from; the surgery on parameters and optimiser state is gsplat's.
@@ -55,7 +55,7 @@ class QuantileStrategy(DefaultStrategy):
     ) -> None:
         """gsplat's sums, over all Gaussians: to pick those that are seen is to wait for the GPU."""
         seen = (info["radii"] > 0).all(dim=-1)  # [C, N]
-        across, down = info["means2d"].grad.unbind(-1)  # per pixel; gsplat's unit is half a picture
+        across, down = info["means2d"].grad.unbind(-1)  # per pixel; gsplat's unit is half an image
         norms = info["n_cameras"] / 2 * torch.hypot(info["width"] * across, info["height"] * down)
         for name, numbers in (("grad2d", norms * seen), ("count", seen)):
             total = numbers.float().sum(0)
@@ -84,11 +84,11 @@ class QuantileStrategy(DefaultStrategy):
     ) -> int:
         transparent = params["opacities"].sigmoid() < self.prune_opa
         size = params["scales"].exp().amax(dim=-1)
-        doomed = transparent | (size > self.prune_scale3d * state["scene_scale"])
-        _check_some_left(doomed)
-        if doomed.any():
-            remove(params=params, optimizers=optimizers, state=state, mask=doomed)
-        return int(doomed.sum())
+        prune_mask = transparent | (size > self.prune_scale3d * state["scene_scale"])
+        _check_some_left(prune_mask)
+        if prune_mask.any():
+            remove(params=params, optimizers=optimizers, state=state, mask=prune_mask)
+        return int(prune_mask.sum())
 
 
 @dataclass
@@ -159,7 +159,7 @@ class Densifier:
 
 
 class StrategyDensifier(Densifier):
-    """Applies a gsplat strategy to a cloud and its optimisers, in place.
+    """Applies a gsplat strategy to splats and its optimisers, in place.
 
     The strategy's random numbers come from `generator` (on the CPU); torch's global generators are
     left as they were.
@@ -168,26 +168,26 @@ class StrategyDensifier(Densifier):
     def __init__(
         self,
         strategy: QuantileStrategy | RelocationStrategy,
-        cloud: ParameterDict,
+        splats: ParameterDict,
         optimizers: dict[str, Optimizer],
         generator: torch.Generator,
     ) -> None:
-        strategy.check_sanity(cloud, optimizers)
+        strategy.check_sanity(splats, optimizers)
         self.strategy = strategy
-        self.cloud = cloud
+        self.splats = splats
         self.optimizers = optimizers
         self.generator = generator
         self.strategy_state: dict[str, Any] = strategy.initialize_state()
 
     def before_backward(self, info: dict[str, Any], step: int) -> None:
         self.strategy.step_pre_backward(
-            self.cloud, self.optimizers, self.strategy_state, step, info
+            self.splats, self.optimizers, self.strategy_state, step, info
         )
 
     def after_backward(self, info: dict[str, Any], step: int) -> None:
-        with _global_generators_from(self.generator, self.cloud["means"].device):
+        with _global_generators_from(self.generator, self.splats["means"].device):
             self.strategy.step_post_backward(
-                self.cloud, self.optimizers, self.strategy_state, step, info
+                self.splats, self.optimizers, self.strategy_state, step, info
             )
 
     def refines(self, step: int) -> bool:
@@ -203,7 +203,7 @@ class StrategyDensifier(Densifier):
         return {"strategy": strategy, "generator": self.generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        device = self.cloud["means"].device
+        device = self.splats["means"].device
         self.strategy_state = {
             name: value.to(device, copy=True) if isinstance(value, Tensor) else value
             for name, value in state["strategy"].items()
@@ -211,31 +211,31 @@ class StrategyDensifier(Densifier):
         self.generator.set_state(state["generator"])
 
 
-def make_densifier(
+def build_densifier(
     config: DensifyConfig,
-    cloud: ParameterDict,
+    splats: ParameterDict,
     optimizers: dict[str, Optimizer],
     steps: int,
     generator: torch.Generator,
 ) -> Densifier:
     """The densifier a configuration asks for, in a run of `steps` steps.
 
-    Raises UserError where the cloud is above the cap to begin with.
+    Raises UserError where the splats are above the cap to begin with.
     """
     if isinstance(config, NoDensifyConfig):
         return Densifier()
     assert isinstance(config, DefaultDensifyConfig | McmcDensifyConfig), config
-    n = len(cloud["means"])
+    n = len(splats["means"])
     if n > config.cap:
         raise UserError(
-            f"the cloud begins with {n} Gaussians, more than densify.cap={config.cap} allows. "
+            f"the splats begin with {n} Gaussians, more than densify.cap={config.cap} allows. "
             f"Set densify.cap={n} or more, or begin with fewer."
         )
     if isinstance(config, DefaultDensifyConfig):
         strategy = _quantile_strategy(config, steps)
     else:
         strategy = _relocation_strategy(config, steps)
-    return StrategyDensifier(strategy, cloud, optimizers, generator)
+    return StrategyDensifier(strategy, splats, optimizers, generator)
 
 
 def _quantile_strategy(config: DefaultDensifyConfig, steps: int) -> QuantileStrategy:
@@ -266,11 +266,11 @@ def _relocation_strategy(config: McmcDensifyConfig, steps: int) -> RelocationStr
     )
 
 
-def _check_some_left(doomed: Bool[Tensor, " N"]) -> None:
+def _check_some_left(prune_mask: Bool[Tensor, " N"]) -> None:
     """Raise UserError if every Gaussian is marked."""
-    if doomed.all():
+    if prune_mask.all():
         raise UserError(
-            f"all {len(doomed)} Gaussians have become transparent or too large, none is left. "
+            f"all {len(prune_mask)} Gaussians have become transparent or too large, none is left. "
             "Lower learning_rates.opacities or densify.prune_opacity, raise init.opacity, "
             "or set densify=none."
         )

@@ -1,4 +1,4 @@
-"""The cloud: raw parameters of N Gaussians under gsplat's names, and their optimisers.
+"""The splats: raw parameters of N Gaussians under gsplat's names, and their optimisers.
 
 Notation
     N           number of Gaussians
@@ -28,7 +28,7 @@ SH_Y0 = 0.5 / math.sqrt(math.pi)
 
 @dataclass(frozen=True)
 class Activated:
-    """A cloud's parameters as a renderer takes them."""
+    """Splats' parameters as a renderer takes them."""
 
     means: Float[Tensor, "N 3"]
     quats: Float[Tensor, "N 4"]
@@ -38,20 +38,20 @@ class Activated:
     sh_degree: int
 
 
-def activate(cloud: ParameterDict) -> Activated:
-    """A cloud's standard deviations, opacities in [0, 1] and spherical-harmonics coefficients."""
-    colors = torch.cat([cloud["sh0"], cloud["shN"]], dim=1)  # [N, K, 3]
+def activate(splats: ParameterDict) -> Activated:
+    """Splats' standard deviations, opacities in [0, 1] and spherical-harmonics coefficients."""
+    colors = torch.cat([splats["sh0"], splats["shN"]], dim=1)  # [N, K, 3]
     return Activated(
-        means=cloud["means"],
-        quats=cloud["quats"],
-        scales=cloud["scales"].exp(),
-        opacities=cloud["opacities"].sigmoid(),
+        means=splats["means"],
+        quats=splats["quats"],
+        scales=splats["scales"].exp(),
+        opacities=splats["opacities"].sigmoid(),
         colors=colors,
         sh_degree=math.isqrt(colors.shape[1]) - 1,
     )
 
 
-def ball_cloud(
+def init_ball(
     n: int,
     *,
     radius: float,
@@ -59,7 +59,7 @@ def ball_cloud(
     sh_degree: int,
     generator: torch.Generator,
 ) -> ParameterDict:
-    """A grey cloud of `n` round Gaussians, uniform in a ball of `radius` about the origin.
+    """Grey splats: `n` round Gaussians, uniform in a ball of `radius` about the origin.
 
     A Gaussian's standard deviation is half the mean spacing, radius · n^(-1/3).
     `opacity`, in (0, 1), is that of each.
@@ -83,10 +83,10 @@ def ball_cloud(
 
 
 def adam_per_parameter(
-    cloud: ParameterDict, learning_rates: Mapping[str, float]
+    splats: ParameterDict, learning_rates: Mapping[str, float]
 ) -> dict[str, Optimizer]:
-    """One Adam a parameter, as gsplat's strategies want them; the rates have the cloud's keys."""
+    """One Adam a parameter, as gsplat's strategies want them; the rates have the splats' keys."""
     return {
         name: Adam([{"params": [parameter], "lr": learning_rates[name], "name": name}], eps=1e-15)
-        for name, parameter in cloud.items()
+        for name, parameter in splats.items()
     }

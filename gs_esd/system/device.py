@@ -21,7 +21,7 @@ def to_device(tensor: Shaped[Tensor, "*any"], device: torch.device) -> Shaped[Te
     return tensor.to(device)
 
 
-def read(scalars: Mapping[str, float | Tensor]) -> dict[str, float]:
+def to_floats(scalars: Mapping[str, float | Tensor]) -> dict[str, float]:
     """Scalars as numbers, all of them by one look at the GPU; tensors are on one device."""
     tensors = [each.detach().double() for each in scalars.values() if isinstance(each, Tensor)]
     numbers = iter(torch.stack(tensors).tolist() if tensors else ())

@@ -9,8 +9,8 @@ import torch
 _PROCESS = Path("/proc/self")
 
 
-def forget_peak(device: torch.device) -> None:
-    """Begin anew: an earlier run of the same process may have had more."""
+def reset_peak_memory(device: torch.device) -> None:
+    """Reset the peak: an earlier run of the same process may have had more."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     else:
@@ -19,7 +19,7 @@ def forget_peak(device: torch.device) -> None:
 
 
 def peak_memory_gb(device: torch.device) -> float | None:
-    """The peak since `forget_peak` in 1e9 bytes; None where it is not known.
+    """The peak since `reset_peak_memory` in 1e9 bytes; None where it is not known.
 
     On a GPU what torch's tensors took, without CUDA's own 0.5 GB or so and unused reserves; on a
     CPU resident memory, all libraries included, which only Linux tells.

@@ -1,6 +1,6 @@
 """Processes that make one splat together: torchrun --nproc-per-node=2 train.py prompt="a corgi"
 
-Every process, a rank, holds the whole cloud and draws the same random numbers, but renders and asks
+Every process, a rank, holds all splats and draws the same random numbers, but renders and asks
 the networks about its share of a step's views only. What a step needs of the others' is gathered,
 gradients are summed, and so all ranks take the same step, bit for bit.
 

@@ -2,8 +2,8 @@
 
     python -m gs_esd.tools.train_classifier            some minutes on two cores
 
-Half of its pictures are blurred and noisy, as renderings of splats are. It prints how often it is
-right about unseen pictures, as they are and degraded.
+Half of its images are blurred and noisy, as renderings of splats are. It prints how often it is
+right about unseen images, as they are and degraded.
 """
 
 import argparse
@@ -20,12 +20,12 @@ from gs_esd.config.options import HardwareConfig
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.rng import stream
 from gs_esd.toyzoo.classifier import STORED, Answers, ZooClassifier, draw_labelled, train_classifier
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
 SEED = 2
 RESOLUTION = 64
 NOISE = 0.1
-"""Standard deviation of the noise that degrades pictures in [-1, 1]."""
+"""Standard deviation of the noise that degrades images in [-1, 1]."""
 
 Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
 
@@ -33,29 +33,29 @@ Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
 def blur_and_noise(generator: torch.Generator) -> Degrade:
     """Half the resolution and noise, drawn from the generator."""
 
-    def degrade(pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-        blurred = interpolate(avg_pool2d(pictures, 2), scale_factor=2, mode="bilinear")
-        return blurred + NOISE * torch.randn(pictures.shape, generator=generator)
+    def degrade(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+        blurred = interpolate(avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
+        return blurred + NOISE * torch.randn(images.shape, generator=generator)
 
     return degrade
 
 
 def rightness(
-    classifier: ZooClassifier, pictures: Float[Tensor, "B 3 H W"], truth: Answers
+    classifier: ZooClassifier, images: Float[Tensor, "B 3 H W"], truth: Answers
 ) -> dict[str, float]:
-    """The shares of pictures whose animal, and whose view, is told right."""
-    answers = classifier.answer(pictures)
+    """The shares of images whose animal, and whose view, is told right."""
+    answers = classifier.answer(images)
     return {
         "animals": float((answers.animals == truth.animals).float().mean()),
         "views": float((answers.views == truth.views).float().mean()),
     }
 
 
-def draw_pictures(pictures: int, purpose: str, threads: int) -> list[SubjectPictures]:
-    """Pictures of every subject from all around, four times as many of animals as they are."""
+def draw_images(images: int, purpose: str, threads: int) -> list[SubjectImages]:
+    """Images of every subject from all around, four times as many of animals as they are."""
     generator = stream(SEED, purpose)
     return draw_zoo(
-        4 * pictures, pictures, RESOLUTION, front_bias=0.0, generator=generator, threads=threads
+        4 * images, images, RESOLUTION, front_bias=0.0, generator=generator, threads=threads
     )
 
 
@@ -63,21 +63,21 @@ def main() -> None:
     """Parse the command line, train, store, and print how good it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=STORED)
-    parser.add_argument("--steps", type=int, default=3000, help="batches of 64 pictures")
-    parser.add_argument("--pictures", type=int, default=96, help="drawn of every animal and colour")
+    parser.add_argument("--steps", type=int, default=3000, help="batches of 64 images")
+    parser.add_argument("--images", type=int, default=96, help="drawn of every animal and colour")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
     options = parser.parse_args()
     threads = cpu_threads(HardwareConfig(threads=options.threads))
     torch.set_num_threads(threads)
     degrade = blur_and_noise(stream(SEED, "noise"))
-    zoo = draw_pictures(options.pictures, "zoo", threads)
+    zoo = draw_images(options.images, "zoo", threads)
     classifier = train_classifier(zoo, options.steps, degrade, stream(SEED, "training"))
     classifier.save(options.out)
-    unseen = draw_pictures(8, "unseen", threads)
-    pictures, truth = draw_labelled(unseen, 2000, stream(SEED, "test"))
+    unseen = draw_images(8, "unseen", threads)
+    images, truth = draw_labelled(unseen, 2000, stream(SEED, "test"))
     result = {
-        "unseen": rightness(classifier, pictures, truth),
-        "degraded": rightness(classifier, degrade(pictures), truth),
+        "unseen": rightness(classifier, images, truth),
+        "degraded": rightness(classifier, degrade(images), truth),
     }
     print(json.dumps(result, indent=2))
 

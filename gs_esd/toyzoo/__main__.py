@@ -56,7 +56,7 @@ def contact_sheet(names: list[str], resolution: int) -> Image.Image:
 def main() -> None:
     """Parse the command line and write the sheet."""
     parser = argparse.ArgumentParser(description="Draw every animal of the toy zoo.")
-    parser.add_argument("--out", default="zoo.png", help="picture to write")
+    parser.add_argument("--out", default="zoo.png", help="image to write")
     parser.add_argument("--resolution", type=int, default=128, help="pixels per view")
     arguments = parser.parse_args()
     contact_sheet(list(ANIMALS), arguments.resolution).save(arguments.out)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
-from gs_esd.toyzoo.appearance import individual_look
+from gs_esd.toyzoo.appearance import individual_appearance
 from gs_esd.toyzoo.primitives import Ellipsoid, rotation_matrix
 from gs_esd.toyzoo.prompt import ZooSubject
 
@@ -36,7 +36,7 @@ class Animal(NamedTuple):
 
 def build_animal(subject: ZooSubject, individual: int = 0) -> Animal:
     """The animal of a prompt. `individual` 0 is canonical, any other number varies it a little."""
-    look = individual_look(individual, subject.color)
+    look = individual_appearance(individual, subject.color)
     return pack(ANIMALS[subject.animal](look), np.array(look.light))
 
 

@@ -9,7 +9,7 @@ from gs_esd.toyzoo.primitives import Vec
 
 
 @dataclass(frozen=True)
-class Look:
+class Appearance:
     """Proportions (1 is canonical), colour and light of one individual.
 
     color: replaces the main coat colour if given, as in "a blue cat".
@@ -40,10 +40,10 @@ def _light(azimuth: float, elevation: float) -> Vec:
     return float(flat * np.cos(azimuth)), float(flat * np.sin(azimuth)), float(np.sin(elevation))
 
 
-def individual_look(individual: int, color: Vec | None) -> Look:
+def individual_appearance(individual: int, color: Vec | None) -> Appearance:
     """The look of one individual; number 0 is the canonical one, others vary by up to a sixth."""
     if individual == 0:
-        return Look(color)
+        return Appearance(color)
     if individual < 0:
         raise ValueError(f"individual must be 0 (canonical) or a positive seed, got {individual}")
     rng = np.random.default_rng(individual)
@@ -51,4 +51,4 @@ def individual_look(individual: int, color: Vec | None) -> Look:
     turn, vivid, bright = rng.uniform(-1, 1, 3).tolist()
     tint = (0.015 * turn, 1 + 0.12 * vivid, 1 + 0.08 * bright)
     light = _light(rng.uniform(-1.0, 1.0), rng.uniform(0.6, 1.2))
-    return Look(color, head, ears, legs, girth, tail, tint, light)
+    return Appearance(color, head, ears, legs, girth, tail, tint, light)

@@ -1,10 +1,10 @@
-"""A bank of pictures of one subject from cameras that favour its front, as photographers do.
+"""A bank of images of one subject from cameras that favour its front, as photographers do.
 
-The bank plays the part of an image prior: its pictures are all that a closed-form denoiser knows.
+The bank plays the part of an image prior: its images are all that a closed-form denoiser knows.
 The cameras that took them are known here but are a secret to whoever distils from the bank.
 
 Notation
-    n       pictures in the bank
+    n       images in the bank
     H, W    their height and width (equal here)
 """
 
@@ -71,9 +71,9 @@ def draw_bank(
     supersampling: int = 2,
     threads: int = 1,
 ) -> tuple[Float[Tensor, "n 4 H W"], Cameras]:
-    """Draw `n` pictures, premultiplied RGBA in [0, 1], and return them with their true cameras.
+    """Draw `n` images, premultiplied RGBA in [0, 1], and return them with their true cameras.
 
-    The pictures show in turn the individuals `individual_seed`, `individual_seed` + 1, …, of
+    The images show in turn the individuals `individual_seed`, `individual_seed` + 1, …, of
     which there are `individuals`; number 0 is the canonical one.
     """
     if n < 1 or individuals < 1:

@@ -1,4 +1,4 @@
-"""What pictures of the zoo are called: the language that the tiny prior learns."""
+"""What images of the zoo are called: the language that the tiny prior learns."""
 
 import random
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def subjects() -> Iterator[ZooSubject]:
 
 
 def caption(subject: ZooSubject, view: str | None, choice: random.Random) -> str:
-    """One way to say what a picture shows: "a blue panda, side view".
+    """One way to say what an image shows: "a blue panda, side view".
 
     view: one of VIEW_NAMES, or None to say nothing of it.
     """

@@ -1,4 +1,4 @@
-"""Which animal of the zoo a picture shows, and from which side: a small network.
+"""Which animal of the zoo an image shows, and from which side: a small network.
 
 Notation
     A, V        animals of the zoo and VIEW_NAMES
@@ -19,13 +19,13 @@ from torch.optim.lr_scheduler import OneCycleLR
 from gs_esd.cameras.view_names import VIEW_NAMES
 from gs_esd.system.atomic import atomic_write
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
-from gs_esd.toyzoo.training_images import SubjectPictures, on_background
+from gs_esd.toyzoo.training_images import SubjectImages, on_background
 
 STORED = Path(__file__).parent / "classifier.pt"
 """The trained one in this package."""
 BATCH = 64
 DEGRADED_SHARE = 0.5
-"""How often a training picture is seen through `degrade`."""
+"""How often a training image is seen through `degrade`."""
 
 Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
 
@@ -39,7 +39,7 @@ class Answers:
 
 
 class ZooClassifier(nn.Module):
-    """A convolutional network for pictures of 64² pixels in [-1, 1] on any plain background."""
+    """A convolutional network for images of 64² pixels in [-1, 1] on any plain background."""
 
     def __init__(self) -> None:
         """Random weights; `train_classifier` gives it its knowledge."""
@@ -54,10 +54,10 @@ class ZooClassifier(nn.Module):
         self.view = nn.Linear(4 * widths[-1], len(VIEW_NAMES))
 
     def forward(
-        self, pictures: Float[Tensor, "B 3 H W"]
+        self, images: Float[Tensor, "B 3 H W"]
     ) -> tuple[Float[Tensor, "B A"], Float[Tensor, "B V"]]:
         """Logits of the animals and of the views."""
-        features = self.features(pictures)
+        features = self.features(images)
         return self.animal(features), self.view(features)
 
     def save(self, path: Path) -> None:
@@ -75,16 +75,16 @@ class ZooClassifier(nn.Module):
         return classifier.eval()
 
     @torch.no_grad()
-    def probabilities(self, pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B AV"]:
+    def probabilities(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B AV"]:
         """Of every animal from every view, such as "a corgi from the back"; rows sum to one."""
-        logits = [self(part) for part in pictures.split(BATCH)]
+        logits = [self(part) for part in images.split(BATCH)]
         animals, views = (torch.cat([both[i] for both in logits]).softmax(1) for i in range(2))
         return torch.einsum("ba,bv->bav", animals, views).flatten(1)
 
     @torch.no_grad()
-    def answer(self, pictures: Float[Tensor, "B 3 H W"]) -> Answers:
-        """The likeliest animal and view of each picture."""
-        logits = [self(part) for part in pictures.split(BATCH)]
+    def answer(self, images: Float[Tensor, "B 3 H W"]) -> Answers:
+        """The likeliest animal and view of each image."""
+        logits = [self(part) for part in images.split(BATCH)]
         animals, views = (torch.cat([both[i] for both in logits]).argmax(1) for i in range(2))
         return Answers(animals, views)
 
@@ -96,20 +96,20 @@ def _block(inputs: int, outputs: int) -> nn.Module:
 
 
 def train_classifier(
-    zoo: list[SubjectPictures], steps: int, degrade: Degrade, generator: torch.Generator
+    zoo: list[SubjectImages], steps: int, degrade: Degrade, generator: torch.Generator
 ) -> ZooClassifier:
-    """A classifier that has seen `steps` batches of a zoo, half of the pictures degraded.
+    """A classifier that has seen `steps` batches of a zoo, half of the images degraded.
 
-    degrade: what a generator of pictures does to them at best, such as a codec's losses.
+    degrade: what a generator of images does to them at best, such as a codec's losses.
     """
     torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))  # initial weights
     classifier = ZooClassifier()
     optimizer = AdamW(classifier.parameters(), lr=2e-3)
     rate = OneCycleLR(optimizer, 2e-3, total_steps=steps)
     for _ in range(steps):
-        pictures, truth = draw_labelled(zoo, BATCH, generator)
+        images, truth = draw_labelled(zoo, BATCH, generator)
         half = torch.rand(BATCH, 1, 1, 1, generator=generator) < DEGRADED_SHARE
-        animals, views = classifier(torch.where(half, degrade(pictures), pictures))
+        animals, views = classifier(torch.where(half, degrade(images), images))
         loss = cross_entropy(animals, truth.animals) + cross_entropy(views, truth.views)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -119,9 +119,9 @@ def train_classifier(
 
 
 def draw_labelled(
-    zoo: list[SubjectPictures], n: int, generator: torch.Generator
+    zoo: list[SubjectImages], n: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "n 3 H W"], Answers]:
-    """Pictures of random subjects on random backgrounds, and what they show."""
+    """Images of random subjects on random backgrounds, and what they show."""
     names = list(ANIMALS)
     rows, animals, views = [], [], []
     for index in torch.randint(len(zoo), (n,), generator=generator).tolist():

@@ -131,7 +131,7 @@ def _unknown(prompt: str) -> str:
     asked = f'prompt="{plain}"' if _PLAIN.fullmatch(plain) else shlex.quote(f"prompt={plain}")
     return (
         f'the toy zoo has no animal in "{plain}"; it knows {known}.\n'
-        "From pictures of your own: add prior=images prior.path=FOLDER.\n"
+        "From images of your own: add prior=images prior.path=FOLDER.\n"
         "Anything else, by Stable Diffusion on a GPU: "
         f"python train.py {asked} prior=sd21"
     )

@@ -1,8 +1,8 @@
 """A ray tracer for painted ellipsoids: exact silhouettes, nearest hits, antialiased RGBA.
 
 Notation
-    B, H, W    cameras, picture height and width; k × k samples a pixel
-    p          (i, j, 1), a position on the picture in pixels
+    B, H, W    cameras, image height and width; k × k samples a pixel
+    p          (i, j, 1), a position on the image in pixels
     d = D p    the ray through p, scaled to depth 1, so that its parameter t is depth
     o          where the camera stands
     q          unit sphere coordinates of a part: q = A (o + t d − c) = m + t N p,
@@ -10,7 +10,7 @@ Notation
 
 A ray meets the part where |q|² = 1, that is a t² + 2 b t + e = 0 with a = |N p|², b = m·N p and
 e = |m|² − 1. Its discriminant b² − a e = pᵀ S p, with S = Nᵀ(m mᵀ − e 1)N, is the conic of the
-silhouette: on a picture row it is a quadratic in i, whose roots bound the samples that hit. The
+silhouette: on an image row it is a quadratic in i, whose roots bound the samples that hit. The
 near hit has 1/t = (√disc − b)/e. No sample is tested in vain.
 
 Shading is a wrapped Lambert term of a light l fixed to the world: the colour of a surface point
@@ -38,10 +38,10 @@ _jit = kernel(fastmath=True, error_model="numpy")
 def trace(
     animal: Animal, cameras: Cameras, *, supersampling: int = 2, threads: int = 1
 ) -> Float[Tensor, "B H W 4"]:
-    """Pictures of an animal as premultiplied RGBA in [0, 1], display sRGB, on the CPU.
+    """Images of an animal as premultiplied RGBA in [0, 1], display sRGB, on the CPU.
 
     supersampling: k, samples along each side of a pixel.
-    threads: pictures drawn at the same time.
+    threads: images drawn at the same time.
 
     Raises:
         ValueError: a camera stands or looks so that the unit ball is not wholly in front of it.
@@ -64,7 +64,7 @@ def trace(
 def _rays(
     cameras: Cameras,
 ) -> tuple[Float[np.ndarray, "B 3"], Float[np.ndarray, "B 3 3"]]:
-    """Camera positions o and the matrices D that turn picture positions into rays."""
+    """Camera positions o and the matrices D that turn image positions into rays."""
     viewmats = cameras.viewmats.detach().cpu().double().numpy()
     Ks = cameras.Ks.detach().cpu().double().numpy()
     nearest = viewmats[:, 2, 3].min(initial=np.inf)
@@ -81,7 +81,7 @@ def _rays(
 
 @_jit
 def _draw(animal: Animal, origin: np.ndarray, ray: np.ndarray, k: int, out: np.ndarray) -> None:
-    """Draw one picture [H, W, 4]: find the nearest part at every sample, then shade and average."""
+    """Draw one image [H, W, 4]: find the nearest part at every sample, then shade and average."""
     height, width = out.shape[0] * k, out.shape[1] * k
     closeness = np.zeros((height, width))  # 1/depth; 0 is infinitely far
     owner = np.full((height, width), -1, dtype=np.int32)

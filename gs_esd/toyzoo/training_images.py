@@ -1,7 +1,7 @@
-"""Pictures of the whole zoo, which the tiny prior learns from.
+"""Images of the whole zoo, which the tiny prior learns from.
 
 Notation
-    M           pictures of one subject
+    M           images of one subject
 """
 
 import logging
@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class SubjectPictures:
-    """Pictures of one subject, premultiplied RGBA, and the views they are of."""
+class SubjectImages:
+    """Images of one subject, premultiplied RGBA, and the views they are of."""
 
     subject: ZooSubject
     rgba: UInt8[Tensor, "M 4 H W"]
@@ -30,15 +30,15 @@ class SubjectPictures:
 
 
 def draw_zoo(
-    pictures: int,
-    pictures_a_color: int,
+    images: int,
+    images_a_color: int,
     resolution: int,
     *,
     front_bias: float,
     generator: torch.Generator,
     threads: int,
-) -> list[SubjectPictures]:
-    """`pictures` of every animal, and `pictures_a_color` in each colour, from a biased orbit.
+) -> list[SubjectImages]:
+    """`images` of every animal, and `images_a_color` in each colour, from a biased orbit.
 
     The orbit is that of gs_esd.config.options.CamerasConfig.
     """
@@ -46,7 +46,7 @@ def draw_zoo(
     for subject in subjects():
         rgba, cameras = draw_bank(
             subject,
-            pictures if subject.color is None else pictures_a_color,
+            images if subject.color is None else images_a_color,
             resolution,
             front_bias=front_bias,
             elevation=(0.0, math.radians(30)),
@@ -56,14 +56,14 @@ def draw_zoo(
             threads=threads,
         )
         bytes_ = (255 * rgba).round().to(torch.uint8)
-        zoo.append(SubjectPictures(subject, bytes_, view_index(cameras.azimuth)))
-    log.info("drew %d pictures of %d subjects", sum(len(s.rgba) for s in zoo), len(zoo))
+        zoo.append(SubjectImages(subject, bytes_, view_index(cameras.azimuth)))
+    log.info("drew %d images of %d subjects", sum(len(s.rgba) for s in zoo), len(zoo))
     return zoo
 
 
 def on_background(
     rgba: UInt8[Tensor, "N 4 H W"], background: Float[Tensor, "3"]
 ) -> Float[Tensor, "N 3 H W"]:
-    """Pictures in [-1, 1] of premultiplied bytes over a solid colour in [0, 1]."""
+    """Images in [-1, 1] of premultiplied bytes over a solid colour in [0, 1]."""
     values = rgba.float() / 255
     return 2 * (values[:, :3] + (1 - values[:, 3:]) * background[:, None, None]) - 1

@@ -27,9 +27,9 @@ class Adapter:
         """
         if unet.class_embedding is not None:
             raise UserError(
-                "rendered=lora needs a U-Net without classes: it tells the camera where they "
+                "variational=lora needs a U-Net without classes: it tells the camera where they "
                 f"would be told (class_embed_type={unet.config.class_embed_type} in the U-Net's "
-                "configuration). Take another model, or rendered=closed_form."
+                "configuration). Take another model, or variational=closed_form."
             )
         config = LoraConfig(
             r=rank,
@@ -91,14 +91,3 @@ def _adapt_from(
     """What peft's own forward pass adds to a layer's output, for some rows."""
     output[row:] += up(down(args[0][row:].float()))
     return output
-
-
-def remove_adapters(unet: UNet2DConditionModel) -> None:
-    """Make a U-Net what it was before an `Adapter` was put into it, if one was."""
-    for name, layer in list(unet.named_modules()):
-        if isinstance(layer, BaseTunerLayer):
-            parent, _, child = name.rpartition(".")
-            setattr(unet.get_submodule(parent), child, layer.get_base_layer())
-    if isinstance(unet.class_embedding, nn.Identity):
-        unet.class_embedding = None
-        del unet.peft_config

@@ -11,8 +11,8 @@ from gs_esd.system.device import Scalars
 
 
 @runtime_checkable
-class RenderedScore(Protocol):
-    """The score of noisy renderings, of one camera or marginal over cameras."""
+class VariationalScore(Protocol):
+    """The score of noisy renderings, of one camera or unconditional."""
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
@@ -26,9 +26,9 @@ class RenderedScore(Protocol):
         log_snr: Float[Tensor, " B"],
         views: Views,
         *,
-        marginal: Bool[Tensor, " B"],
+        uncond: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B C h w"]:
-        """ε_ψ(∅) in the rows that are `marginal`, in the others ε_ψ(c) with c = views.cameras.
+        """ε_ψ(∅) in the rows that are `uncond`, in the others ε_ψ(c) with c = views.cameras.
 
         The prompt stays in both.
         """

@@ -46,7 +46,7 @@ class CameraEmbedding(nn.Module):
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)
 
-    def forward(self, cameras: Cameras, marginal: Bool[Tensor, " B"]) -> Float[Tensor, "B E"]:
-        """The embedding of each camera; of ∅ where `marginal`."""
-        features = torch.where(marginal[:, None], self.null, camera_features(cameras))
+    def forward(self, cameras: Cameras, uncond: Bool[Tensor, " B"]) -> Float[Tensor, "B E"]:
+        """The embedding of each camera; of ∅ where `uncond`."""
+        features = torch.where(uncond[:, None], self.null, camera_features(cameras))
         return self.out(nn.functional.silu(self.hidden(features)))

@@ -3,12 +3,12 @@
 Notation (see also gs_esd/guidance/objectives.py)
     ε_φ         a frozen U-Net; ε_ψ is the same U-Net with the adapter and the embedding added
     ε_ψ(c)      of the camera c; ε_ψ(∅) of the null camera, trained in place of a share of cameras
-    R           rows of a batch, a picture, noise level and camera each
+    R           rows of a batch, an image, noise level and camera each
 
 ψ learns by denoising what is rendered (arXiv 2401.00909, Algorithm 1; the values are those of its
 base, ProlificDreamer, arXiv 2305.16213): AdamW at 1e-4 with betas of 0.9 and 0.99, rank 4, t
 uniform over all timesteps, the mean squared error unweighted in what the network predicts, and the
-prompt without view words. Unlike in the reference code, each picture's camera is dropped by itself
+prompt without view words. Unlike in the reference code, each image's camera is dropped by itself
 rather than those of a whole batch at once, and ψ is φ exactly at the start.
 """
 
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from gs_esd.cameras.orbit import Cameras
 from gs_esd.cameras.views import Views
-from gs_esd.diffusion.parameterization import prediction_of
+from gs_esd.diffusion.parameterization import training_target
 from gs_esd.diffusion.process import add_noise
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.errors import UserError
@@ -37,7 +37,7 @@ SAME_LOG_SNR = 1e-2
 """How far the levels of two models may lie apart: alpha and sigma then differ by at most 0.3 %."""
 
 DrawTrainingLevels = Callable[[int, torch.Generator], Float[Tensor, " R"]]
-"""The noise levels (log_snr) that a number of pictures is looked at."""
+"""The noise levels (log_snr) that a number of images is looked at."""
 
 
 def uniform_timesteps(schedule: NoiseSchedule) -> DrawTrainingLevels:
@@ -47,7 +47,7 @@ def uniform_timesteps(schedule: NoiseSchedule) -> DrawTrainingLevels:
     ]
 
 
-class LoraRenderedScore:
+class LoraScore:
     """ε_ψ, learned on the fly from every batch of renderings.
 
     The adapter sits in the denoiser's own U-Net, which may be the prior's: outside of calls to this
@@ -75,11 +75,11 @@ class LoraRenderedScore:
         denoiser: the prior's, or one of its own: then see `check_same_schedule`.
         prompt: one row, the prompt without view words.
         generator: on the CPU; draws the initial weights, then all that training needs.
-        camera_dropout: the share of pictures that ε_ψ(∅) is trained on; at zero it is never
+        camera_dropout: the share of images that ε_ψ(∅) is trained on; at zero it is never
             trained, so that λ > 0 would follow noise.
         steps_per_update: ψ-steps a batch, each with fresh noise levels, noise and dropped cameras.
         draw_levels: noise levels in training; `uniform_timesteps` if None.
-        rows_per_call, train_rows: pictures that the U-Net gets at once, without and with
+        rows_per_call, train_rows: images that the U-Net gets at once, without and with
             gradients; all of them if zero. The fewer, the less memory; results stay the same.
         gradient_checkpointing: training keeps less in memory and takes a forward pass more.
         ranks: processes that train together, a share of every batch each.
@@ -114,13 +114,13 @@ class LoraRenderedScore:
         log_snr: Float[Tensor, " R"],
         views: Views,
         *,
-        marginal: Bool[Tensor, " R"],
+        uncond: Bool[Tensor, " R"],
     ) -> Float[Tensor, "R C h w"]:
-        """ε_ψ(∅) where `marginal`, else ε_ψ(c)."""
+        """ε_ψ(∅) where `uncond`, else ε_ψ(c)."""
         with self.adapter.enabled():
             parts = [
                 self.denoiser(
-                    x_t[rows], log_snr[rows], *self.told(views.cameras[rows], marginal[rows])
+                    x_t[rows], log_snr[rows], *self.conditioning(views.cameras[rows], uncond[rows])
                 )
                 for rows in chunks(len(x_t), self._rows_per_call)
             ]
@@ -145,7 +145,7 @@ class LoraRenderedScore:
         eps = to_device(torch.randn(x_0.shape, generator=generator), device)
         dropped = to_device(torch.rand(n, generator=generator) < self._camera_dropout, device)
         x_t = add_noise(x_0, eps, log_snr)
-        target = prediction_of(x_0, eps, log_snr, self.denoiser.prediction_type)
+        target = training_target(x_0, eps, log_snr, self.denoiser.prediction_type)
         mine = self._ranks.share(n)
         x_t, log_snr, target = x_t[mine], log_snr[mine], target[mine]
         cameras, dropped = cameras[mine], dropped[mine]
@@ -153,7 +153,7 @@ class LoraRenderedScore:
         with self.adapter.enabled():  # around the backward pass too: it may run layers again
             for rows in chunks(len(x_t), self._train_rows):
                 predicted = self.denoiser.predict(
-                    x_t[rows], log_snr[rows], *self.told(cameras[rows], dropped[rows])
+                    x_t[rows], log_snr[rows], *self.conditioning(cameras[rows], dropped[rows])
                 )
                 loss = (predicted - target[rows]).square().sum()
                 loss.backward()
@@ -162,17 +162,17 @@ class LoraRenderedScore:
         self._descend(x_0.numel())
         return self._ranks.sum(squares) / x_0.numel()
 
-    def told(
-        self, cameras: Cameras, marginal: Bool[Tensor, " R"]
+    def conditioning(
+        self, cameras: Cameras, uncond: Bool[Tensor, " R"]
     ) -> tuple[TextEmbeddings, Float[Tensor, "R E"]]:
-        """What the U-Net is told besides x_t and t: the prompt, and each camera, or ∅."""
-        return self._prompt.expand(len(cameras)), self._embed(cameras, marginal)
+        """U-Net conditioning: text embeddings, and the camera embedding, null where `uncond`."""
+        return self._prompt.expand(len(cameras)), self._embed(cameras, uncond)
 
     def _descend(self, values: int) -> None:
         """A step along the gradient of the mean over `values`, from that of the sum.
 
         In float16, the mean's own would have underflowed on its way through the U-Net. The sum's
-        would grow with the number and size of pictures, and AdamW takes long steps when it grows.
+        would grow with the number and size of images, and AdamW takes long steps when it grows.
         """
         gradients = [each.grad for each in self.parameters.values() if each.grad is not None]
         torch._foreach_div_(gradients, values)  # one instruction to a GPU instead of 261
@@ -214,7 +214,7 @@ def check_same_schedule(own: NoiseSchedule, priors: NoiseSchedule) -> None:
         if apart <= SAME_LOG_SNR:
             return
     raise UserError(
-        "the model for rendered=lora was trained at other noise levels than the prior: "
+        "the model for variational=lora was trained at other noise levels than the prior: "
         f"{_described(own)}, the prior {_described(priors)}. Take one with the prior's schedule "
         "(Stable Diffusion 2.1 has that of 2.1-base), or let both share the prior's U-Net."
     )

@@ -1,4 +1,4 @@
-"""The memory of the closed forms of q: recent renderings, written over the oldest."""
+"""Ring buffer of recent renderings: what the closed forms of q are mixtures of."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -7,16 +7,16 @@ from torch import Tensor
 from gs_esd.cameras.orbit import Cameras
 
 
-class RecentRows:
-    """Rows of several tensors: those of the current batch and the last `memory` before it.
+class RingBuffer:
+    """Rows of several tensors: the current batch, and the last `buffer_size` rows before it.
 
-    One row stands for one rendering, of which every tensor tells something. A ring that is written
-    in place: far faster than moving the rest.
+    One row stands for one rendering, with an entry in every tensor. Rows are overwritten in place,
+    which is far faster than moving the rest.
     """
 
-    def __init__(self, memory: int) -> None:
-        """memory: rows remembered besides the current batch."""
-        self._memory = memory
+    def __init__(self, buffer_size: int) -> None:
+        """buffer_size: rows held besides the current batch."""
+        self._buffer_size = buffer_size
         self._rings: dict[str, Tensor] = {}
         self._written = 0
 
@@ -28,25 +28,26 @@ class RecentRows:
         """All rows held of one of the tensors, in no particular order."""
         return self._rings[name][: len(self)]
 
-    def take(self, cameras: Cameras, **rows: Tensor) -> None:
-        """Take a batch in over the oldest rows; a batch of other shapes makes it forget all.
+    def append(self, cameras: Cameras, **rows: Tensor) -> None:
+        """Add a batch over the oldest rows; a batch of other shapes empties the buffer first.
 
-        cameras: from where each row's rendering was taken.
-        rows: tensors [B ...] under their names, always the same ones.
+        Args:
+            cameras: the camera of each row.
+            rows: tensors [B ...] under their names, always the same ones.
         """
         rows = {"viewmats": cameras.viewmats} | {name: row.detach() for name, row in rows.items()}
-        room = self._memory + len(cameras)
-        shapes = {name: (room, *row.shape[1:]) for name, row in rows.items()}
+        capacity = self._buffer_size + len(cameras)
+        shapes = {name: (capacity, *row.shape[1:]) for name, row in rows.items()}
         if shapes != {name: tuple(ring.shape) for name, ring in self._rings.items()}:
             self._rings = {name: row.new_zeros(shapes[name]) for name, row in rows.items()}
             self._written = 0
-        places = (self._written + torch.arange(len(cameras))) % room
+        indices = (self._written + torch.arange(len(cameras))) % capacity
         for name, row in rows.items():
-            self._rings[name][places.to(row.device)] = row
+            self._rings[name][indices.to(row.device)] = row
         self._written += len(cameras)
 
-    def taken_from(self, cameras: Cameras) -> Bool[Tensor, "B M"]:
-        """Which of the rows held were taken from each of the cameras."""
+    def from_same_camera(self, cameras: Cameras) -> Bool[Tensor, "B M"]:
+        """Mask of the rows held that were rendered from each of the cameras."""
         same: Float[Tensor, "B M 4 4"] = cameras.viewmats[:, None] == self["viewmats"]
         return same.flatten(2).all(-1)
 
@@ -55,6 +56,6 @@ class RecentRows:
         return {**self._rings, "written": torch.tensor(self._written)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         self._rings = {name: ring.clone() for name, ring in state.items() if name != "written"}
         self._written = int(state["written"])

@@ -1,4 +1,4 @@
-"""The prior of the zoo's pictures in the tiny model's latents."""
+"""The prior of the zoo's images in the tiny model's latents."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from benchmarks.quality import exact_prior
 from benchmarks.quality.exact_prior import ExactPrior
 from benchmarks.quality.judged_run import configured
-from gs_esd.build.components import make_parts
+from gs_esd.build.components import build_components
 from gs_esd.cameras.orbit import make_orbit
 from gs_esd.config.options import CamerasConfig
 from gs_esd.diffusion.process import add_noise, alpha_sigma
@@ -24,14 +24,16 @@ ORBIT = make_orbit(CamerasConfig())
 
 @pytest.fixture(scope="module")
 def prior() -> ExactPrior:
-    parts = make_parts(configured(["prompt=a pig", "prior=tiny", "rendered=closed_form"]))
+    components = build_components(
+        configured(["prompt=a pig", "prior=tiny", "variational=closed_form"])
+    )
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(exact_prior, "PICTURES", 24)
-        return ExactPrior(parts.prior, "pig", ORBIT)
+        patched.setattr(exact_prior, "IMAGES", 24)
+        return ExactPrior(components.prior, "pig", ORBIT)
 
 
 def pig(background: float) -> Tensor:
-    """The pictures that the prior is made of, [24, H, W, 3]."""
+    """The images that the prior is made of, [24, H, W, 3]."""
     rgba, _ = draw_bank(
         parse_prompt("pig"),
         24,
@@ -59,7 +61,7 @@ def test_it_is_a_learned_prior(prior: ExactPrior) -> None:
 
 
 @pytest.mark.parametrize("background", [0.0, 1.0])
-def test_in_little_noise_it_finds_its_pictures_on_either_background(
+def test_in_little_noise_it_finds_its_images_on_either_background(
     prior: ExactPrior, background: float
 ) -> None:
     x_0 = prior.encode(pig(background))

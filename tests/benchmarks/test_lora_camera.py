@@ -8,7 +8,7 @@ from torch import Tensor
 
 from benchmarks.quality import lora_camera
 from gs_esd.cameras.views import Views
-from gs_esd.variational.latent_mixture import LatentMixtureScore
+from gs_esd.variational.closed_form import ClosedFormLatentScore
 from tests.helpers.small_images import views_from
 
 X_0 = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -18,21 +18,21 @@ VIEWS = views_from(torch.arange(6) / 6)
 class Follower:
     """A score whose two branches lie `slope` times as far apart as the exact one's."""
 
-    def __init__(self, exact: LatentMixtureScore, slope: float) -> None:
+    def __init__(self, exact: ClosedFormLatentScore, slope: float) -> None:
         self.exact, self.slope = exact, slope
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: Tensor
+        self, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: Tensor
     ) -> Tensor:
-        every = torch.ones_like(marginal)
-        null = self.exact.predict_noise(x_t, log_snr, views, marginal=every)
-        own = self.exact.predict_noise(x_t, log_snr, views, marginal=marginal)
+        every = torch.ones_like(uncond)
+        null = self.exact.predict_noise(x_t, log_snr, views, uncond=every)
+        own = self.exact.predict_noise(x_t, log_snr, views, uncond=uncond)
         return 7 + null + self.slope * (own - null)
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3, 1.0, -1.0])
 def test_the_slope_is_how_far_a_score_follows_the_exact_one(slope: float) -> None:
-    exact = LatentMixtureScore(6)
+    exact = ClosedFormLatentScore(6)
     exact.update(lora_camera.UNSEEN, X_0, VIEWS)
     follower: Any = Follower(exact, slope)
     found = lora_camera.slopes(follower, exact, X_0, VIEWS.cameras)

@@ -14,13 +14,14 @@ from benchmarks.step.floor import matmul_rate, step_flops
 from benchmarks.step.parts import waits, without_renderer
 from benchmarks.step.table import to_tables
 from benchmarks.step.usual_step import UsualStep
-from gs_esd.build.components import Parts, make_parts
-from gs_esd.guidance.esd import EsdSource
+from gs_esd.build.components import Components, build_components
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import noised, score_difference
+from gs_esd.guidance.noisy_views import noise_views
+from gs_esd.guidance.objectives import EsdSource
+from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 from tests.build.test_learned import LORA, learned
 from tests.helpers.small_images import renderings_of, views_from
 from tests.helpers.tiny_models import tiny_latents, tiny_pipeline
@@ -31,44 +32,53 @@ LOG_SNR = torch.tensor([-4.0, -1.0, 2.0])
 
 
 @pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
     """A network and a LoRA that has learned."""
     folder = tmp_path_factory.mktemp("model")
     tiny_pipeline("latent_epsilon").save(folder)
-    parts = make_parts(learned(folder, LORA))
+    components = build_components(learned(folder, LORA))
     for _ in range(3):
-        parts.rendered.update(renderings_of(torch.zeros(3, 4, 8, 8)), tiny_latents(3), VIEWS)
-    return parts
+        components.variational.update(
+            renderings_of(torch.zeros(3, 4, 8, 8)), tiny_latents(3), VIEWS
+        )
+    return components
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
-def test_the_usual_step_has_the_gradient_of_ours(lam: float, parts: Parts) -> None:
-    noisy = noised(tiny_latents(3, seed=5), VIEWS, LOG_SNR, tiny_latents(3, seed=6), 0.5)
-    ours = score_difference(
-        EsdSource(constant(lam)), parts.omega, parts.prior, parts.rendered, noisy, parts.ask
+def test_the_usual_step_has_the_gradient_of_ours(lam: float, components: Components) -> None:
+    noisy = noise_views(tiny_latents(3, seed=5), VIEWS, LOG_SNR, tiny_latents(3, seed=6), 0.5)
+    ours = distillation_gradient(
+        EsdSource(constant(lam)),
+        components.weighting,
+        components.prior,
+        components.variational,
+        noisy,
+        components.predict,
     )
-    torch.testing.assert_close(UsualStep(parts, lam).gradient(noisy), ours, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(
+        UsualStep(components, lam).gradient(noisy), ours, atol=1e-4, rtol=1e-4
+    )
 
 
-def test_the_usual_step_brings_it_to_the_images_and_teaches_q(parts: Parts) -> None:
+def test_the_usual_step_brings_it_to_the_images_and_teaches_q(components: Components) -> None:
     images = torch.rand(3, 16, 16, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
-    before = parts.rendered.state_dict()
-    UsualStep(parts, 0.5)(images, VIEWS)
+    before = components.variational.state_dict()
+    UsualStep(components, 0.5)(images, VIEWS)
     assert images.grad is not None
     assert bool((images.grad != 0).any())
-    after = parts.rendered.state_dict()
+    after = components.variational.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before if "lora_B" in name)
 
 
 def test_no_branch_of_psi_is_counted_in_vain(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
-    parts = make_parts(learned(tmp_path, LORA))
-    prior, lora = parts.prior, parts.rendered
+    components = build_components(learned(tmp_path, LORA))
+    prior, lora = components.prior, components.variational
     assert isinstance(prior, DiffusionModelPrior)
-    assert isinstance(lora, LoraRenderedScore)
+    assert isinstance(lora, LoraScore)
     at_0, at_half, at_1 = (step_flops(prior, lora, VIEWS, lam) for lam in (0.0, 0.5, 1.0))
     assert at_0 == at_1 < at_half
-    # One row a picture of the U-Net more: φ takes two, ψ's update one forwards.
+    # One row an image of the U-Net more: φ takes two, ψ's update one forwards.
     assert 0.03 < at_half / at_0 - 1 < 0.35
 
 
@@ -99,10 +109,10 @@ def test_a_step_is_made_without_a_renderer(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path / "model")
     config = learned(tmp_path / "model", LORA)
     with without_renderer():
-        trainer = Trainer(config, tmp_path, make_parts(config))
-        before = {name: each.detach().clone() for name, each in trainer.parts.cloud.items()}
+        trainer = Trainer(config, tmp_path, build_components(config))
+        before = {name: each.detach().clone() for name, each in trainer.components.splats.items()}
         trainer.train_step()
-    after = trainer.parts.cloud
+    after = trainer.components.splats
     assert not torch.equal(after["sh0"], before["sh0"])
     assert not torch.equal(after["opacities"], before["opacities"])
 

@@ -9,22 +9,29 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.step.memory_count import (
+    AllocationCount,
+    StepMemory,
+    count_step,
+    log_memory,
+    warn_if_short,
+)
 from gs_esd.cameras.orbit import Orbit, turntable
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import StageConfig, StagesConfig
 from gs_esd.diffusion.process import add_noise
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import NoisyViews, score_difference
-from gs_esd.guidance.predict import how_to_ask
+from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.objectives import EsdSource
+from gs_esd.guidance.predict import distillation_gradient
+from gs_esd.guidance.predict_batched import choose_predict
 from gs_esd.guidance.weighting import one
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.flow import FlowDenoiser
 from gs_esd.priors.text import Prompts
-from gs_esd.step_memory import AllocationCount, StepMemory, count_step, log_memory, warn_if_short
-from gs_esd.variational.latent_mixture import LatentMixtureScore
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.closed_form import ClosedFormLatentScore
+from gs_esd.variational.lora import LoraScore
 from tests.helpers.small_images import renderings_of
 from tests.helpers.tiny_models import (
     LATENT_SIZE,
@@ -41,14 +48,14 @@ SIZE = 2 * LATENT_SIZE
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
 
 
-def networks(**options: Any) -> tuple[DiffusionModelPrior, LoraRenderedScore]:
+def networks(**options: Any) -> tuple[DiffusionModelPrior, LoraScore]:
     """A U-Net behind a VAE, and a LoRA on it."""
     vae = tiny_vae().requires_grad_(False)
     if options.get("gradient_checkpointing"):
         vae.enable_gradient_checkpointing()
     prompts = Prompts.from_rows(tiny_text(2))
     prior = DiffusionModelPrior(tiny_denoiser(), VaeCodec(vae, SIZE, LATENT_SIZE), prompts)
-    lora = LoraRenderedScore(prior.denoiser, prior.prompt, torch.Generator(), **options)
+    lora = LoraScore(prior.denoiser, prior.prompt, torch.Generator(), **options)
     return prior, lora
 
 
@@ -56,15 +63,15 @@ def views_of(n: int) -> Views:
     return Views(turntable(n, 0.3, ORBIT, SIZE), torch.ones(3))
 
 
-def step_that_is_made(prior: DiffusionModelPrior, lora: LoraRenderedScore, views: Views) -> None:
+def step_that_is_made(prior: DiffusionModelPrior, lora: LoraScore, views: Views) -> None:
     """As the trainer makes it where 0 < λ < 1: both branches of ψ are asked."""
     n = len(views.cameras)
     x_0 = prior.encode(torch.rand(n, SIZE, SIZE, 3, requires_grad=True))
     lora.update(renderings_of(torch.zeros(n, 4, 4, 4)), x_0.detach(), views)
     levels, eps = torch.zeros(n), torch.randn(x_0.shape)
     noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
-    source, ask = EsdSource(constant(0.5)), how_to_ask(prior, lora)
-    x_0.backward(score_difference(source, one, prior, lora, noisy, ask))
+    source, ask = EsdSource(constant(0.5)), choose_predict(prior, lora)
+    x_0.backward(distillation_gradient(source, one, prior, lora, noisy, ask))
 
 
 SAVING = {"train_rows": 1, "gradient_checkpointing": True}
@@ -112,7 +119,7 @@ def test_the_closed_form_takes_less_than_a_lora(flow: bool) -> None:
     if flow:
         prior.denoiser = FlowDenoiser(tiny_flow(), tiny_schedule())
         prior.prompts = Prompts.from_rows(tiny_flow_text(2))
-    without = count_step(prior, LatentMixtureScore(memory=8), views_of(4))
+    without = count_step(prior, ClosedFormLatentScore(buffer_size=8), views_of(4))
     assert 0 < without.step < counted(saving=False, n=4).step
 
 
@@ -128,7 +135,7 @@ def test_the_largest_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
         StageConfig(0.2, SIZE, 1), StageConfig(0.5, SIZE, 3), StageConfig(1.0, SIZE, 2)
     )
     prior, _ = networks()
-    log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
+    log_memory(stages, ORBIT, prior, ClosedFormLatentScore(buffer_size=8), torch.device("cpu"))
     assert "a step with 3 views takes some 0.0 GB" in caplog.text
 
 
@@ -138,7 +145,7 @@ def test_what_cannot_be_counted_does_not_stop_a_run(
     prior, _ = networks()
     monkeypatch.setattr(prior, "predict_noise", lambda x_t, *_: x_t * float(x_t.sum()))
     stages = StagesConfig(*(StageConfig(end, SIZE, 1) for end in (0.2, 0.5, 1.0)))
-    log_memory(stages, ORBIT, prior, LatentMixtureScore(memory=8), torch.device("cpu"))
+    log_memory(stages, ORBIT, prior, ClosedFormLatentScore(buffer_size=8), torch.device("cpu"))
     assert "could not be counted" in caplog.text
 
 

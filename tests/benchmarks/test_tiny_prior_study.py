@@ -4,17 +4,19 @@ import pytest
 
 from benchmarks.quality.judged_run import add_study_options, configured, job_options, parse_study
 from benchmarks.quality.tiny_prior import Outcome, to_table
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
-from gs_esd.config.options import ClosedFormRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.options import ClosedFormVariationalConfig
 
 
 def test_runs_are_what_the_command_line_makes() -> None:
-    config = configured(["prompt=a pig", "prior=tiny", "rendered=closed_form", "lambda_esd=0.25"])
+    config = configured(
+        ["prompt=a pig", "prior=tiny", "variational=closed_form", "lambda_esd=0.25"]
+    )
     assert (config.prompt, config.lambda_esd) == ("a pig", 0.25)
     assert isinstance(config.prior, DiffusersPriorConfig)
-    assert isinstance(config.rendered, ClosedFormRenderedConfig)
-    usual = configured(["prompt=a pig", "prior=tiny", "rendered=lora_short"])
-    assert isinstance(usual.rendered, LoraRenderedConfig)
+    assert isinstance(config.variational, ClosedFormVariationalConfig)
+    usual = configured(["prompt=a pig", "prior=tiny", "variational=lora_short"])
+    assert isinstance(usual.variational, LoraVariationalConfig)
 
 
 def test_the_table_has_medians_and_counts_for_each_q_and_lambda() -> None:

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from gs_esd.build.compatibility import check_pairings
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
-    CertaintyTimestepsConfig,
-    ClosedFormRenderedConfig,
+    ClosedFormVariationalConfig,
     Config,
     DreamtimeTimestepsConfig,
+    EntropicTimestepsConfig,
     EsdConfig,
     HifaSqrtTimestepsConfig,
     ImagesPriorConfig,
@@ -29,10 +29,10 @@ BANK = Config(prompt="a corgi")
 LEARNED = replace(
     BANK,
     prior=DiffusersPriorConfig(path="model"),
-    rendered=LoraRenderedConfig(),
+    variational=LoraVariationalConfig(),
     timesteps=TwoStageTimestepsConfig(),
 )
-BANKS = [ToyZooPriorConfig(), ImagesPriorConfig(path="pictures")]
+BANKS = [ToyZooPriorConfig(), ImagesPriorConfig(path="images")]
 ON_A_SCHEDULE = [
     UniformTimestepsConfig(),
     TwoStageTimestepsConfig(),
@@ -43,33 +43,34 @@ ON_A_SCHEDULE = [
 
 
 @pytest.mark.parametrize("prior", BANKS)
-def test_pictures_go_with_the_closed_form_and_certainty(prior: PriorConfig) -> None:
+def test_images_go_with_the_closed_form_and_entropic_time(prior: PriorConfig) -> None:
     check_pairings(replace(BANK, prior=prior))
 
 
 @pytest.mark.parametrize("timesteps", ON_A_SCHEDULE)
-@pytest.mark.parametrize("rendered", [LoraRenderedConfig(), ClosedFormRenderedConfig()])
+@pytest.mark.parametrize("variational", [LoraVariationalConfig(), ClosedFormVariationalConfig()])
 def test_networks_go_with_either_score_and_every_policy_on_a_schedule(
-    rendered: LoraRenderedConfig | ClosedFormRenderedConfig, timesteps: TwoStageTimestepsConfig
+    variational: LoraVariationalConfig | ClosedFormVariationalConfig,
+    timesteps: TwoStageTimestepsConfig,
 ) -> None:
-    check_pairings(replace(LEARNED, rendered=rendered, timesteps=timesteps))
+    check_pairings(replace(LEARNED, variational=variational, timesteps=timesteps))
 
 
 @pytest.mark.parametrize("prior", BANKS)
-def test_a_lora_on_pictures_is_refused_with_both_ways_out(prior: PriorConfig) -> None:
-    with pytest.raises(UserError, match=r"rendered=closed_form.*prior=tiny"):
-        check_pairings(replace(BANK, prior=prior, rendered=LoraRenderedConfig()))
+def test_a_lora_on_images_is_refused_with_both_ways_out(prior: PriorConfig) -> None:
+    with pytest.raises(UserError, match=r"variational=closed_form.*prior=tiny"):
+        check_pairings(replace(BANK, prior=prior, variational=LoraVariationalConfig()))
 
 
 @pytest.mark.parametrize("timesteps", ON_A_SCHEDULE)
-def test_pictures_have_no_schedule(timesteps: TwoStageTimestepsConfig) -> None:
-    with pytest.raises(UserError, match="Use timesteps=certainty"):
+def test_images_have_no_schedule(timesteps: TwoStageTimestepsConfig) -> None:
+    with pytest.raises(UserError, match="Use timesteps=entropic_time"):
         check_pairings(replace(BANK, timesteps=timesteps))
 
 
-def test_a_network_has_no_pictures_to_be_certain_about() -> None:
+def test_a_network_has_no_images_to_be_certain_about() -> None:
     with pytest.raises(UserError, match="Use timesteps=two_stage"):
-        check_pairings(replace(LEARNED, timesteps=CertaintyTimestepsConfig()))
+        check_pairings(replace(LEARNED, timesteps=EntropicTimestepsConfig()))
 
 
 def test_a_network_does_not_know_its_spread() -> None:
@@ -79,10 +80,10 @@ def test_a_network_does_not_know_its_spread() -> None:
         check_pairings(replace(LEARNED, guidance=guidance))
 
 
-def test_options_of_memory_mean_nothing_to_pictures() -> None:
+def test_options_of_memory_mean_nothing_to_images() -> None:
     memory = MemoryConfig(vae_slicing=True)
     check_pairings(replace(LEARNED, memory=memory))
-    with pytest.raises(UserError, match=r"rendered\.memory"):
+    with pytest.raises(UserError, match=r"variational\.buffer_size"):
         check_pairings(replace(BANK, memory=memory))
 
 
@@ -103,15 +104,15 @@ def test_a_branch_that_counts_must_be_trained(
     lambda_esd: float, dropout: float, refused: bool
 ) -> None:
     config = replace(
-        LEARNED, lambda_esd=lambda_esd, rendered=LoraRenderedConfig(camera_dropout=dropout)
+        LEARNED, lambda_esd=lambda_esd, variational=LoraVariationalConfig(camera_dropout=dropout)
     )
     if not refused:
         check_pairings(config)
         return
-    with pytest.raises(UserError, match=r"lambda_esd=.*rendered\.camera_dropout=0\.1"):
+    with pytest.raises(UserError, match=r"lambda_esd=.*variational\.camera_dropout=0\.1"):
         check_pairings(config)
 
 
 def test_vsd_needs_no_score_over_all_cameras() -> None:
-    lora = LoraRenderedConfig(camera_dropout=0.0)
-    check_pairings(replace(LEARNED, guidance=VsdConfig(), lambda_esd=0.0, rendered=lora))
+    lora = LoraVariationalConfig(camera_dropout=0.0)
+    check_pairings(replace(LEARNED, guidance=VsdConfig(), lambda_esd=0.0, variational=lora))

@@ -13,14 +13,14 @@ from omegaconf import OmegaConf
 from gs_esd.build import hydra_schema
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.cli.help import help_text, summary
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
-    ClosedFormRenderedConfig,
+    ClosedFormVariationalConfig,
     Config,
     Device,
     MemoryConfig,
-    Omega,
     ScheduleTimestepsConfig,
+    Weighting,
 )
 from gs_esd.errors import UserError
 
@@ -30,7 +30,7 @@ CHOICES = [
     (f.parent.name, f.stem) for f in sorted(CONF.glob("*/*.yaml")) if f.parent.name != "hydra"
 ]
 NEEDED = {
-    "images": ["prior.path=pictures"],
+    "images": ["prior.path=images"],
     "diffusers": ["prior.path=model"],
     "ply": ["init.path=splats.ply"],
 }
@@ -89,7 +89,7 @@ LEARNED = sorted(
 def test_a_learned_prior_chooses_what_goes_with_it(prior: str) -> None:
     config = composed(f"prior={prior}", *NEEDED.get(prior, []))
     assert isinstance(config.prior, DiffusersPriorConfig)
-    with_lora = isinstance(config.rendered, LoraRenderedConfig)
+    with_lora = isinstance(config.variational, LoraVariationalConfig)
     assert with_lora == (prior != "tiny")  # there the closed form does better
     assert isinstance(config.timesteps, ScheduleTimestepsConfig)
     check_pairings(config)
@@ -97,21 +97,27 @@ def test_a_learned_prior_chooses_what_goes_with_it(prior: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["rendered=closed_form", "timesteps=linear", "init=ball", "densify=mcmc", "background=white"],
+    [
+        "variational=closed_form",
+        "timesteps=linear",
+        "init=ball",
+        "densify=mcmc",
+        "background=white",
+    ],
 )
 def test_the_command_line_chooses_over_a_prior_wherever_it_stands(name: str) -> None:
     group = name.partition("=")[0]
     for overrides in (["prior=sd21", name], [name, "prior=sd21"]):
         chosen = getattr(composed(*overrides), group)
         assert chosen == getattr(composed(name), group)
-    values = composed("steps=7", "lambda_esd=0.25", "omega=one", "prior=sd21")
-    assert (values.steps, values.lambda_esd, values.omega) == (7, 0.25, Omega.one)
+    values = composed("steps=7", "lambda_esd=0.25", "weighting=one", "prior=sd21")
+    assert (values.steps, values.lambda_esd, values.weighting) == (7, 0.25, Weighting.one)
 
 
-def test_pictures_are_weighed_in_their_own_units_and_latents_as_in_the_literature() -> None:
-    assert composed("prior=sd21").omega == Omega.one_minus_alpha_bar
+def test_images_are_weighed_in_their_own_units_and_latents_as_in_the_literature() -> None:
+    assert composed("prior=sd21").weighting == Weighting.one_minus_alpha_bar
     for prior in ("toyzoo", "tiny"):
-        assert composed(f"prior={prior}").omega == Omega.sigma_over_alpha
+        assert composed(f"prior={prior}").weighting == Weighting.sigma_over_alpha
 
 
 def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:
@@ -126,19 +132,21 @@ def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:
 
 
 def test_sds_has_no_score_of_renderings_learned() -> None:
-    assert isinstance(composed("prior=sd21", "guidance=sds").rendered, ClosedFormRenderedConfig)
-    explicit = composed("prior=sd21", "guidance=sds", "rendered=lora")
-    assert isinstance(explicit.rendered, LoraRenderedConfig)
+    assert isinstance(
+        composed("prior=sd21", "guidance=sds").variational, ClosedFormVariationalConfig
+    )
+    explicit = composed("prior=sd21", "guidance=sds", "variational=lora")
+    assert isinstance(explicit.variational, LoraVariationalConfig)
 
 
 def test_a_lora_for_short_runs_learns_faster() -> None:
-    short = composed("prior=tiny", "rendered=lora_short").rendered
-    usual = composed("prior=sd21").rendered
-    assert isinstance(short, LoraRenderedConfig)
-    assert isinstance(usual, LoraRenderedConfig)
+    short = composed("prior=tiny", "variational=lora_short").variational
+    usual = composed("prior=sd21").variational
+    assert isinstance(short, LoraVariationalConfig)
+    assert isinstance(usual, LoraVariationalConfig)
     assert short.learning_rate >= 10 * usual.learning_rate
-    assert composed("prior=tiny", "rendered=lora").rendered == usual
-    assert composed("prior=sd21", "rendered=lora_short").rendered == short
+    assert composed("prior=tiny", "variational=lora").variational == usual
+    assert composed("prior=sd21", "variational=lora_short").variational == short
 
 
 def test_less_memory_changes_memory_alone() -> None:

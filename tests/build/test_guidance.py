@@ -4,23 +4,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from gs_esd.build.guidance import DrawLevels, make_levels, make_omega
+from gs_esd.build.guidance import DrawLevels, build_levels, build_weighting
 from gs_esd.cameras.orbit import Orbit, sample_orbit
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import (
-    CertaintyRange,
-    CertaintyTimestepsConfig,
     Config,
     DreamtimeTimestepsConfig,
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
     HifaSqrtTimestepsConfig,
     LinearTimestepsConfig,
-    Omega,
     ScheduleTimestepsConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
+    Weighting,
 )
+from gs_esd.diffusion.entropic_time import EntropicTime
 from gs_esd.guidance import weighting
-from gs_esd.guidance.entropic_time import CertaintyLevels
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.system.rng import stream
 from tests.helpers.small_images import blobs
@@ -67,45 +67,61 @@ def test_levels_are_fractions_of_the_priors_own_schedule(
     config = Config(timesteps=kind(t_min=0.3, t_max=0.6))
     if kind is TwoStageTimestepsConfig:
         config = Config(timesteps=TwoStageTimestepsConfig(t_min=0.3, t_max=0.6, t_max_late=0.6))
-    levels = make_levels(config, prior)
+    levels = build_levels(config, prior)
     for progress in (0.0, 0.4, 0.9):
         log_snr = drawn(levels, progress, 5)
         assert log_snr.shape == (5,)
-        t = prior.schedule.timestep(log_snr) / (len(prior.schedule) - 1)
+        t = prior.schedule.log_snr_to_t(log_snr) / (len(prior.schedule) - 1)
         assert ((t > 0.3 - 1e-4) & (t < 0.6 + 1e-4)).all()
 
 
 def test_falling_levels_begin_at_the_noisiest_that_is_asked_for() -> None:
     prior = Learned()
-    levels = make_levels(Config(timesteps=LinearTimestepsConfig(t_min=0.0, t_max=1.0)), prior)
+    levels = build_levels(Config(timesteps=LinearTimestepsConfig(t_min=0.0, t_max=1.0)), prior)
     assert drawn(levels, 0.0, 2).tolist() == [float(prior.schedule.log_snr[-1])] * 2
 
 
 def test_the_late_range_of_two_stages_follows_at_its_time() -> None:
     prior = Learned()
     config = Config(timesteps=TwoStageTimestepsConfig(0.02, 0.98, t_max_late=0.5, late_from=0.7))
-    levels, half = make_levels(config, prior), float(prior.schedule.at(torch.tensor([0.5])))
+    levels, half = (
+        build_levels(config, prior),
+        float(prior.schedule.t_to_log_snr(torch.tensor([0.5]))),
+    )
     assert drawn(levels, 0.69, 64).amin() < half - 1
     assert drawn(levels, 0.7, 64).amin() >= half - 1e-5
 
 
 @pytest.mark.parametrize("resolution", [8, 16])
-def test_certainty_follows_the_ranges_of_the_stages_at_every_resolution(resolution: int) -> None:
-    prior = ImageBankPrior(blobs(32, 16), [8, 16])
-    ranges = CertaintyTimestepsConfig(
-        coarse=CertaintyRange(0.2, 0.2),
-        middle=CertaintyRange(0.5, 0.5),
-        fine=CertaintyRange(0.8, 0.8),
+def test_entropic_time_follows_the_ranges_of_the_stages_at_every_resolution(
+    resolution: int,
+) -> None:
+    prior = ImageBankPrior(blobs(32, 16), [8, 16], generator=stream(0, "certainty"))
+    ranges = EntropicTimestepsConfig(
+        coarse=EntropicTimeRange(0.2, 0.2),
+        middle=EntropicTimeRange(0.5, 0.5),
+        fine=EntropicTimeRange(0.8, 0.8),
     )
     config = Config(timesteps=ranges)
-    levels = make_levels(config, prior)
-    measured = CertaintyLevels(prior.mixtures[8], stream(config.seed, "certainty"))
-    spread = prior.mixtures[resolution].spread(torch.tensor([0.2, 0.5, 0.9]))
-    for progress, certainty in ((0.1, 0.2), (0.5, 0.5), (0.9, 0.8)):
-        expected = measured.log_snr(torch.full((3,), certainty), spread)
+    levels = build_levels(config, prior)
+    measured = EntropicTime(prior.mixtures[8], stream(0, "certainty"))
+    variance = prior.mixtures[resolution].total_variance(torch.tensor([0.2, 0.5, 0.9]))
+    for progress, entropic_time in ((0.1, 0.2), (0.5, 0.5), (0.9, 0.8)):
+        expected = measured.log_snr(torch.full((3,), entropic_time), variance)
         torch.testing.assert_close(drawn(levels, progress, 3, resolution), expected)
 
 
-@pytest.mark.parametrize("omega", Omega)
-def test_weights_are_called_what_they_are(omega: Omega) -> None:
-    assert make_omega(omega) is getattr(weighting, omega.value)
+@pytest.mark.parametrize("omega", Weighting)
+def test_weights_are_called_what_they_are(omega: Weighting) -> None:
+    assert build_weighting(omega) is getattr(weighting, omega.value)
+
+
+def test_entropic_times_are_uniform_in_the_range_of_the_stage() -> None:
+    prior = ImageBankPrior(blobs(32, 16), [8, 16])
+    ranges = EntropicTimestepsConfig(coarse=EntropicTimeRange(0.2, 0.7))
+    log_snr = drawn(build_levels(Config(timesteps=ranges), prior), 0.0, 2000)
+    views = Views(sample_orbit(5, ORBIT, 8, stream(0, "cameras")), torch.tensor([0.2, 0.5, 0.9]))
+    quartiles = prior.entropic_time_to_log_snr(torch.linspace(0.2, 0.7, 5), views)
+    assert ((log_snr >= quartiles[0]) & (log_snr <= quartiles[-1])).all()
+    shares = torch.histogram(log_snr, quartiles).hist / 2000
+    torch.testing.assert_close(shares, torch.full((4,), 0.25), atol=0.04, rtol=0)

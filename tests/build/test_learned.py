@@ -8,31 +8,31 @@ import pytest
 import torch
 from torch import Tensor
 
-from gs_esd.build import distributions
 from gs_esd.build import learned as build_learned
-from gs_esd.build.components import make_parts
-from gs_esd.build.learned import make_view_weights
+from gs_esd.build.components import build_components
+from gs_esd.build.learned import build_view_weights
 from gs_esd.build.validate import validate
 from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.cameras.views import Views
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig, ViewPrompts
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
 from gs_esd.config.options import (
-    ClosedFormRenderedConfig,
+    ClosedFormVariationalConfig,
     Config,
     MemoryConfig,
-    Omega,
-    RenderedConfig,
     TwoStageTimestepsConfig,
+    VariationalConfig,
+    Weighting,
 )
 from gs_esd.errors import UserError
-from gs_esd.guidance.objectives import NoisyViews, score_difference
+from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.lora import LoraScore
 from tests.helpers.tiny_models import tiny_flow_pipeline, tiny_pipeline
 from tests.helpers.tiny_runs import STEPS, tiny
 
-LORA = LoraRenderedConfig(learning_rate=1e-2)
+LORA = LoraVariationalConfig(learning_rate=1e-2)
 KINDS = ("latent_epsilon", "latent_v", "pixel")
 
 
@@ -44,13 +44,13 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def learned(model: Path, rendered: RenderedConfig = LORA, **changes: object) -> Config:
+def learned(model: Path, variational: VariationalConfig = LORA, **changes: object) -> Config:
     """A run of 12 steps of four views with a network as the prior."""
     config = tiny(
         prior=DiffusersPriorConfig(path=str(model)),
-        rendered=rendered,
+        variational=variational,
         timesteps=TwoStageTimestepsConfig(),
-        omega=Omega.one_minus_alpha_bar,
+        weighting=Weighting.one_minus_alpha_bar,
         lambda_esd=0.5,
     )
     return replace(config, **changes)
@@ -64,62 +64,65 @@ def took(steps: int, config: Config, folder: Path) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize("rendered", [LORA, ClosedFormRenderedConfig()], ids=["lora", "closed"])
+@pytest.mark.parametrize(
+    "variational", [LORA, ClosedFormVariationalConfig()], ids=["lora", "closed"]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_that_goes_on_ends_bit_identical(
-    models: Path, tmp_path: Path, kind: str, rendered: RenderedConfig
+    models: Path, tmp_path: Path, kind: str, variational: VariationalConfig
 ) -> None:
-    config = learned(models / kind, rendered)
+    config = learned(models / kind, variational)
     straight = took(STEPS, config, tmp_path / "straight")
     begun = took(5, config, tmp_path / "stopped")
     begun.save()
     went_on = took(STEPS - 5, config, tmp_path / "stopped")
     assert went_on.step == STEPS
-    for name, value in straight.parts.cloud.items():
-        assert torch.equal(went_on.parts.cloud[name], value)
-    state = straight.parts.rendered.state_dict()
-    for name, value in went_on.parts.rendered.state_dict().items():
+    for name, value in straight.components.splats.items():
+        assert torch.equal(went_on.components.splats[name], value)
+    state = straight.components.variational.state_dict()
+    for name, value in went_on.components.variational.state_dict().items():
         assert torch.equal(value, state[name])
 
 
-def test_the_prior_looks_at_pictures_of_the_size_that_is_told(models: Path, tmp_path: Path) -> None:
-    prior = DiffusersPriorConfig(path=str(models / "latent_v"), picture_size=32)
+def test_the_prior_looks_at_images_of_the_size_that_is_told(models: Path, tmp_path: Path) -> None:
+    prior = DiffusersPriorConfig(path=str(models / "latent_v"), image_size=32)
     trainer = took(1, learned(models / "latent_v", prior=prior), tmp_path)
-    views = trainer.parts.prior.encode(torch.rand(1, 20, 20, 3))
+    views = trainer.components.prior.encode(torch.rand(1, 20, 20, 3))
     assert views.shape == (1, 4, 16, 16)
 
 
 def test_a_large_model_on_a_cpu_is_warned_of(
     models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_parts(learned(models / "pixel"))
+    build_components(learned(models / "pixel"))
     assert "without a GPU" not in caplog.text
-    monkeypatch.setattr(build_learned, "LARGE", 1000)
-    make_parts(learned(models / "latent_v"))
+    monkeypatch.setattr(build_learned, "LARGE_MODEL_BYTES", 1000)
+    build_components(learned(models / "latent_v"))
     assert "without a GPU" in caplog.text
 
 
 def test_a_flow_goes_with_the_closed_form(models: Path, tmp_path: Path) -> None:
     folder = tiny_flow_pipeline().save(tmp_path / "flow")
-    config = learned(folder, ClosedFormRenderedConfig())
-    before = make_parts(config).cloud["means"].detach().clone()
+    config = learned(folder, ClosedFormVariationalConfig())
+    before = build_components(config).splats["means"].detach().clone()
     trainer = took(2, config, tmp_path / "run")
-    assert not torch.equal(trainer.parts.cloud["means"], before)
+    assert not torch.equal(trainer.components.splats["means"], before)
 
 
 def test_a_lora_learns_and_leaves_the_prior_as_it_was(models: Path, tmp_path: Path) -> None:
     config = learned(models / "latent_epsilon")
-    trainer, untouched = took(STEPS, config, tmp_path), make_parts(config)
+    trainer, untouched = took(STEPS, config, tmp_path), build_components(config)
     adapter = [
         float(value.abs().max())
-        for name, value in trainer.parts.rendered.state_dict().items()
+        for name, value in trainer.components.variational.state_dict().items()
         if ".lora_B" in name and "optimizer" not in name
     ]
     assert adapter
     assert min(adapter) > 0
     views, x_t, log_snr = some_views(3)
     after, before = (
-        parts.prior.predict_noise(x_t, log_snr, views) for parts in (trainer.parts, untouched)
+        components.prior.predict_noise(x_t, log_snr, views)
+        for components in (trainer.components, untouched)
     )
     assert torch.equal(after, before)
 
@@ -135,22 +138,27 @@ def some_views(n: int) -> tuple[Views, Tensor, Tensor]:
 @pytest.mark.parametrize("view_prompts", [ViewPrompts.off, ViewPrompts.nearest])
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("kind", ["latent_epsilon", "latent_v"])
-def test_the_gradient_is_that_of_one_call_for_each_picture_and_prompt(
+def test_the_gradient_is_that_of_one_call_for_each_image_and_prompt(
     models: Path, tmp_path: Path, kind: str, lam: float, view_prompts: ViewPrompts
 ) -> None:
     model = DiffusersPriorConfig(path=str(models / kind), view_prompts=view_prompts)
     config = learned(models / kind, prior=model, lambda_esd=lam, negative_prompt="blurry")
-    parts = took(3, config, tmp_path).parts
+    components = took(3, config, tmp_path).components
     views, x_t, log_snr = some_views(3)
     noisy = NoisyViews(x_t, torch.zeros_like(x_t), log_snr, views, 0.5)
-    gradient = score_difference(
-        parts.source, parts.omega, parts.prior, parts.rendered, noisy, parts.ask
+    gradient = distillation_gradient(
+        components.source,
+        components.weighting,
+        components.prior,
+        components.variational,
+        noisy,
+        components.predict,
     )
 
-    p, q = parts.prior, parts.rendered
+    p, q = components.prior, components.variational
     assert isinstance(p, DiffusionModelPrior)
-    assert isinstance(q, LoraRenderedScore)
-    words = make_view_weights(model)
+    assert isinstance(q, LoraScore)
+    words = build_view_weights(model)
     for i in range(3):
         one = slice(i, i + 1)
         prompt = p.prompts.plain
@@ -159,8 +167,8 @@ def test_the_gradient_is_that_of_one_call_for_each_picture_and_prompt(
         eps_uncond = p.denoiser(x_t[one], log_snr[one], p.prompts.negative)
         eps_phi = eps_uncond + 7.5 * (p.denoiser(x_t[one], log_snr[one], prompt) - eps_uncond)
         eps_psi_null, eps_psi_camera = (
-            q.predict_noise(x_t[one], log_snr[one], views[one], marginal=torch.tensor([marginal]))
-            for marginal in (True, False)
+            q.predict_noise(x_t[one], log_snr[one], views[one], uncond=torch.tensor([uncond]))
+            for uncond in (True, False)
         )
         source = lam * eps_psi_null + (1 - lam) * eps_psi_camera
         sigma_squared = 1 / (1 + log_snr[i].exp())
@@ -176,30 +184,30 @@ def test_less_memory_gives_the_same_up_to_rounding(models: Path, tmp_path: Path)
     a = took(2, usual, tmp_path / "usual").train_step()
     b = took(2, replace(usual, memory=memory), tmp_path / "less").train_step()
     assert a == pytest.approx(b, rel=1e-4)
-    assert a != b  # rounding shows that the pictures did go in one by one
+    assert a != b  # rounding shows that the images did go in one by one
 
 
 def test_a_lora_may_adapt_another_model_with_the_same_levels(models: Path, tmp_path: Path) -> None:
     other = tiny_pipeline("latent_epsilon")
     other.scheduler.register_to_config(prediction_type="v_prediction")
-    lora = LoraRenderedConfig(base_path=str(other.save(tmp_path / "base")))
-    parts = took(2, learned(models / "latent_epsilon", lora), tmp_path / "run").parts
-    assert isinstance(parts.prior, DiffusionModelPrior)
-    own = parts.rendered.denoiser  # type: ignore[attr-defined]
-    assert own.unet is not parts.prior.denoiser.unet  # type: ignore[attr-defined]
+    lora = LoraVariationalConfig(base_path=str(other.save(tmp_path / "base")))
+    components = took(2, learned(models / "latent_epsilon", lora), tmp_path / "run").components
+    assert isinstance(components.prior, DiffusionModelPrior)
+    own = components.variational.denoiser  # type: ignore[attr-defined]
+    assert own.unet is not components.prior.denoiser.unet  # type: ignore[attr-defined]
     assert own.prediction_type == "v_prediction"
-    assert parts.prior.denoiser.unet.class_embedding is None  # type: ignore[attr-defined]
+    assert components.prior.denoiser.unet.class_embedding is None  # type: ignore[attr-defined]
 
 
 def test_a_lora_on_a_model_with_other_levels_is_refused(models: Path) -> None:
-    lora = LoraRenderedConfig(base_path=str(models / "latent_v"))  # zero terminal SNR
+    lora = LoraVariationalConfig(base_path=str(models / "latent_v"))  # zero terminal SNR
     with pytest.raises(UserError, match="other noise levels"):
-        make_parts(learned(models / "latent_epsilon", lora))
+        build_components(learned(models / "latent_epsilon", lora))
 
 
 def test_two_seeds_begin_with_different_adapters(models: Path) -> None:
     states = [
-        make_parts(learned(models / "latent_epsilon", seed=seed)).rendered.state_dict()
+        build_components(learned(models / "latent_epsilon", seed=seed)).variational.state_dict()
         for seed in (0, 0, 1)
     ]
     names = [name for name in states[0] if ".lora_A" in name]
@@ -211,13 +219,13 @@ def test_angles_of_view_prompts_are_degrees() -> None:
     azimuth = torch.deg2rad(torch.tensor([0.0, 44.0, 46.0, 179.0]))
     elevation = torch.deg2rad(torch.tensor([0.0, 0.0, 0.0, 80.0]))
     cameras = orbit_cameras(azimuth, elevation, distance=3.0, fov=0.7, resolution=8)
-    words = make_view_weights(DiffusersPriorConfig(front_deg=45.0, overhead_deg=70.0))
+    words = build_view_weights(DiffusersPriorConfig(front_deg=45.0, overhead_deg=70.0))
     assert words is not None
     assert words(cameras).argmax(1).tolist() == [0, 0, 1, 3]
-    mixed = make_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.interpolated))
+    mixed = build_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.interpolated))
     assert mixed is not None
     assert float(mixed(cameras)[1, 0]) == pytest.approx(1 - 44 / 90)
-    assert make_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.off)) is None
+    assert build_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.off)) is None
 
 
 def test_perp_neg_turns_away_from_other_views(models: Path) -> None:
@@ -225,7 +233,7 @@ def test_perp_neg_turns_away_from_other_views(models: Path) -> None:
         model = DiffusersPriorConfig(path=str(models / "pixel"), view_prompts=view_prompts)
         views, _, log_snr = some_views(4)
         x_t = torch.randn(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-        return make_parts(learned(models / "pixel", prior=model)).prior.predict_noise(
+        return build_components(learned(models / "pixel", prior=model)).prior.predict_noise(
             x_t, log_snr, views
         )
 
@@ -236,24 +244,5 @@ def test_perp_neg_turns_away_from_other_views(models: Path) -> None:
 def test_the_trainer_logs_what_the_lora_learns(models: Path, tmp_path: Path) -> None:
     trainer = took(1, learned(models / "latent_epsilon"), tmp_path)
     scalars = trainer.train_step()
-    assert {"lora_loss", "kappa", "lambda_esd"} <= scalars.keys()
+    assert {"lora_loss", "view_kl", "lambda_esd"} <= scalars.keys()
     assert all(math.isfinite(value) for value in scalars.values())
-
-
-def test_a_run_after_another_of_the_same_process_is_that_run_alone(
-    models: Path, tmp_path: Path
-) -> None:
-    """A sweep's runs share a network: what one run's LoRA was leaves no trace in the next."""
-    config = learned(models / "latent_epsilon")
-    alone = took(3, config, tmp_path / "alone")
-    after = took(3, config, tmp_path / "after")
-    assert after.parts.prior is alone.parts.prior
-    for name, value in alone.parts.cloud.items():
-        assert torch.equal(after.parts.cloud[name], value)
-
-
-def test_a_network_is_kept_alone(models: Path) -> None:
-    first = make_parts(learned(models / "latent_epsilon")).prior
-    assert make_parts(learned(models / "latent_epsilon", lambda_esd=0.0)).prior is first
-    second = make_parts(learned(models / "latent_v")).prior
-    assert list(distributions._taken.values()) == [second]

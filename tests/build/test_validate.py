@@ -10,14 +10,14 @@ import torch
 
 from gs_esd.build.hydra_schema import GROUPS
 from gs_esd.build.validate import ORDERED, RANGES, check_folder, check_hardware, validate
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
     CamerasConfig,
-    CertaintyRange,
-    CertaintyTimestepsConfig,
     Config,
     Device,
     DreamtimeTimestepsConfig,
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
     EsdConfig,
     HardwareConfig,
     ImagesPriorConfig,
@@ -125,9 +125,9 @@ def test_stages_that_cannot_follow_each_other_are_refused(changed: StagesConfig,
         validate(replace(GOOD, stages=changed))
 
 
-def certainty(**changes: CertaintyRange) -> CertaintyTimestepsConfig:
+def entropic_time(**changes: EntropicTimeRange) -> EntropicTimestepsConfig:
     """The usual ranges, with some changed."""
-    return replace(CertaintyTimestepsConfig(), **changes)
+    return replace(EntropicTimestepsConfig(), **changes)
 
 
 def test_stages_may_be_equal() -> None:
@@ -138,9 +138,12 @@ def test_stages_may_be_equal() -> None:
 @pytest.mark.parametrize(
     ("timesteps", "told"),
     [
-        (certainty(fine=CertaintyRange(0.95, 0.9)), "timesteps.fine.min=0.95 is above"),
-        (certainty(coarse=CertaintyRange(0.1, 1.5)), "timesteps.coarse.max=1.5 is not allowed"),
-        (certainty(middle=CertaintyRange(math.nan, 0.5)), "timesteps.middle.min=nan"),
+        (entropic_time(fine=EntropicTimeRange(0.95, 0.9)), "timesteps.fine.min=0.95 is above"),
+        (
+            entropic_time(coarse=EntropicTimeRange(0.1, 1.5)),
+            "timesteps.coarse.max=1.5 is not allowed",
+        ),
+        (entropic_time(middle=EntropicTimeRange(math.nan, 0.5)), "timesteps.middle.min=nan"),
         (UniformTimestepsConfig(t_min=0.9, t_max=0.1), "timesteps.t_min=0.9 is above"),
         (LinearTimestepsConfig(t_max=1.2), "timesteps.t_max=1.2 is not allowed"),
         (TwoStageTimestepsConfig(t_max_late=0.99), "timesteps.t_max_late=0.99 is above"),
@@ -162,24 +165,24 @@ def test_a_subject_that_the_zoo_does_not_know_is_refused() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)),
+        replace(GOOD, prior=ToyZooPriorConfig(num_images=100_000)),
         replace(GOOD, stages=stages("fine", resolution=1024)),
     ],
 )
 def test_a_bank_of_the_zoo_that_would_not_fit_is_refused(changed: Config) -> None:
-    with pytest.raises(UserError, match=r"Lower prior\.pictures \(\d+ at most\)"):
+    with pytest.raises(UserError, match=r"Lower prior\.num_images \(\d+ at most\)"):
         validate(changed)
 
 
 def test_the_largest_bank_that_is_allowed_fits_exactly() -> None:
     with pytest.raises(UserError) as caught:
-        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=100_000)))
+        validate(replace(GOOD, prior=ToyZooPriorConfig(num_images=100_000)))
     found = re.search(r"\((\d+) at most\)", str(caught.value))
     assert found
     most = int(found[1])
-    assert validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most))) == []
+    assert validate(replace(GOOD, prior=ToyZooPriorConfig(num_images=most))) == []
     with pytest.raises(UserError):
-        validate(replace(GOOD, prior=ToyZooPriorConfig(pictures=most + 1)))
+        validate(replace(GOOD, prior=ToyZooPriorConfig(num_images=most + 1)))
 
 
 @pytest.mark.parametrize("lam", [-0.1, 1.1])
@@ -212,7 +215,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Config:
         GOOD,
         prompt="a dragon",
         prior=DiffusersPriorConfig(path=str(folder)),
-        rendered=LoraRenderedConfig(),
+        variational=LoraVariationalConfig(),
         timesteps=TwoStageTimestepsConfig(),
     )
 
@@ -221,13 +224,13 @@ def test_a_network_reads_negative_prompts_and_any_subject(learned: Config) -> No
     assert validate(replace(learned, negative_prompt="blurry")) == []
 
 
-def test_a_network_takes_pictures_of_any_size(learned: Config) -> None:
+def test_a_network_takes_images_of_any_size(learned: Config) -> None:
     assert validate(replace(learned, stages=stages("coarse", resolution=24))) == []
 
 
 def test_parts_that_do_not_go_together_are_refused(learned: Config) -> None:
     with pytest.raises(UserError, match="Use timesteps=two_stage"):
-        validate(replace(learned, timesteps=CertaintyTimestepsConfig()))
+        validate(replace(learned, timesteps=EntropicTimestepsConfig()))
 
 
 def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
@@ -237,7 +240,7 @@ def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
 
 def test_a_lora_that_sds_never_asks_is_told(learned: Config) -> None:
     [warning] = validate(replace(learned, guidance=SdsConfig(), lambda_esd=0.0))
-    assert "rendered=lora is trained for nothing" in warning
+    assert "variational=lora is trained for nothing" in warning
 
 
 def test_paths_must_exist(tmp_path: Path) -> None:
@@ -248,13 +251,13 @@ def test_paths_must_exist(tmp_path: Path) -> None:
         validate(replace(GOOD, init=PlyInitConfig(path=missing)))
 
 
-def test_a_folder_of_pictures_must_hold_some(tmp_path: Path) -> None:
-    pictures = replace(GOOD, prompt="my cup", prior=ImagesPriorConfig(path=str(tmp_path)))
+def test_a_folder_of_images_must_hold_some(tmp_path: Path) -> None:
+    images = replace(GOOD, prompt="my cup", prior=ImagesPriorConfig(path=str(tmp_path)))
     with pytest.raises(UserError, match="at least 2 are needed"):
-        validate(pictures)
+        validate(images)
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).touch()
-    assert validate(pictures) == []
+    assert validate(images) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from gs_esd.build.validate_models import check_models
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
-from gs_esd.config.options import ClosedFormRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.options import ClosedFormVariationalConfig
 from gs_esd.errors import UserError
 from tests.helpers.tiny_models import tiny_flow_pipeline, tiny_pipeline, tiny_unet
 
@@ -30,43 +30,43 @@ def prior(folder: Path) -> DiffusersPriorConfig:
 
 @pytest.mark.parametrize("kind", ["latent_epsilon", "latent_v", "pixel"])
 def test_whole_models_pass_with_either_score(models: Path, kind: str) -> None:
-    for rendered in (ClosedFormRenderedConfig(), LoraRenderedConfig()):
-        check_models(prior(models / kind), rendered)
+    for variational in (ClosedFormVariationalConfig(), LoraVariationalConfig()):
+        check_models(prior(models / kind), variational)
 
 
-def test_pictures_are_of_a_size_that_the_model_takes(models: Path) -> None:
-    config = replace(prior(models / "pixel"), picture_size=10)
-    check_models(config, ClosedFormRenderedConfig())
-    with pytest.raises(UserError, match=r"picture_size=9.*multiples of 2"):
-        check_models(replace(config, picture_size=9), ClosedFormRenderedConfig())
+def test_images_are_of_a_size_that_the_model_takes(models: Path) -> None:
+    config = replace(prior(models / "pixel"), image_size=10)
+    check_models(config, ClosedFormVariationalConfig())
+    with pytest.raises(UserError, match=r"image_size=9.*multiples of 2"):
+        check_models(replace(config, image_size=9), ClosedFormVariationalConfig())
 
 
 def test_a_missing_model_is_refused(models: Path) -> None:
     with pytest.raises(UserError, match="missing"):
-        check_models(prior(models / "missing"), ClosedFormRenderedConfig())
+        check_models(prior(models / "missing"), ClosedFormVariationalConfig())
 
 
 def test_a_lora_may_have_a_model_of_the_same_family(models: Path) -> None:
-    lora = LoraRenderedConfig(base_path=str(models / "latent_v"))
+    lora = LoraVariationalConfig(base_path=str(models / "latent_v"))
     check_models(prior(models / "latent_epsilon"), lora)
 
 
 @pytest.mark.parametrize(("base", "told"), [("pixel", "in_channels=3"), ("other_text", "=16")])
 def test_a_lora_on_another_family_is_refused(models: Path, base: str, told: str) -> None:
-    lora = LoraRenderedConfig(base_path=str(models / base))
-    with pytest.raises(UserError, match=rf"rendered\.base_path=.*{told}"):
+    lora = LoraVariationalConfig(base_path=str(models / base))
+    with pytest.raises(UserError, match=rf"variational\.base_path=.*{told}"):
         check_models(prior(models / "latent_epsilon"), lora)
 
 
 def test_a_lora_on_a_missing_model_is_refused(models: Path) -> None:
-    lora = LoraRenderedConfig(base_path=str(models / "missing"))
+    lora = LoraVariationalConfig(base_path=str(models / "missing"))
     with pytest.raises(UserError, match="missing"):
         check_models(prior(models / "pixel"), lora)
 
 
 def test_a_lora_needs_a_unet(models: Path) -> None:
-    check_models(prior(models / "flow"), ClosedFormRenderedConfig())
-    with pytest.raises(UserError, match="rendered=closed_form"):
-        check_models(prior(models / "flow"), LoraRenderedConfig())
-    with pytest.raises(UserError, match="rendered=closed_form"):
-        check_models(prior(models / "pixel"), LoraRenderedConfig(base_path=str(models / "flow")))
+    check_models(prior(models / "flow"), ClosedFormVariationalConfig())
+    with pytest.raises(UserError, match="variational=closed_form"):
+        check_models(prior(models / "flow"), LoraVariationalConfig())
+    with pytest.raises(UserError, match="variational=closed_form"):
+        check_models(prior(models / "pixel"), LoraVariationalConfig(base_path=str(models / "flow")))

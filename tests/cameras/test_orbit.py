@@ -84,7 +84,7 @@ def test_straight_above_has_no_roll() -> None:
 
 
 @given(fov=st.floats(0.1, 2.5), resolution=st.integers(1, 512))
-def test_the_picture_spans_the_angle_of_view_about_its_centre(fov: float, resolution: int) -> None:
+def test_the_image_spans_the_angle_of_view_about_its_centre(fov: float, resolution: int) -> None:
     edge = math.tan(fov / 2)
     corners = torch.tensor([[-edge, -edge, 1], [0, 0, 1], [edge, edge, 1]])
     pixels = corners @ intrinsics(fov, resolution).T

@@ -113,7 +113,7 @@ def test_prompts_in_quotes_are_a_sweep(form: str) -> None:
     "key",
     [
         *("prompt", "+prompt", "++prompt", "negative_prompt", "init.path"),
-        *("prior.path", "prior.revision", "rendered.base_path", "rendered.base_revision"),
+        *("prior.path", "prior.revision", "variational.base_path", "variational.base_revision"),
     ],
 )
 def test_free_text_keys_are_protected(key: str) -> None:
@@ -196,7 +196,7 @@ def composed(*overrides: str) -> DictConfig:
     ("override", "told"),
     [
         ("lamda_esd=1", "did you mean lambda_esd?"),
-        ("prior.pictuers=1", "did you mean prior.pictures?"),
+        ("prior.pictuers=1", "did you mean prior.num_images?"),
         ("densfy=mcmc", "did you mean densify?"),
         ("steps=many", "steps=many is not allowed: Value 'many'"),
         ("hardware.device=tpu", "expected one of [cpu, cuda]"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from gs_esd.cli.precompile import warm_up
+from gs_esd.cli.precompile import precompile
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,4 +24,4 @@ def test_the_command_compiles_the_kernels_of_a_cpu(tmp_path: Path) -> None:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_gsplat_is_compiled_on_a_gpu() -> None:
-    warm_up(torch.device("cuda"))
+    precompile(torch.device("cuda"))

@@ -18,7 +18,13 @@ from omegaconf import DictConfig
 
 from gs_esd.build import hydra_schema
 from gs_esd.cli import sweep as sweep_module
-from gs_esd.cli.sweep import SweepListener, _make_absolute, _warm_up, finish_sweep, planned_folders
+from gs_esd.cli.sweep import (
+    SweepListener,
+    _make_absolute,
+    _precompile,
+    finish_sweep,
+    planned_folders,
+)
 from gs_esd.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -197,7 +203,7 @@ def test_kernels_that_cannot_be_compiled_end_a_sweep(
 
     monkeypatch.setattr(sweep_module.subprocess, "run", run)
     with pytest.raises(UserError) if code else nullcontext():
-        _warm_up("cuda")
+        _precompile("cuda")
 
 
 def test_the_end_tells_runs_that_never_began_and_folders_of_other_runs(

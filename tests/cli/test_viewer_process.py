@@ -44,7 +44,7 @@ with viewer_process.viewer_beside(place / "run", True):
 
 
 RUNNING = [
-    *("experiment=quick", "prompt=a corgi", "prior.pictures=24", "init.gaussians=60"),
+    *("experiment=quick", "prompt=a corgi", "prior.num_images=24", "init.gaussians=60"),
     *("stages.coarse.resolution=8", "stages.fine.resolution=16", "hardware.threads=1"),
     *("view=true", "snapshot_every_s=0.05"),
 ]

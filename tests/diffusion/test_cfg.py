@@ -41,7 +41,7 @@ def test_perp_neg_without_weights_is_classifier_free_guidance(scale: float) -> N
     torch.testing.assert_close(found, classifier_free_guidance(eps_uncond, eps_cond, scale))
 
 
-def test_negatives_never_change_how_far_a_picture_goes_towards_the_prompt() -> None:
+def test_negatives_never_change_how_far_a_image_goes_towards_the_prompt() -> None:
     eps_uncond, eps_cond, *negative = _noises(5)
     weights = torch.tensor([[-2.0, -0.5, 1.0], [0.0, -3.0, 0.0], [4.0, 0.0, 0.0]]).double()
     found = perp_neg_guidance(eps_uncond, eps_cond, torch.stack(negative), weights, 7.5)
@@ -66,7 +66,7 @@ def test_a_negative_weight_turns_away_from_its_negative() -> None:
     assert bool((_inner(found - plain, negative - eps_uncond) < 0).all())
 
 
-def test_the_perpendicular_part_is_perpendicular_in_each_picture_and_the_rest_parallel() -> None:
+def test_the_perpendicular_part_is_perpendicular_in_each_image_and_the_rest_parallel() -> None:
     vectors, along = _noises(2, seed=3), _noises(1, seed=4)[0]
     found = perpendicular(vectors, along)
     torch.testing.assert_close(_inner(found, along), torch.zeros(2, 3).double())

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor
 
-from gs_esd.diffusion.gaussian_mixture import log_posterior, posterior_mean
+from gs_esd.diffusion.ideal_denoiser import log_posterior, posterior_mean
 from tests.helpers.small_images import posterior
 
 LOG_SNR = torch.tensor([-6.0, -2.0, 1.0])
 
 
-def _pictures(n: int, seed: int) -> Tensor:
+def _images(n: int, seed: int) -> Tensor:
     return torch.randn(n, 2, 3, 3, generator=torch.Generator().manual_seed(seed))
 
 
@@ -18,14 +18,14 @@ def _log_posterior(x_t: Tensor, x: Tensor, allowed: Tensor | None = None) -> Ten
     return log_posterior(products, x.flatten(1).square().sum(1), LOG_SNR, allowed)
 
 
-def test_the_posterior_is_that_of_gaussians_around_the_pictures() -> None:
-    x_t, x = _pictures(3, 0), _pictures(5, 1)
+def test_the_posterior_is_that_of_gaussians_around_the_images() -> None:
+    x_t, x = _images(3, 0), _images(5, 1)
     expected = torch.stack([posterior(*each) for each in zip(x_t, [x] * 3, LOG_SNR, strict=True)])
     torch.testing.assert_close(_log_posterior(x_t, x).exp(), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_pictures_that_are_not_allowed_might_as_well_not_be_there() -> None:
-    x_t, x = _pictures(3, 0), _pictures(5, 1)
+def test_images_that_are_not_allowed_might_as_well_not_be_there() -> None:
+    x_t, x = _images(3, 0), _images(5, 1)
     allowed = torch.tensor([True, False, True, True, False])
     weights = _log_posterior(x_t, x, allowed.expand(3, 5)).exp()
     assert not weights[:, ~allowed].any()
@@ -33,7 +33,7 @@ def test_pictures_that_are_not_allowed_might_as_well_not_be_there() -> None:
 
 
 def test_the_mean_is_the_weighted_sum_however_few_weights_count() -> None:
-    x = _pictures(40, 2).flatten(1)
+    x = _images(40, 2).flatten(1)
     for sharpness in (0.1, 1.0, 30.0):
         logits = sharpness * torch.randn(3, 40, generator=torch.Generator().manual_seed(3))
         log_weights = logits.double().log_softmax(1)

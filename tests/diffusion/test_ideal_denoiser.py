@@ -1,4 +1,4 @@
-"""The exact denoiser against the same sums over composited pictures in float64."""
+"""The exact denoiser against the same sums over composited images in float64."""
 
 import math
 from collections.abc import Callable
@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from gs_esd.diffusion.gaussian_mixture import NEGLIGIBLE_WEIGHT, SPARSE
-from gs_esd.diffusion.ideal_denoiser import PictureMixture, information, moments_of
+from gs_esd.diffusion.entropic_time import mutual_information
+from gs_esd.diffusion.ideal_denoiser import NEGLIGIBLE_WEIGHT, SPARSE, ImageMixture, moments_of
 from tests.helpers.small_images import alpha_sigma_of, blobs, over, posterior
 
 BACKGROUNDS = [(0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.1, 0.7, 0.4)]
 
 
 def _noisy(rgba: Tensor, background: Tensor, log_snr: Tensor) -> Tensor:
-    """The first pictures of a set, one a noise level, with noise."""
+    """The first images of a set, one a noise level, with noise."""
     generator = torch.Generator().manual_seed(1)
     x_0 = over(rgba[: len(log_snr)], background)
     alpha = log_snr.sigmoid().sqrt()[:, None, None, None]
@@ -25,9 +25,9 @@ def _noisy(rgba: Tensor, background: Tensor, log_snr: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("background", BACKGROUNDS, ids=str)
 @pytest.mark.parametrize("size", [4, 16])
-@pytest.mark.parametrize("make", [PictureMixture, PictureMixture.of_bank])
-def test_weights_and_mean_are_those_of_composited_pictures(
-    make: Callable[[Tensor], PictureMixture], size: int, background: tuple[float, float, float]
+@pytest.mark.parametrize("make", [ImageMixture, ImageMixture.of_bank])
+def test_weights_and_mean_are_those_of_composited_images(
+    make: Callable[[Tensor], ImageMixture], size: int, background: tuple[float, float, float]
 ) -> None:
     rgba, b = blobs(24, size), torch.tensor(background)
     log_snr = torch.tensor([-12.0, -6.0, -3.0, 0.0, 3.0, 6.0])
@@ -39,10 +39,10 @@ def test_weights_and_mean_are_those_of_composited_pictures(
     torch.testing.assert_close(mixture.denoise(x_t, log_snr, b), mean, atol=5e-5, rtol=0)
 
 
-def test_mean_of_a_few_pictures_is_the_sum_over_all() -> None:
-    # Little noise leaves a few pictures with weight, and only those are summed.
+def test_mean_of_a_few_images_is_the_sum_over_all() -> None:
+    # Little noise leaves a few images with weight, and only those are summed.
     rgba, b, log_snr = blobs(64, 8), torch.tensor(BACKGROUNDS[2]), torch.tensor([1.0, 1.0])
-    mixture, x_t, x = PictureMixture(rgba), _noisy(rgba, b, log_snr), over(rgba, b)
+    mixture, x_t, x = ImageMixture(rgba), _noisy(rgba, b, log_snr), over(rgba, b)
     weights = torch.stack([posterior(x_t[0], x, log_snr[0]), posterior(x_t[1], x, log_snr[1])])
     kept = (weights > NEGLIGIBLE_WEIGHT).sum()
     assert 2 < kept < SPARSE * weights.numel()
@@ -51,48 +51,48 @@ def test_mean_of_a_few_pictures_is_the_sum_over_all() -> None:
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS, ids=str)
-def test_norms_spread_and_mean_are_those_of_composited_pictures(
+def test_norms_variance_and_mean_are_those_of_composited_images(
     background: tuple[float, float, float],
 ) -> None:
     rgba, b = blobs(20, 8), torch.tensor(background)
-    mixture, x = PictureMixture(rgba), over(rgba, b)
+    mixture, x = ImageMixture(rgba), over(rgba, b)
     torch.testing.assert_close(mixture.over(b), x.float())
     torch.testing.assert_close(mixture.mean(b), x.mean(0).float())
     norms = x.square().flatten(1).sum(1)
     torch.testing.assert_close(mixture.squared_norms(b), norms, atol=1e-4, rtol=1e-6)
     pairs = (x[:, None] - x[None]).square().flatten(2).sum(2)
-    assert mixture.spread(b) == pytest.approx(float(pairs.mean()), rel=1e-5)
+    assert 2 * mixture.total_variance(b) == pytest.approx(float(pairs.mean()), rel=1e-5)
 
 
-def test_a_mixture_of_measured_pictures_is_the_one_that_measures_them() -> None:
+def test_a_mixture_of_measured_images_is_the_one_that_measures_them() -> None:
     rgba, b, log_snr = blobs(150, 4), torch.tensor(BACKGROUNDS[2]), torch.full((5,), -2.0)
     x_t = _noisy(rgba, b, log_snr)
     measured = torch.cat([moments_of(rgba[:70]), moments_of(rgba[70:])])
-    given, anew = PictureMixture(rgba, moments=measured), PictureMixture(rgba)
+    given, anew = ImageMixture(rgba, moments=measured), ImageMixture(rgba)
     torch.testing.assert_close(given.squared_norms(b), anew.squared_norms(b))
     assert torch.equal(given.denoise(x_t, log_snr, b), anew.denoise(x_t, log_snr, b))
-    assert given.spread(b) == pytest.approx(anew.spread(b))
+    assert given.total_variance(b) == pytest.approx(anew.total_variance(b))
 
 
-def test_a_bank_leaves_out_the_pixels_that_no_picture_covers() -> None:
+def test_a_bank_leaves_out_the_pixels_that_no_image_covers() -> None:
     rgba = blobs(6, 16)
     covered = rgba[:, 3].amax(0) > 0
     assert 0.1 < covered.float().mean() < 0.9
-    assert PictureMixture.of_bank(rgba)._flat.shape == (6, 4 * int(covered.sum()))
+    assert ImageMixture.of_bank(rgba)._flat.shape == (6, 4 * int(covered.sum()))
 
 
-@pytest.mark.parametrize("make", [PictureMixture, PictureMixture.of_bank])
-def test_pictures_that_show_nothing_are_the_background(
-    make: Callable[[Tensor], PictureMixture],
+@pytest.mark.parametrize("make", [ImageMixture, ImageMixture.of_bank])
+def test_images_that_show_nothing_are_the_background(
+    make: Callable[[Tensor], ImageMixture],
 ) -> None:
     b = torch.tensor(BACKGROUNDS[2])
     nothing = make(torch.zeros(3, 4, 4, 4)).denoise(torch.randn(2, 3, 4, 4), torch.zeros(2), b)
     torch.testing.assert_close(nothing, (2 * b - 1)[:, None, None].expand(2, 3, 4, 4))
 
 
-def test_much_noise_gives_the_mean_and_little_noise_the_picture_itself() -> None:
+def test_much_noise_gives_the_mean_and_little_noise_the_image_itself() -> None:
     rgba, b = blobs(12, 8), torch.tensor(BACKGROUNDS[1])
-    mixture = PictureMixture(rgba)
+    mixture = ImageMixture(rgba)
     much, little = torch.full((12,), -25.0), torch.full((12,), 12.0)
     from_much = mixture.denoise(_noisy(rgba, b, much), much, b)
     from_little = mixture.denoise(_noisy(rgba, b, little), little, b)
@@ -100,20 +100,20 @@ def test_much_noise_gives_the_mean_and_little_noise_the_picture_itself() -> None
     torch.testing.assert_close(from_little, mixture.over(b), atol=1e-5, rtol=0)
 
 
-def test_a_picture_alone_is_the_answer_to_anything() -> None:
+def test_a_image_alone_is_the_answer_to_anything() -> None:
     rgba, b = blobs(1, 8), torch.tensor(BACKGROUNDS[2])
     x_t, log_snr = torch.randn(3, 3, 8, 8), torch.tensor([-8.0, 0.0, 8.0])
-    alone = PictureMixture(rgba).denoise(x_t, log_snr, b)
+    alone = ImageMixture(rgba).denoise(x_t, log_snr, b)
     torch.testing.assert_close(alone, over(rgba, b).float().expand(3, -1, -1, -1))
 
 
-def _nats(mixture: PictureMixture, log_snr: float, background: Tensor) -> float:
-    return information(mixture, log_snr, background, 48, torch.Generator().manual_seed(0))
+def _nats(mixture: ImageMixture, log_snr: float, background: Tensor) -> float:
+    return mutual_information(mixture, log_snr, background, 48, torch.Generator().manual_seed(0))
 
 
 def test_information_is_the_entropy_that_the_float64_posterior_lost() -> None:
     rgba, b, log_snr = blobs(16, 8), torch.tensor(BACKGROUNDS[2]), torch.tensor(-3.0)
-    nats = information(PictureMixture(rgba), -3.0, b, 16, torch.Generator().manual_seed(0))
+    nats = mutual_information(ImageMixture(rgba), -3.0, b, 16, torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(0)
     x = over(rgba, b)
     x_0 = x[torch.randperm(16, generator=generator)]
@@ -125,7 +125,7 @@ def test_information_is_the_entropy_that_the_float64_posterior_lost() -> None:
 
 
 def test_information_rises_with_snr_from_nothing_to_everything() -> None:
-    mixture, grey = PictureMixture(blobs(48, 8)), torch.full((3,), 0.5)
+    mixture, grey = ImageMixture(blobs(48, 8)), torch.full((3,), 0.5)
     nats = torch.tensor([_nats(mixture, float(level), grey) for level in range(-16, 13, 2)])
     assert ((nats > -1e-4) & (nats < math.log(48) + 1e-4)).all()
     assert nats[0] < 0.01
@@ -133,11 +133,11 @@ def test_information_rises_with_snr_from_nothing_to_everything() -> None:
     assert (nats.diff() > -0.02).all()
 
 
-def test_information_at_the_same_spread_hardly_depends_on_the_background() -> None:
-    mixture = PictureMixture(blobs(48, 8))
-    for kappa in (0.5, 2.0, 8.0):
+def test_information_at_the_same_view_kl_hardly_depends_on_the_background() -> None:
+    mixture = ImageMixture(blobs(48, 8))
+    for view_kl in (0.5, 2.0, 8.0):
         nats = []
         for background in BACKGROUNDS:
             b = torch.tensor(background)
-            nats.append(_nats(mixture, math.log(2 * kappa / mixture.spread(b)), b))
+            nats.append(_nats(mixture, math.log(view_kl / mixture.total_variance(b)), b))
         assert max(nats) - min(nats) < 0.1 * math.log(48)

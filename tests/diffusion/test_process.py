@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gs_esd.diffusion.process import add_noise, alpha_sigma, noise_from_denoised
+from gs_esd.diffusion.process import add_noise, alpha_sigma, eps_from_x_0
 
 LOG_SNR = st.floats(-30, 30)
 
@@ -22,7 +22,7 @@ def test_neither_factor_is_lost_at_extreme_levels() -> None:
     assert sigma[1] > 0
 
 
-def test_each_picture_gets_its_own_level() -> None:
+def test_each_image_gets_its_own_level() -> None:
     x_0, eps = torch.rand(2, 3, 4, 5), torch.randn(2, 3, 4, 5)
     log_snr = torch.tensor([-1.0, 2.0])
     x_t = add_noise(x_0, eps, log_snr)
@@ -33,9 +33,9 @@ def test_each_picture_gets_its_own_level() -> None:
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=3))
-def test_the_noise_of_the_true_picture_is_the_noise_that_was_added(levels: list[float]) -> None:
+def test_the_noise_of_the_true_image_is_the_noise_that_was_added(levels: list[float]) -> None:
     generator = torch.Generator().manual_seed(0)
     x_0, eps = torch.randn(2, len(levels), 3, 2, 2, generator=generator).double()
     log_snr = torch.tensor(levels).double()
-    found = noise_from_denoised(add_noise(x_0, eps, log_snr), x_0, log_snr)
+    found = eps_from_x_0(add_noise(x_0, eps, log_snr), x_0, log_snr)
     torch.testing.assert_close(found, eps)

@@ -31,7 +31,7 @@ def test_a_gaussian_is_reproduced(schedule: NoiseSchedule) -> None:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_the_more_steps_the_straighter_noise_is_carried_to_its_picture(
+def test_the_more_steps_the_straighter_noise_is_carried_to_its_image(
     schedule: NoiseSchedule,
 ) -> None:
     # The exact transport of N(0, 1) to N(MEAN, STD²) is x_0 = MEAN + STD noise.
@@ -47,7 +47,7 @@ def test_the_more_steps_the_straighter_noise_is_carried_to_its_picture(
 
 def test_sampling_starts_at_the_noisiest_level_and_falls_evenly() -> None:
     schedule = SCHEDULES["zero_snr"]
-    timesteps = schedule.timestep(trailing_levels(schedule, 10))
+    timesteps = schedule.log_snr_to_t(trailing_levels(schedule, 10))
     torch.testing.assert_close(timesteps, 999 * (1 - torch.arange(10) / 10), atol=1e-2, rtol=0)
     assert float(timesteps[0]) == 999
 

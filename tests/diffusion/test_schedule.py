@@ -20,19 +20,19 @@ ALL = pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys
 
 @ALL
 def test_levels_on_the_list_have_whole_timesteps_exactly(schedule: NoiseSchedule) -> None:
-    assert torch.equal(schedule.timestep(schedule.log_snr), torch.arange(1000.0))
+    assert torch.equal(schedule.log_snr_to_t(schedule.log_snr), torch.arange(1000.0))
 
 
 @ALL
 def test_levels_beyond_the_ends_are_held_at_them(schedule: NoiseSchedule) -> None:
     beyond = torch.tensor([50.0, -50.0, -torch.inf])
-    assert schedule.timestep(beyond).tolist() == [0, 999, 999]
+    assert schedule.log_snr_to_t(beyond).tolist() == [0, 999, 999]
 
 
 @ALL
 def test_fractions_and_timesteps_are_inverses(schedule: NoiseSchedule) -> None:
     fraction = torch.linspace(0, 1, 317, dtype=torch.float64)
-    found = schedule.timestep(schedule.at(fraction)) / (len(schedule) - 1)
+    found = schedule.log_snr_to_t(schedule.t_to_log_snr(fraction)) / (len(schedule) - 1)
     torch.testing.assert_close(found, fraction, atol=1e-9, rtol=0)
 
 
@@ -43,7 +43,7 @@ def test_a_level_between_neighbours_lies_as_far_between_their_timesteps(
     schedule = SCHEDULES["scaled_linear"]
     left, right = schedule.log_snr[index : index + 2].double().tolist()
     level = torch.tensor([(1 - share) * left + share * right], dtype=torch.float64)
-    assert float(schedule.timestep(level)) == pytest.approx(index + share, abs=1e-6)
+    assert float(schedule.log_snr_to_t(level)) == pytest.approx(index + share, abs=1e-6)
 
 
 def test_levels_are_those_of_the_scheduler() -> None:

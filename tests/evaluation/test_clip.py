@@ -49,22 +49,22 @@ def own_folder(tmp_path: Path) -> Path:
     return write(tmp_path / "clip")
 
 
-def pictures(n: int, size: int = 24) -> Tensor:
-    """In bytes' steps, as pictures in files have them."""
+def images(n: int, size: int = 24) -> Tensor:
+    """In bytes' steps, as images in files have them."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, size, size, 3), generator=generator) / 255
 
 
 def test_features_have_unit_length_and_differ(clip: Clip) -> None:
-    for features in (clip.of_pictures(pictures(3)), clip.of_prompts(PROMPTS)):
+    for features in (clip.of_images(images(3)), clip.of_prompts(PROMPTS)):
         torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
         assert torch.pdist(features).min() > 1e-2
 
 
 def test_what_else_is_looked_at_changes_no_feature(clip: Clip) -> None:
-    many = pictures(BATCH + 3)
-    together = clip.of_pictures(many)
-    alone = torch.cat([clip.of_pictures(many[i : i + 1]) for i in range(len(many))])
+    many = images(BATCH + 3)
+    together = clip.of_images(many)
+    alone = torch.cat([clip.of_images(many[i : i + 1]) for i in range(len(many))])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
     prompts = [*PROMPTS, *(f"a castle {i}" for i in range(BATCH))]
     alone = torch.cat([clip.of_prompts([prompt]) for prompt in prompts])
@@ -74,12 +74,12 @@ def test_what_else_is_looked_at_changes_no_feature(clip: Clip) -> None:
 def test_the_score_is_that_of_transformers_own_forward(clip: Clip) -> None:
     tokenizer = tiny_clip_tokenizer()
     model = tiny_clip_model(tokenizer)
-    seen = pictures(5)
+    seen = images(5)
     words = tokenizer(PROMPTS, padding=True, return_tensors="pt")
     with torch.no_grad():
         out = model(**words, pixel_values=prepare(seen, clip.preprocessing))
     twin = 100 * (out.logits_per_image / model.logit_scale.exp()).clamp(min=0)
-    features, prompts = clip.of_pictures(seen), clip.of_prompts(PROMPTS)
+    features, prompts = clip.of_images(seen), clip.of_prompts(PROMPTS)
     ours = torch.stack([clip_score(features, prompt) for prompt in prompts], dim=1)
     torch.testing.assert_close(ours, twin, atol=1e-3, rtol=0)
     assert twin.max() > 1
@@ -88,7 +88,7 @@ def test_the_score_is_that_of_transformers_own_forward(clip: Clip) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (40, 57), (33, 20), (9, 9), (16, 16)])
 @pytest.mark.parametrize(("darkest", "most", "mean"), [(64, 1.5, 0.5), (0, 15, 0.5)])
-def test_pictures_are_prepared_as_transformers_does(
+def test_images_are_prepared_as_transformers_does(
     height: int, width: int, darkest: int, most: float, mean: float
 ) -> None:
     """Errors in bytes' steps: PIL rounds after either direction, and cuts off what overshoots.
@@ -96,19 +96,19 @@ def test_pictures_are_prepared_as_transformers_does(
     We cut off only in the end, which shows where noise leaps from black to white.
     """
     generator = torch.Generator().manual_seed(0)
-    picture = torch.randint(darkest, 256 - darkest, (height, width, 3), generator=generator)
+    image = torch.randint(darkest, 256 - darkest, (height, width, 3), generator=generator)
     processor = CLIPImageProcessorPil(
         size={"shortest_edge": SIZE + 2}, crop_size={"height": SIZE, "width": SIZE}
     )
-    twin = processor(picture.to(torch.uint8).numpy(), return_tensors="pt").pixel_values
-    ours = prepare(picture[None] / 255, Preprocessing(SIZE + 2, SIZE))
+    twin = processor(image.to(torch.uint8).numpy(), return_tensors="pt").pixel_values
+    ours = prepare(image[None] / 255, Preprocessing(SIZE + 2, SIZE))
     assert ours.shape == (1, 3, SIZE, SIZE)
     steps = 255 * torch.tensor(vision.OPENAI_STD)[:, None, None] * (ours - twin).abs()
     assert steps.max() < most
     assert steps.mean() < mean
 
 
-def test_a_folder_says_how_its_pictures_are_prepared(folder: Path, own_folder: Path) -> None:
+def test_a_folder_says_how_its_images_are_prepared(folder: Path, own_folder: Path) -> None:
     said = read_preprocessing(folder)
     assert said == Preprocessing(SIZE, SIZE, said.mean, said.std)
     assert (said.mean, said.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
@@ -149,8 +149,8 @@ def test_weights_in_shards_are_the_same_model(clip: Clip, tmp_path: Path) -> Non
     (tmp_path / "model.safetensors").unlink()
     tiny_clip_model(tiny_clip_tokenizer()).save_pretrained(tmp_path, max_shard_size="10KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
-    seen = pictures(2)
-    assert torch.equal(Clip.load(str(tmp_path)).of_pictures(seen), clip.of_pictures(seen))
+    seen = images(2)
+    assert torch.equal(Clip.load(str(tmp_path)).of_images(seen), clip.of_images(seen))
 
 
 @pytest.mark.parametrize(

@@ -26,21 +26,21 @@ def features(rows: int, seed: int = 0) -> Tensor:
 
 def test_the_score_is_100_along_the_prompt_and_never_below_0() -> None:
     prompt = torch.tensor([1.0, 0.0])
-    pictures = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])
-    torch.testing.assert_close(clip_score(pictures, prompt), torch.tensor([100.0, 60.0, 0.0, 0.0]))
+    images = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0], [-1.0, 0.0]])
+    torch.testing.assert_close(clip_score(images, prompt), torch.tensor([100.0, 60.0, 0.0, 0.0]))
 
 
 def test_r_precision_is_the_share_of_views_nearest_to_their_own_prompt() -> None:
     prompts = torch.eye(3)
-    pictures = torch.tensor([[0.8, 0.6, 0.0], [0.6, 0.8, 0.0], [0.8, 0.0, 0.6], [0.6, 0.0, 0.8]])
-    assert r_precision(pictures, prompts[0], prompts[1:]) == 0.5
-    assert r_precision(pictures, prompts[0], prompts[1:2]) == 0.75
-    assert r_precision(pictures, prompts[1], prompts[2:]) == 0.5
+    images = torch.tensor([[0.8, 0.6, 0.0], [0.6, 0.8, 0.0], [0.8, 0.0, 0.6], [0.6, 0.0, 0.8]])
+    assert r_precision(images, prompts[0], prompts[1:]) == 0.5
+    assert r_precision(images, prompts[0], prompts[1:2]) == 0.75
+    assert r_precision(images, prompts[1], prompts[2:]) == 0.5
 
 
 def test_a_tie_is_no_success() -> None:
-    pictures, prompts = torch.tensor([[1.0, 0.0]]).expand(5, 2), torch.tensor([[0.6, 0.8]])
-    assert r_precision(pictures, prompts[0], prompts) == 0
+    images, prompts = torch.tensor([[1.0, 0.0]]).expand(5, 2), torch.tensor([[0.6, 0.8]])
+    assert r_precision(images, prompts[0], prompts) == 0
 
 
 def test_r_precision_needs_rivals() -> None:
@@ -50,12 +50,12 @@ def test_r_precision_needs_rivals() -> None:
 
 @given(seed=st.integers(0, 1000))
 def test_the_order_of_the_prompts_does_not_matter(seed: int) -> None:
-    pictures, own, others = features(5, seed), features(1, seed + 1)[0], features(4, seed + 2)
+    images, own, others = features(5, seed), features(1, seed + 1)[0], features(4, seed + 2)
     turned = others.flip(0)
-    assert r_precision(pictures, own, others) == r_precision(pictures, own, turned)
+    assert r_precision(images, own, others) == r_precision(images, own, turned)
     torch.testing.assert_close(
-        view_probabilities(pictures, others, 30.0).flip(1),
-        view_probabilities(pictures, turned, 30.0),
+        view_probabilities(images, others, 30.0).flip(1),
+        view_probabilities(images, turned, 30.0),
     )
 
 

@@ -18,7 +18,7 @@ from gs_esd.evaluation.image_classifier import BATCH, ImageClassifier, measure_w
 from gs_esd.evaluation.vision_models import prepare
 from gs_esd.export.ply import save_ply
 from gs_esd.priors.hub.vision import Preprocessing, find_classifier, read_preprocessing
-from gs_esd.splats.parameters import ball_cloud
+from gs_esd.splats.parameters import init_ball
 from gs_esd.system.rng import stream
 
 CLASSES, SIZE, CROP = 7, 32, 0.875
@@ -44,8 +44,8 @@ def write(folder: Path) -> Path:
 
 @torch.no_grad()
 def spread_answers(model: ResNetForImageClassification) -> None:
-    """Scale and shift the last layer: to random weights all pictures look alike."""
-    seen, last = prepare(pictures(20), Preprocessing(SIZE, SIZE)), model.classifier[-1]
+    """Scale and shift the last layer: to random weights all images look alike."""
+    seen, last = prepare(images(20), Preprocessing(SIZE, SIZE)), model.classifier[-1]
     last.weight /= model(seen).logits.std(0)[:, None] / 2
     last.bias -= model(seen).logits.mean(0)
 
@@ -60,7 +60,7 @@ def classifier(folder: Path) -> ImageClassifier:
     return ImageClassifier.load(str(folder))
 
 
-def pictures(n: int) -> Tensor:
+def images(n: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     small = torch.rand(n, 3, 3, 4, generator=generator)
     large = torch.nn.functional.interpolate(small.permute(0, 3, 1, 2), (40, 40), mode="bilinear")
@@ -68,7 +68,7 @@ def pictures(n: int) -> Tensor:
 
 
 def test_answers_are_the_models_own(classifier: ImageClassifier, folder: Path) -> None:
-    seen = pictures(BATCH + 2)
+    seen = images(BATCH + 2)
     answers = classifier.probabilities(seen)
     model = ResNetForImageClassification.from_pretrained(folder).eval()
     with torch.no_grad():
@@ -78,8 +78,8 @@ def test_answers_are_the_models_own(classifier: ImageClassifier, folder: Path) -
     assert torch.pdist(answers).max() > 0.05
 
 
-def test_pictures_are_prepared_as_the_folder_says(folder: Path) -> None:
-    seen = (255 * pictures(2)).round().byte()
+def test_images_are_prepared_as_the_folder_says(folder: Path) -> None:
+    seen = (255 * images(2)).round().byte()
     processor = ConvNextImageProcessorPil(resample=3, **SETTINGS)  # 3: bicubic
     twin = processor(list(seen.numpy()), return_tensors="pt").pixel_values
     ours = prepare(seen / 255, read_preprocessing(folder))
@@ -88,8 +88,8 @@ def test_pictures_are_prepared_as_the_folder_says(folder: Path) -> None:
 
 
 def test_views_that_look_alike_tell_nothing(classifier: ImageClassifier) -> None:
-    same = measure_with_classifier(classifier, pictures(1).repeat(5, 1, 1, 1))
-    other = measure_with_classifier(classifier, pictures(5))
+    same = measure_with_classifier(classifier, images(1).repeat(5, 1, 1, 1))
+    other = measure_with_classifier(classifier, images(5))
     assert same["view_information"] == pytest.approx(0, abs=1e-6)
     assert 1e-3 < other["view_information"] <= math.log(5)
     assert (same["classes"], same["views"]) == (CLASSES, 5)
@@ -130,8 +130,8 @@ def test_the_command_measures_any_prompt_with_it(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    cloud = ball_cloud(40, radius=0.8, opacity=0.9, sh_degree=0, generator=stream(0, "test"))
-    save_ply(cloud, tmp_path / "splats.ply")
+    splats = init_ball(40, radius=0.8, opacity=0.9, sh_degree=0, generator=stream(0, "test"))
+    save_ply(splats, tmp_path / "splats.ply")
     options = ["--prompt", "a castle", "--views", "4", "--classifier", str(folder)]
     monkeypatch.setattr(sys, "argv", ["metrics", str(tmp_path / "splats.ply"), *options])
     command.main()

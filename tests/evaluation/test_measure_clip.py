@@ -1,4 +1,4 @@
-"""The commands that have CLIP look at splats and at a prior's own pictures."""
+"""The commands that have CLIP look at splats and at a prior's own images."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ from tests.helpers.tiny_models import tiny_pipeline
 
 ORBIT: Orbit = make_orbit(CamerasConfig())
 RECORDED = {"clip_backbone", "clip_revision", "clip_logit_scale"}
-RENDERED = {"clip_views", "clip_elevation_deg", "clip_resolution", "clip_background"}
+VARIATIONAL = {"clip_views", "clip_elevation_deg", "clip_resolution", "clip_background"}
 SCORES = {"clip_score", "clip_score_lowest"}
 PROXY = {"faces_proxy", "front_share_proxy", "janus_free_proxy"}
 AMONG = {"clip_r_precision", "clip_rivals"}
@@ -73,13 +73,13 @@ def test_zoo_animals_get_both_kinds_of_numbers_and_others_clips(
     rivals.write_text("a castle\n\na house\n  a  Pig \n", encoding="utf-8")
     arguments = (tmp_path / "runs", "--views", 6, "--clip", folder, "--rivals", rivals)
     (castle, pig), said = run(command.main, *arguments)
-    everywhere = {"path", "prompt"} | RECORDED | RENDERED | SCORES | PROXY | AMONG
+    everywhere = {"path", "prompt"} | RECORDED | VARIATIONAL | SCORES | PROXY | AMONG
     assert set(castle) == everywhere
     assert everywhere | EXACT <= set(pig)
     assert castle["clip_backbone"] == str(folder)
     assert castle["clip_revision"].startswith("sha256:")
     assert castle["clip_logit_scale"] == pytest.approx(LOGIT_SCALE)
-    assert [castle[name] for name in sorted(RENDERED)] == ["white", 15, 224, 6]
+    assert [castle[name] for name in sorted(VARIATIONAL)] == ["white", 15, 224, 6]
     assert castle["clip_rivals"] == pig["clip_rivals"] == 2
     assert "by CLIP's proxy: " in said
     assert " of 2 (" in said
@@ -95,7 +95,7 @@ def test_the_numbers_are_those_of_the_renderings(
     seen = render_around(load_ply(tmp_path / "a" / "splats.ply"), orbit, 5, 224)
     assert seen.shape == (5, 224, 224, 3)
     assert seen[:, 0, 0].min() == 1  # white
-    scores = clip_score(clip.of_pictures(seen), clip.of_prompts(["a castle"])[0])
+    scores = clip_score(clip.of_images(seen), clip.of_prompts(["a castle"])[0])
     assert line["clip_score"] == pytest.approx(float(scores.mean()), abs=1e-3)
     assert line["clip_score_lowest"] == pytest.approx(float(scores.min()), abs=1e-3)
     assert not AMONG & set(line)
@@ -147,7 +147,7 @@ def test_rivals_that_cannot_be_read_are_told(clip: Clip, tmp_path: Path) -> None
 
 
 class SeesOnePixel(Clip):
-    """Stands for CLIP: how bright a picture is, says whether it shows the front."""
+    """Stands for CLIP: how bright an image is, says whether it shows the front."""
 
     logit_scale = 100.0
 
@@ -155,8 +155,8 @@ class SeesOnePixel(Clip):
         """With the name of another."""
         self.files = clip.files
 
-    def of_pictures(self, pictures: torch.Tensor) -> torch.Tensor:
-        bright = pictures[:, 0, 0, 0]
+    def of_images(self, images: torch.Tensor) -> torch.Tensor:
+        bright = images[:, 0, 0, 0]
         return torch.stack([bright, 1 - bright], dim=1)
 
     def of_prompts(self, prompts: list[str]) -> torch.Tensor:
@@ -173,8 +173,8 @@ def test_what_clip_takes_for_fronts_becomes_faces(clip: Clip) -> None:
 
 def test_renderings_for_clip_have_its_size(tmp_path: Path) -> None:
     run_in(tmp_path / "a", "a castle")
-    cloud = load_ply(tmp_path / "a" / "splats.ply")
-    assert render_for_networks(cloud, ORBIT, 2).shape == (2, RESOLUTION, RESOLUTION, 3)
+    splats = load_ply(tmp_path / "a" / "splats.ply")
+    assert render_for_networks(splats, ORBIT, 2).shape == (2, RESOLUTION, RESOLUTION, 3)
 
 
 def test_the_ceiling_is_the_score_of_the_priors_own_samples(

@@ -44,7 +44,7 @@ def test_frechet_distance_is_its_formula_with_a_general_square_root() -> None:
     assert frechet_distance(b, a).value == pytest.approx(frechet_distance(a, b).value)
 
 
-def test_fewer_pictures_than_values_are_distant_too() -> None:
+def test_fewer_images_than_values_are_distant_too() -> None:
     a, b = features(4, seed=1), features(4, seed=2)
     assert frechet_distance(a, b).value > 0
 
@@ -65,7 +65,7 @@ def test_kernel_distance_is_the_unbiased_sum_over_pairs() -> None:
     a, b = features(9, seed=1).double(), features(7, seed=2).double() + 0.5
     told = kernel_distance(a, b, generator())
     assert told.value == pytest.approx(slow_mmd(a, b))
-    assert (told.pictures, told.spread) == (7, 0)
+    assert (told.images, told.spread) == (7, 0)
 
 
 def test_of_two_sets_of_one_kind_kernel_distance_is_nothing_on_average() -> None:
@@ -87,18 +87,18 @@ def test_large_sets_are_taken_in_subsets(monkeypatch: pytest.MonkeyPatch) -> Non
     assert told.value == pytest.approx(slow_mmd(a.double(), b.double()), abs=told.spread)
 
 
-def test_frechet_distance_of_few_pictures_is_called_indicative() -> None:
+def test_frechet_distance_of_few_images_is_called_indicative() -> None:
     assert frechet_distance(features(2047), features(3000)).indicative
     enough = frechet_distance(features(2048), features(3000))
     assert not enough.indicative
-    assert enough.pictures == 2048
+    assert enough.images == 2048
 
 
 @pytest.mark.parametrize(
     "distance", [frechet_distance, lambda a, b: kernel_distance(a, b, generator())]
 )
-def test_one_picture_is_no_set(distance) -> None:
-    with pytest.raises(ValueError, match="at least 2 pictures, got 1 and 40"):
+def test_one_image_is_no_set(distance) -> None:
+    with pytest.raises(ValueError, match="at least 2 images, got 1 and 40"):
         distance(features(1), features())
 
 

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.command import main
 from gs_esd.export.frames import to_file_axes
 from gs_esd.export.ply import load_metadata, load_ply, save_ply
-from tests.helpers.splat_files import colorful_cloud, decode_glb, decode_splat, raw_cloud
+from tests.helpers.splat_files import colorful_splats, decode_glb, decode_splat, raw_splats
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    save_ply(colorful_cloud(300, 2), tmp_path / "a.ply", metadata={"prompt": "a corgi"})
+    save_ply(colorful_splats(300, 2), tmp_path / "a.ply", metadata={"prompt": "a corgi"})
     return tmp_path / "a.ply"
 
 
@@ -28,13 +28,13 @@ def export(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
 def test_the_ending_says_the_format(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("b.ply", "b.compressed.ply", "b.splat", "b.glb"):
         export(monkeypatch, source, source.with_name(name))
-    same, cloud = raw_cloud(source.with_name("b.ply"), 300, 2), raw_cloud(source, 300, 2)
-    for name in cloud:
-        torch.testing.assert_close(same[name], cloud[name], rtol=0, atol=1e-6)
+    same, splats = raw_splats(source.with_name("b.ply"), 300, 2), raw_splats(source, 300, 2)
+    for name in splats:
+        torch.testing.assert_close(same[name], splats[name], rtol=0, atol=1e-6)
     assert b"packed_position" in source.with_name("b.compressed.ply").read_bytes()
     assert len(decode_splat(source.with_name("b.splat"))["means"]) == 300
     found, described = decode_glb(source.with_name("b.glb"))
-    assert torch.equal(found["means"], to_file_axes(load_ply(source), Up.y_up)["means"])
+    assert torch.equal(found["means"], to_file_axes(load_ply(source), FileAxes.y_up)["means"])
     assert described["asset"]["extras"]["prompt"] == "a corgi"
     assert load_metadata(source.with_name("b.compressed.ply"))["prompt"] == "a corgi"
 
@@ -49,30 +49,32 @@ def test_the_command_says_what_it_wrote(source: Path) -> None:
 def test_frames_can_be_chosen_on_both_sides(
     source: Path, monkeypatch: pytest.MonkeyPatch, up: str
 ) -> None:
-    cloud = load_ply(source)
+    splats = load_ply(source)
     target, foreign = source.with_name("b.ply"), source.with_name("c.ply")
     export(monkeypatch, source, target, "--up", up)
     assert load_metadata(target) == load_metadata(source) | {"up": up}
-    assert torch.equal(raw_cloud(target, 300, 2)["means"], to_file_axes(cloud, Up(up))["means"])
+    assert torch.equal(
+        raw_splats(target, 300, 2)["means"], to_file_axes(splats, FileAxes(up))["means"]
+    )
     content = target.read_bytes()
     foreign.write_bytes(content.replace(b"comment gs_esd", b"comment another"))
     export(monkeypatch, foreign, source.with_name("d.splat"), "--from-up", up, "--up", "z-up")
     found = decode_splat(source.with_name("d.splat"))["means"]
-    assert torch.equal(found.sort(dim=0).values, cloud["means"].sort(dim=0).values)
+    assert torch.equal(found.sort(dim=0).values, splats["means"].sort(dim=0).values)
 
 
 def test_spherical_harmonics_can_be_padded(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(monkeypatch, source, source.with_name("b.ply"), "--pad-sh")
-    found, cloud = load_ply(source.with_name("b.ply")), load_ply(source)
+    found, splats = load_ply(source.with_name("b.ply")), load_ply(source)
     assert found["shN"].shape == (300, 15, 3)
-    torch.testing.assert_close(found["shN"][:, :8], cloud["shN"], rtol=0, atol=1e-6)
+    torch.testing.assert_close(found["shN"][:, :8], splats["shN"], rtol=0, atol=1e-6)
     assert not found["shN"][:, 8:].any()
 
 
 def test_activated_values_are_repaired(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cloud = load_ply(source)
+    splats = load_ply(source)
     target = source.with_name("b.ply")
-    wrong = {**cloud, "scales": cloud["scales"].exp(), "opacities": cloud["opacities"].sigmoid()}
+    wrong = {**splats, "scales": splats["scales"].exp(), "opacities": splats["opacities"].sigmoid()}
     save_ply(torch.nn.ParameterDict(wrong), target)
     target.write_bytes(target.read_bytes().replace(b"comment gs_esd", b"comment another"))
     with pytest.raises(SystemExit, match=r"seems to hold activated values"):
@@ -80,8 +82,8 @@ def test_activated_values_are_repaired(source: Path, monkeypatch: pytest.MonkeyP
     assert not source.with_name("c.ply").exists()
     export(monkeypatch, target, source.with_name("c.ply"), "--activated")
     found = load_ply(source.with_name("c.ply"))
-    torch.testing.assert_close(found["scales"], cloud["scales"], rtol=0, atol=1e-5)
-    torch.testing.assert_close(found["opacities"], cloud["opacities"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["scales"], splats["scales"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(found["opacities"], splats["opacities"], rtol=0, atol=1e-5)
     export(monkeypatch, target, source.with_name("d.ply"), "--raw")
     assert load_ply(source.with_name("d.ply"))["scales"].min() > 0
 

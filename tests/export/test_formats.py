@@ -17,7 +17,7 @@ from torch.nn import ParameterDict
 import gs_esd
 from gs_esd.cameras.orbit import Orbit, turntable
 from gs_esd.errors import UserError
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.glb import save_glb
@@ -27,7 +27,7 @@ from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import SH_Y0
 from tests.helpers.splat_files import (
     WORLD_FROM_FILE,
-    colorful_cloud,
+    colorful_splats,
     decode_compressed_ply,
     decode_glb,
     decode_splat,
@@ -36,17 +36,17 @@ from tests.helpers.splat_files import (
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
 
 several = st.builds(
-    colorful_cloud, n=st.integers(1, 600), sh_degree=st.integers(0, 3), seed=st.integers(0, 1000)
+    colorful_splats, n=st.integers(1, 600), sh_degree=st.integers(0, 3), seed=st.integers(0, 1000)
 )
 
 
-def psnr(cloud: ParameterDict, found: ParameterDict, up: str) -> float:
-    """How alike a cloud and a file's cloud look, dB; the file's is seen in its own axes."""
+def psnr(splats: ParameterDict, found: ParameterDict, up: str) -> float:
+    """How alike splats and a file's splats look, dB; the file's is seen in its own axes."""
     cameras = turntable(4, 0.3, ORBIT, 48)
     world_from_file = torch.eye(4)
     world_from_file[:3, :3] = WORLD_FROM_FILE[up]
     turned = replace(cameras, viewmats=cameras.viewmats @ world_from_file)
-    error = (render(cloud, cameras).rgb - render(found, turned).rgb).square().mean()
+    error = (render(splats, cameras).rgb - render(found, turned).rgb).square().mean()
     return float(-10 * error.detach().log10())
 
 
@@ -64,17 +64,17 @@ def angles(quats: Tensor, others: Tensor) -> Tensor:
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=several, up=st.sampled_from(Up))
+@given(splats=several, up=st.sampled_from(FileAxes))
 def test_splat_keeps_what_it_can_hold(
-    tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict, up: Up
+    tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("splat") / "a.splat"
-    save_splat(cloud, path, up)
-    n = len(cloud["means"])
+    save_splat(splats, path, up)
+    n = len(splats["means"])
     assert path.stat().st_size == 32 * n
     decoded = decode_splat(path)
     importance = decoded["opacities"].sigmoid().log() + decoded["scales"].sum(dim=1)
-    exact = to_file_axes(cloud, up)
+    exact = to_file_axes(splats, up)
     opacities = exact["opacities"].sigmoid()
     order = (opacities.log() + exact["scales"].sum(dim=1)).argsort(descending=True, stable=True)
     expected = {name: tensor[order] for name, tensor in exact.items()}
@@ -91,13 +91,13 @@ def test_splat_keeps_what_it_can_hold(
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=several, up=st.sampled_from(Up))
+@given(splats=several, up=st.sampled_from(FileAxes))
 def test_compressed_ply_keeps_what_it_can_hold(
-    tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict, up: Up
+    tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("compressed") / "a.compressed.ply"
-    save_compressed_ply(cloud, path, up)
-    expected = to_file_axes(cloud, up)
+    save_compressed_ply(splats, path, up)
+    expected = to_file_axes(splats, up)
     found = matched(decode_compressed_ply(path), expected["means"])
     extent = float((expected["means"].amax(dim=0) - expected["means"].amin(dim=0)).max())
     torch.testing.assert_close(
@@ -125,14 +125,14 @@ def test_compressed_ply_keeps_what_it_can_hold(
 
 
 @settings(deadline=None, max_examples=20)
-@given(cloud=several)
+@given(splats=several)
 def test_glb_keeps_everything(
-    tmp_path_factory: pytest.TempPathFactory, cloud: ParameterDict
+    tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict
 ) -> None:
     path = tmp_path_factory.mktemp("glb") / "a.glb"
-    save_glb(cloud, path)
+    save_glb(splats, path)
     found, _ = decode_glb(path)
-    expected = to_file_axes(cloud, Up.y_up)
+    expected = to_file_axes(splats, FileAxes.y_up)
     for name in ("means", "sh0", "shN"):
         assert torch.equal(found[name], expected[name]), name
     torch.testing.assert_close(found["scales"], expected["scales"], rtol=0, atol=1e-6)
@@ -142,55 +142,55 @@ def test_glb_keeps_everything(
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_files_show_the_same_pictures(tmp_path: Path, sh_degree: int) -> None:
-    cloud = colorful_cloud(300, sh_degree)
-    flat = ParameterDict({**cloud, "shN": torch.zeros(300, 0, 3)})
-    for up in Up:
-        save_splat(cloud, tmp_path / "a.splat", up)
+def test_files_show_the_same_images(tmp_path: Path, sh_degree: int) -> None:
+    splats = colorful_splats(300, sh_degree)
+    flat = ParameterDict({**splats, "shN": torch.zeros(300, 0, 3)})
+    for up in FileAxes:
+        save_splat(splats, tmp_path / "a.splat", up)
         assert psnr(flat, decode_splat(tmp_path / "a.splat"), up.value) > 45
-        save_compressed_ply(cloud, tmp_path / "a.compressed.ply", up)
+        save_compressed_ply(splats, tmp_path / "a.compressed.ply", up)
         found = decode_compressed_ply(tmp_path / "a.compressed.ply")
-        assert found["shN"].shape == cloud["shN"].shape
-        assert psnr(cloud, found, up.value) > 45
-    save_glb(cloud, tmp_path / "a.glb")
-    assert psnr(cloud, decode_glb(tmp_path / "a.glb")[0], "y-up") > 90
+        assert found["shN"].shape == splats["shN"].shape
+        assert psnr(splats, found, up.value) > 45
+    save_glb(splats, tmp_path / "a.glb")
+    assert psnr(splats, decode_glb(tmp_path / "a.glb")[0], "y-up") > 90
 
 
 def test_splat_sorts_by_importance(tmp_path: Path) -> None:
-    cloud = colorful_cloud(3, 0)
-    cloud["scales"].data = torch.tensor([[-3.0] * 3, [-1.0] * 3, [-3.0] * 3])
-    cloud["opacities"].data = torch.tensor([-2.0, -2.0, 5.0])
-    save_splat(cloud, tmp_path / "a.splat", Up.z_up)
-    assert torch.equal(decode_splat(tmp_path / "a.splat")["means"], cloud["means"][[1, 2, 0]])
+    splats = colorful_splats(3, 0)
+    splats["scales"].data = torch.tensor([[-3.0] * 3, [-1.0] * 3, [-3.0] * 3])
+    splats["opacities"].data = torch.tensor([-2.0, -2.0, 5.0])
+    save_splat(splats, tmp_path / "a.splat", FileAxes.z_up)
+    assert torch.equal(decode_splat(tmp_path / "a.splat")["means"], splats["means"][[1, 2, 0]])
 
 
 def test_compressed_ply_of_alike_gaussians_keeps_them(tmp_path: Path) -> None:
     """Where a chunk's smallest and largest are the same there is nothing to divide by."""
-    cloud = colorful_cloud(300, 1)
+    splats = colorful_splats(300, 1)
     for name in ("scales", "sh0", "quats"):
-        cloud[name].data[:] = cloud[name].data[:1]
-    save_compressed_ply(cloud, tmp_path / "a.compressed.ply", Up.z_up)
+        splats[name].data[:] = splats[name].data[:1]
+    save_compressed_ply(splats, tmp_path / "a.compressed.ply", FileAxes.z_up)
     found = decode_compressed_ply(tmp_path / "a.compressed.ply")
-    torch.testing.assert_close(found["scales"], cloud["scales"].detach())
-    torch.testing.assert_close(found["sh0"], cloud["sh0"].detach())
+    torch.testing.assert_close(found["scales"], splats["scales"].detach())
+    torch.testing.assert_close(found["sh0"], splats["sh0"].detach())
 
 
 def test_compressed_ply_leaves_out_what_nobody_sees(tmp_path: Path) -> None:
-    cloud = colorful_cloud(5, 0)
-    cloud["opacities"].data[1:3] = -6
-    save_compressed_ply(cloud, tmp_path / "a.compressed.ply")
+    splats = colorful_splats(5, 0)
+    splats["opacities"].data[1:3] = -6
+    save_compressed_ply(splats, tmp_path / "a.compressed.ply")
     assert len(decode_compressed_ply(tmp_path / "a.compressed.ply")["means"]) == 3
-    cloud["opacities"].data[:] = -6
+    splats["opacities"].data[:] = -6
     with pytest.raises(UserError, match="every Gaussian is transparent"):
-        save_compressed_ply(cloud, tmp_path / "a.compressed.ply")
+        save_compressed_ply(splats, tmp_path / "a.compressed.ply")
 
 
 def test_gaussians_without_a_rotation_are_kept(tmp_path: Path) -> None:
-    cloud = colorful_cloud(4, 0)
-    cloud["quats"].data[:] = 0
-    save_splat(cloud, tmp_path / "a.splat")
-    save_compressed_ply(cloud, tmp_path / "a.compressed.ply")
-    save_glb(cloud, tmp_path / "a.glb")
+    splats = colorful_splats(4, 0)
+    splats["quats"].data[:] = 0
+    save_splat(splats, tmp_path / "a.splat")
+    save_compressed_ply(splats, tmp_path / "a.compressed.ply")
+    save_glb(splats, tmp_path / "a.glb")
     for found in (
         decode_splat(tmp_path / "a.splat"),
         decode_compressed_ply(tmp_path / "a.compressed.ply"),
@@ -222,7 +222,7 @@ BOUNDS = [
 @pytest.mark.parametrize("sh_degree", [0, 1, 3])
 def test_header_of_compressed_ply(tmp_path: Path, sh_degree: int) -> None:
     path = tmp_path / "a.compressed.ply"
-    save_compressed_ply(colorful_cloud(300, sh_degree), path, metadata={"seed": 1})
+    save_compressed_ply(colorful_splats(300, sh_degree), path, metadata={"seed": 1})
     rest = 3 * (sh_degree + 1) ** 2 - 3
     lines = [f"property uchar f_rest_{i}" for i in range(rest)]
     header = HEADER_OF_COMPRESSED.format(
@@ -238,9 +238,9 @@ def test_header_of_compressed_ply(tmp_path: Path, sh_degree: int) -> None:
 
 
 def test_glb_says_what_it_is(tmp_path: Path) -> None:
-    cloud = colorful_cloud(3, 2)
-    cloud["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
-    save_glb(cloud, tmp_path / "a.glb", {"prompt": "猫"})
+    splats = colorful_splats(3, 2)
+    splats["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
+    save_glb(splats, tmp_path / "a.glb", {"prompt": "猫"})
     _, described = decode_glb(tmp_path / "a.glb")
     ours = {"up": "y-up", "gs-esd": gs_esd.__version__, "prompt": "猫"}
     assert described["asset"]["extras"] == ours
@@ -253,16 +253,16 @@ def test_glb_says_what_it_is(tmp_path: Path) -> None:
         f"SH_DEGREE_{degree}_COEF_{i}" for degree in range(3) for i in range(2 * degree + 1)
     }
     position = described["accessors"][splat["attributes"]["POSITION"]]
-    turned = to_file_axes(cloud, Up.y_up)["means"]
+    turned = to_file_axes(splats, FileAxes.y_up)["means"]
     assert position["min"] == turned.amin(dim=0).tolist()
     assert position["max"] == turned.amax(dim=0).tolist()
 
 
 def test_points_of_glb_are_in_linear_light(tmp_path: Path) -> None:
-    cloud = colorful_cloud(3, 0)
-    cloud["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
-    cloud["opacities"].data = torch.zeros(3)
-    save_glb(cloud, tmp_path / "a.glb")
+    splats = colorful_splats(3, 0)
+    splats["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
+    splats["opacities"].data = torch.zeros(3)
+    save_glb(splats, tmp_path / "a.glb")
     content = (tmp_path / "a.glb").read_bytes()
     offset = content.index(b"BIN\0") + 4 + 3 * 12
     rgba = torch.frombuffer(bytearray(content[offset : offset + 24]), dtype=torch.uint16)

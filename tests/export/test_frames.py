@@ -1,4 +1,4 @@
-"""Frames of files: the pictures stay the same, highlights included."""
+"""Frames of files: the images stay the same, highlights included."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gs_esd.cameras.orbit import Cameras, Orbit, turntable
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import (
     FILE_FROM_WORLD,
     FILE_FROM_WORLD_QUAT,
@@ -18,7 +18,7 @@ from gs_esd.export.frames import (
 )
 from gs_esd.export.ply import load_ply, save_ply
 from gs_esd.render.renderings import render
-from tests.helpers.splat_files import WORLD_FROM_FILE, colorful_cloud, raw_cloud, raw_table
+from tests.helpers.splat_files import WORLD_FROM_FILE, colorful_splats, raw_splats, raw_table
 
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
 
@@ -30,16 +30,16 @@ def in_file_axes(cameras: Cameras, up: str) -> Cameras:
     return replace(cameras, viewmats=cameras.viewmats @ world_from_file)
 
 
-@pytest.mark.parametrize("up", Up)
+@pytest.mark.parametrize("up", FileAxes)
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_file_shows_the_same_pictures_in_its_own_axes(
-    tmp_path: Path, sh_degree: int, up: Up
+def test_file_shows_the_same_images_in_its_own_axes(
+    tmp_path: Path, sh_degree: int, up: FileAxes
 ) -> None:
-    cloud = colorful_cloud(60, sh_degree)
-    save_ply(cloud, tmp_path / "a.ply", up)
+    splats = colorful_splats(60, sh_degree)
+    save_ply(splats, tmp_path / "a.ply", up)
     cameras = turntable(4, 0.3, ORBIT, 32)
-    expected = render(cloud, cameras)
-    found = render(raw_cloud(tmp_path / "a.ply", 60, sh_degree), in_file_axes(cameras, up.value))
+    expected = render(splats, cameras)
+    found = render(raw_splats(tmp_path / "a.ply", 60, sh_degree), in_file_axes(cameras, up.value))
     torch.testing.assert_close(found.alpha, expected.alpha, rtol=0, atol=2e-5)
     torch.testing.assert_close(found.rgb, expected.rgb, rtol=0, atol=2e-5)
 
@@ -51,18 +51,18 @@ FRONT_RIGHT_TOP = {
 }
 
 
-@pytest.mark.parametrize("up", Up)
-def test_front_right_and_top_are_where_the_frame_has_them(tmp_path: Path, up: Up) -> None:
-    cloud = colorful_cloud(4, sh_degree=0)
+@pytest.mark.parametrize("up", FileAxes)
+def test_front_right_and_top_are_where_the_frame_has_them(tmp_path: Path, up: FileAxes) -> None:
+    splats = colorful_splats(4, sh_degree=0)
     corners = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
-    cloud["means"].data.copy_(corners)
-    save_ply(cloud, tmp_path / "a.ply", up)
+    splats["means"].data.copy_(corners)
+    save_ply(splats, tmp_path / "a.ply", up)
     positions = raw_table(tmp_path / "a.ply", 4)[:, :3].tolist()
     assert positions == [*FRONT_RIGHT_TOP[up.value], [0, 0, 0]]
 
 
-@pytest.mark.parametrize("up", Up)
-def test_matrices_and_quaternions_are_the_same_rotations(up: Up) -> None:
+@pytest.mark.parametrize("up", FileAxes)
+def test_matrices_and_quaternions_are_the_same_rotations(up: FileAxes) -> None:
     rotation, quat = FILE_FROM_WORLD[up].double(), FILE_FROM_WORLD_QUAT[up]
     assert torch.det(rotation) == 1
     conjugate = quat * torch.tensor([1.0, -1, -1, -1])
@@ -92,12 +92,14 @@ def test_quaternions_of_any_length_get_length_one() -> None:
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_padding_changes_no_picture(tmp_path: Path, sh_degree: int) -> None:
-    cloud = colorful_cloud(40, sh_degree)
+def test_padding_changes_no_image(tmp_path: Path, sh_degree: int) -> None:
+    splats = colorful_splats(40, sh_degree)
     cameras = turntable(2, 0.3, ORBIT, 32)
-    expected = render(cloud, cameras).rgb
-    cloud["shN"].data = pad_sh(cloud["shN"].data)
-    assert cloud["shN"].shape == (40, 15, 3)
-    torch.testing.assert_close(render(cloud, cameras).rgb, expected, rtol=0, atol=1e-6)
-    save_ply(cloud, tmp_path / "a.ply")
-    torch.testing.assert_close(load_ply(tmp_path / "a.ply")["shN"], cloud["shN"], rtol=0, atol=1e-6)
+    expected = render(splats, cameras).rgb
+    splats["shN"].data = pad_sh(splats["shN"].data)
+    assert splats["shN"].shape == (40, 15, 3)
+    torch.testing.assert_close(render(splats, cameras).rgb, expected, rtol=0, atol=1e-6)
+    save_ply(splats, tmp_path / "a.ply")
+    torch.testing.assert_close(
+        load_ply(tmp_path / "a.ply")["shN"], splats["shN"], rtol=0, atol=1e-6
+    )

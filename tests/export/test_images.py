@@ -13,16 +13,16 @@ from gs_esd.export.images import (
     BACKGROUND,
     CHUNK,
     contact_sheet,
-    orbit_pictures,
+    orbit_images,
     preview,
     save_png,
     to_bytes,
 )
 from gs_esd.render.renderings import render
-from gs_esd.splats.parameters import ball_cloud
+from gs_esd.splats.parameters import init_ball
 
 ORBIT = Orbit(distance=3.0, fov=0.7, elevation_min=0.1, elevation_max=0.5)
-CLOUD = ball_cloud(
+SPLATS = init_ball(
     50, radius=0.5, opacity=0.5, sh_degree=0, generator=torch.Generator().manual_seed(0)
 )
 
@@ -35,17 +35,17 @@ def test_contact_sheet_places_row_by_row_and_fills_with_white() -> None:
 
 
 def test_preview_shows_views_in_order_on_a_plain_background() -> None:
-    sheet = preview(CLOUD, ORBIT, 16, views=8)
+    sheet = preview(SPLATS, ORBIT, 16, views=8)
     assert sheet.shape == (2 * 16, 4 * 16, 3)
     assert sheet[0, 0].tolist() == torch.tensor(BACKGROUND).tolist()
     quarter = torch.tensor([torch.pi / 2])
     cameras = orbit_cameras(quarter, torch.tensor([0.3]), distance=3.0, fov=0.7, resolution=16)
-    third = render(CLOUD, cameras).over(torch.tensor(BACKGROUND))[0]
+    third = render(SPLATS, cameras).over(torch.tensor(BACKGROUND))[0]
     torch.testing.assert_close(sheet[:16, 32:48], third, rtol=0, atol=1e-5)
 
 
-def test_orbit_pictures_come_in_bounded_batches_without_a_graph() -> None:
-    batches = list(orbit_pictures(CLOUD, ORBIT, 8, CHUNK + 3))
+def test_orbit_images_come_in_bounded_batches_without_a_graph() -> None:
+    batches = list(orbit_images(SPLATS, ORBIT, 8, CHUNK + 3))
     assert [len(rgb) for rgb in batches] == [CHUNK, 3]
     assert not any(rgb.requires_grad for rgb in batches)
     assert torch.is_grad_enabled()
@@ -56,7 +56,7 @@ def test_bytes_are_rounded_and_clipped() -> None:
     assert to_bytes(rgb).tolist() == [[[0, 128, 255]]]
 
 
-def test_png_holds_the_picture(tmp_path: Path) -> None:
+def test_png_holds_the_image(tmp_path: Path) -> None:
     rgb = torch.rand(3, 5, 3, generator=torch.Generator().manual_seed(0))
     save_png(tmp_path / "a.png", rgb)
     assert np.array_equal(np.asarray(Image.open(tmp_path / "a.png")), to_bytes(rgb))

@@ -10,7 +10,7 @@ import torch
 from gs_esd.export.command import save
 from gs_esd.export.ply import load_ply
 from tests.helpers.npm_packages import installed
-from tests.helpers.splat_files import colorful_cloud, decode_glb
+from tests.helpers.splat_files import colorful_splats, decode_glb
 
 Transform = Callable[[Path, Path], None]
 
@@ -31,27 +31,27 @@ def transform(request: pytest.FixtureRequest) -> Transform:
 def test_splat_transform_takes_our_files(
     transform: Transform, tmp_path: Path, name: str, sh_degree: int
 ) -> None:
-    cloud = colorful_cloud(300, sh_degree)
-    save(cloud, tmp_path / name, None, {"prompt": "a corgi\n猫" * 50})
+    splats = colorful_splats(300, sh_degree)
+    save(splats, tmp_path / name, None, {"prompt": "a corgi\n猫" * 50})
     transform(tmp_path / name, tmp_path / "theirs.ply")
     theirs = load_ply(tmp_path / "theirs.ply")
-    nearest = torch.cdist(cloud["means"], theirs["means"]).argmin(dim=1)
+    nearest = torch.cdist(splats["means"], theirs["means"]).argmin(dim=1)
     # Quantised formats have steps of 1/128 and less; a wrong layout is off by much more.
     for parameter in ("means", "scales"):
-        torch.testing.assert_close(theirs[parameter][nearest], cloud[parameter], rtol=0, atol=0.01)
+        torch.testing.assert_close(theirs[parameter][nearest], splats[parameter], rtol=0, atol=0.01)
     opacities = theirs["opacities"][nearest].sigmoid()
-    torch.testing.assert_close(opacities, cloud["opacities"].sigmoid(), rtol=0, atol=0.01)
+    torch.testing.assert_close(opacities, splats["opacities"].sigmoid(), rtol=0, atol=0.01)
     if name != "ours.splat":
-        torch.testing.assert_close(theirs["shN"][nearest], cloud["shN"], rtol=0, atol=0.1)
-    alike = (theirs["quats"][nearest] * cloud["quats"]).sum(dim=1).abs()
-    norms = theirs["quats"][nearest].norm(dim=1) * cloud["quats"].norm(dim=1)
+        torch.testing.assert_close(theirs["shN"][nearest], splats["shN"], rtol=0, atol=0.1)
+    alike = (theirs["quats"][nearest] * splats["quats"]).sum(dim=1).abs()
+    norms = theirs["quats"][nearest].norm(dim=1) * splats["quats"].norm(dim=1)
     assert (alike / norms).min() > 0.999
 
 
 def test_its_gltf_has_our_numbers_turned_half_around(transform: Transform, tmp_path: Path) -> None:
-    cloud = colorful_cloud(300, 3)
+    splats = colorful_splats(300, 3)
     for name in ("ours.ply", "ours.glb"):
-        save(cloud, tmp_path / name, None, {})
+        save(splats, tmp_path / name, None, {})
     transform(tmp_path / "ours.ply", tmp_path / "theirs.glb")
     (ours, said), (theirs, they_said) = (
         decode_glb(tmp_path / name) for name in ("ours.glb", "theirs.glb")

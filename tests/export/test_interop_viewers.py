@@ -23,7 +23,7 @@ from torch.nn import ParameterDict
 
 from gs_esd.cameras.orbit import Cameras, Orbit, turntable
 from gs_esd.export.command import save
-from gs_esd.export.frames import Up
+from gs_esd.export.frames import FileAxes
 from gs_esd.export.ply import save_ply
 from gs_esd.render.renderings import render
 from tests.helpers.npm_packages import INTEROP, installed
@@ -98,14 +98,14 @@ def draw(pages: dict[str, Page]) -> Draw:
         if up == "y-down":
             turned = turned * PAGE_FROM_FILE[engine]
         pages[engine].send("Page.bringToFront")  # pages behind are given no frames
-        pictures = [_picture(pages[engine], name, position) for position in turned]
+        images = [_image(pages[engine], name, position) for position in turned]
         assert pages[engine].errors() == []
-        return torch.stack(pictures)
+        return torch.stack(images)
 
     return draw
 
 
-def _picture(page: Page, name: str, position: Tensor) -> Tensor:
+def _image(page: Page, name: str, position: Tensor) -> Tensor:
     view = {
         "position": position.tolist(),
         "fov": math.degrees(ORBIT.fov),
@@ -126,48 +126,48 @@ def positions(cameras: Cameras) -> Tensor:
 
 @pytest.fixture(scope="module")
 def reference() -> Tensor:
-    return our_picture(statue())
+    return our_image(statue())
 
 
-def our_picture(cloud: ParameterDict) -> Tensor:
-    """A cloud as our own rasterizer draws it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
+def our_image(splats: ParameterDict) -> Tensor:
+    """Splats as our own rasterizer draws it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
     with torch.no_grad():
-        return render(cloud, cameras()).over(torch.tensor(BACKGROUND)).clamp(0, 1)
+        return render(splats, cameras()).over(torch.tensor(BACKGROUND)).clamp(0, 1)
 
 
-def psnr_db(pictures: Tensor, reference: Tensor) -> list[float]:
-    errors = (pictures - reference).square().mean(dim=(1, 2, 3))
+def psnr_db(images: Tensor, reference: Tensor) -> list[float]:
+    errors = (images - reference).square().mean(dim=(1, 2, 3))
     return (-10 * errors.log10()).tolist()
 
 
 @pytest.mark.parametrize(
     ("engine", "name"), [(engine, name) for engine in FORMATS for name in FORMATS[engine]]
 )
-def test_another_program_shows_our_picture(draw: Draw, files: Path, engine: str, name: str) -> None:
+def test_another_program_shows_our_image(draw: Draw, files: Path, engine: str, name: str) -> None:
     shown = statue(0) if name.endswith(".splat") else statue()  # .splat has no view dependence
     save(shown, files / name, None, {"prompt": "a statue"})
-    found = psnr_db(draw(engine, name), our_picture(shown))
+    found = psnr_db(draw(engine, name), our_image(shown))
     assert min(found) >= AT_LEAST_DB
 
 
 def mirrored(file: Path) -> None:
-    cloud = statue()
-    cloud["means"].data[:, 1] *= -1
-    save_ply(cloud, file)
+    splats = statue()
+    splats["means"].data[:, 1] *= -1
+    save_ply(splats, file)
 
 
 def overturned(file: Path) -> None:
-    save_ply(statue(), file, Up.y_up)
+    save_ply(statue(), file, FileAxes.y_up)
 
 
 def on_its_back(file: Path) -> None:
-    save_ply(statue(), file, Up.z_up)
+    save_ply(statue(), file, FileAxes.z_up)
 
 
 def half_around(file: Path) -> None:
-    cloud = statue()
-    cloud["means"].data[:, :2] *= -1
-    save_ply(cloud, file)
+    splats = statue()
+    splats["means"].data[:, :2] *= -1
+    save_ply(splats, file)
 
 
 @pytest.mark.parametrize("spoil", [mirrored, overturned, on_its_back, half_around])

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 import gs_esd
 from gs_esd.errors import UserError
-from gs_esd.export.axes import Up
+from gs_esd.export.axes import FileAxes
 from gs_esd.export.ply import load_ply, save_ply
 from gs_esd.export.ply_names import property_names
-from tests.helpers.splat_files import colorful_cloud, raw_cloud, raw_table
+from tests.helpers.splat_files import colorful_splats, raw_splats, raw_table
 
 HEADER_OF_DEGREE_0 = b"""ply
 format binary_little_endian 1.0
@@ -45,7 +45,7 @@ end_header
 
 
 def test_header_is_the_standard_one(tmp_path: Path) -> None:
-    save_ply(colorful_cloud(5, sh_degree=0), tmp_path / "a.ply")
+    save_ply(colorful_splats(5, sh_degree=0), tmp_path / "a.ply")
     content = (tmp_path / "a.ply").read_bytes()
     assert content.startswith(HEADER_OF_DEGREE_0)
     assert len(content) == len(HEADER_OF_DEGREE_0) + 5 * 17 * 4
@@ -53,9 +53,9 @@ def test_header_is_the_standard_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sh_degree", [0, 3])
 def test_numbers_are_those_gsplat_writes(tmp_path: Path, sh_degree: int) -> None:
-    save_ply(colorful_cloud(7, sh_degree), tmp_path / "a.ply")
+    save_ply(colorful_splats(7, sh_degree), tmp_path / "a.ply")
     ours = raw_table(tmp_path / "a.ply", 7)
-    raw = dict(raw_cloud(tmp_path / "a.ply", 7, sh_degree).items())
+    raw = dict(raw_splats(tmp_path / "a.ply", 7, sh_degree).items())
     gsplat.export_splats(**raw, save_to=str(tmp_path / "b.ply"))
     without_normals = torch.cat([ours[:, :3], ours[:, 6:]], dim=1)
     assert torch.equal(without_normals, raw_table(tmp_path / "b.ply", 7))
@@ -63,7 +63,7 @@ def test_numbers_are_those_gsplat_writes(tmp_path: Path, sh_degree: int) -> None
 
 
 def test_plyfile_reads_what_we_write(tmp_path: Path) -> None:
-    save_ply(colorful_cloud(7, sh_degree=3), tmp_path / "a.ply", metadata={"prompt": "猫\n"})
+    save_ply(colorful_splats(7, sh_degree=3), tmp_path / "a.ply", metadata={"prompt": "猫\n"})
     content = plyfile.PlyData.read(str(tmp_path / "a.ply"))
     (vertex,) = content.elements
     assert [each.name for each in vertex.properties] == property_names(45)
@@ -77,32 +77,32 @@ def test_plyfile_reads_what_we_write(tmp_path: Path) -> None:
     n=st.integers(1, 20),
     sh_degree=st.integers(0, 3),
     seed=st.integers(0, 1000),
-    up=st.sampled_from(Up),
+    up=st.sampled_from(FileAxes),
 )
 def test_round_trip(
-    tmp_path_factory: pytest.TempPathFactory, n: int, sh_degree: int, seed: int, up: Up
+    tmp_path_factory: pytest.TempPathFactory, n: int, sh_degree: int, seed: int, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("ply") / "a.ply"
-    cloud = colorful_cloud(n, sh_degree, seed)
-    save_ply(cloud, path, up)
+    splats = colorful_splats(n, sh_degree, seed)
+    save_ply(splats, path, up)
     loaded = load_ply(path)
-    assert list(loaded.keys()) == list(cloud.keys())
+    assert list(loaded.keys()) == list(splats.keys())
     for name in ("means", "scales", "opacities", "sh0"):
-        assert torch.equal(loaded[name], cloud[name]), name
-    torch.testing.assert_close(loaded["quats"], cloud["quats"], rtol=0, atol=1.2e-7)
-    torch.testing.assert_close(loaded["shN"], cloud["shN"], rtol=0, atol=1e-6)
-    assert torch.equal(loaded["shN"][:, :3], cloud["shN"][:, :3])
+        assert torch.equal(loaded[name], splats[name]), name
+    torch.testing.assert_close(loaded["quats"], splats["quats"], rtol=0, atol=1.2e-7)
+    torch.testing.assert_close(loaded["shN"], splats["shN"], rtol=0, atol=1e-6)
+    assert torch.equal(loaded["shN"][:, :3], splats["shN"][:, :3])
     assert all(parameter.requires_grad for parameter in loaded.values())
 
 
 def test_files_of_other_frames_are_read_as_one_says(tmp_path: Path) -> None:
-    cloud = colorful_cloud(6, sh_degree=2)
-    save_ply(cloud, tmp_path / "a.ply", Up.z_up)
+    splats = colorful_splats(6, sh_degree=2)
+    save_ply(splats, tmp_path / "a.ply", FileAxes.z_up)
     content = (tmp_path / "a.ply").read_bytes()
     (tmp_path / "b.ply").write_bytes(re.sub(rb"comment .*\n", b"", content))
-    assert not torch.equal(load_ply(tmp_path / "b.ply")["means"], cloud["means"])
-    assert torch.equal(load_ply(tmp_path / "b.ply", Up.z_up)["means"], cloud["means"])
-    assert torch.equal(load_ply(tmp_path / "a.ply")["means"], cloud["means"])
+    assert not torch.equal(load_ply(tmp_path / "b.ply")["means"], splats["means"])
+    assert torch.equal(load_ply(tmp_path / "b.ply", FileAxes.z_up)["means"], splats["means"])
+    assert torch.equal(load_ply(tmp_path / "a.ply")["means"], splats["means"])
     (tmp_path / "c.ply").write_bytes(content.replace(b'"z-up"', b'"left"'))
     with pytest.raises(UserError, match="its frame is left; known are y-down, z-up, y-up"):
         load_ply(tmp_path / "c.ply")
@@ -130,27 +130,27 @@ def described(path: Path, text: bool, byte_order: str, kind: str, inria: bool) -
 def test_other_programs_files_are_read(
     tmp_path: Path, sh_degree: int, kind: str, text: bool, byte_order: str, inria: bool
 ) -> None:
-    cloud = colorful_cloud(5, sh_degree)
-    save_ply(cloud, tmp_path / "a.ply")
+    splats = colorful_splats(5, sh_degree)
+    save_ply(splats, tmp_path / "a.ply")
     ours = load_ply(tmp_path / "a.ply")
     described(tmp_path / "a.ply", text, byte_order, kind, inria)
     theirs = load_ply(tmp_path / "a.ply")
-    for name in cloud:
+    for name in splats:
         # In text plyfile keeps 18 digits of double and float: nothing is lost.
         assert torch.equal(theirs[name], ours[name]), name
 
 
 def test_gsplats_files_are_read(tmp_path: Path) -> None:
-    cloud = colorful_cloud(5, sh_degree=2)
-    save_ply(cloud, tmp_path / "a.ply")
-    raw = dict(raw_cloud(tmp_path / "a.ply", 5, 2).items())
+    splats = colorful_splats(5, sh_degree=2)
+    save_ply(splats, tmp_path / "a.ply")
+    raw = dict(raw_splats(tmp_path / "a.ply", 5, 2).items())
     gsplat.export_splats(**raw, save_to=str(tmp_path / "b.ply"))
     ours, theirs = load_ply(tmp_path / "a.ply"), load_ply(tmp_path / "b.ply")
-    assert all(torch.equal(ours[name], theirs[name]) for name in cloud)
+    assert all(torch.equal(ours[name], theirs[name]) for name in splats)
 
 
 def test_text_with_odd_spacing_and_line_ends_is_read(tmp_path: Path) -> None:
-    save_ply(colorful_cloud(3, sh_degree=0), tmp_path / "a.ply")
+    save_ply(colorful_splats(3, sh_degree=0), tmp_path / "a.ply")
     ours = load_ply(tmp_path / "a.ply")
     described(tmp_path / "a.ply", True, "=", "f4", True)
     text = (tmp_path / "a.ply").read_bytes().replace(b"end_header\n", b"end_header\n\n")
@@ -216,7 +216,7 @@ BAD_FILES = {
 @pytest.mark.parametrize("message", BAD_FILES)
 def test_bad_files_are_explained(tmp_path: Path, message: str) -> None:
     path = tmp_path / "a.ply"
-    save_ply(colorful_cloud(5, sh_degree=0), path)
+    save_ply(colorful_splats(5, sh_degree=0), path)
     path.write_bytes(BAD_FILES[message](path.read_bytes()))
     with pytest.raises(UserError, match=message):
         load_ply(path)
@@ -252,7 +252,7 @@ def test_files_with_a_changed_byte_are_read_or_explained(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("flip") / "a.ply"
-    save_ply(colorful_cloud(2, sh_degree=0), path)
+    save_ply(colorful_splats(2, sh_degree=0), path)
     content = bytearray(path.read_bytes())
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] = data.draw(st.integers(0, 255))
@@ -265,4 +265,4 @@ def test_unwritable_folder_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in ("none", "file"):
         with pytest.raises(UserError, match=r"hydra\.sweep\.dir"):
-            save_ply(colorful_cloud(5, sh_degree=0), tmp_path / folder / "a.ply")
+            save_ply(colorful_splats(5, sh_degree=0), tmp_path / folder / "a.ply")

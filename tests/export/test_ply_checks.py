@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import load_ply, save_ply
-from tests.helpers.splat_files import colorful_cloud
+from tests.helpers.splat_files import colorful_splats
 
 
 def activated(path: Path) -> None:
@@ -34,24 +34,24 @@ def test_activated_values_are_recognised_and_can_be_undone(
     tmp_path_factory: pytest.TempPathFactory, n: int, seed: int
 ) -> None:
     path = tmp_path_factory.mktemp("activated") / "a.ply"
-    cloud = colorful_cloud(n, 1, seed)
-    save_ply(cloud, path)
+    splats = colorful_splats(n, 1, seed)
+    save_ply(splats, path)
     with pytest.raises(UserError, match="does not hold activated values"):
         load_ply(path, activated=True)
     activated(path)
     with pytest.raises(UserError, match=r"seems to hold activated values.*--activated"):
         load_ply(path)
     found = load_ply(path, activated=True)
-    for name in cloud:
-        torch.testing.assert_close(found[name], cloud[name], rtol=2e-6, atol=2e-6)
+    for name in splats:
+        torch.testing.assert_close(found[name], splats[name], rtol=2e-6, atol=2e-6)
     assert load_ply(path, activated=False)["scales"].min() > 0
 
 
 def test_ends_of_the_ranges_have_logits_and_logarithms_too(tmp_path: Path) -> None:
-    cloud = colorful_cloud(3, 0)
-    cloud["opacities"].data = torch.tensor([-200.0, 0.0, 200.0])
-    cloud["scales"].data[0] = -200.0
-    save_ply(cloud, tmp_path / "a.ply")
+    splats = colorful_splats(3, 0)
+    splats["opacities"].data = torch.tensor([-200.0, 0.0, 200.0])
+    splats["scales"].data[0] = -200.0
+    save_ply(splats, tmp_path / "a.ply")
     activated(tmp_path / "a.ply")
     found = load_ply(tmp_path / "a.ply", activated=True)
     opacities = found["opacities"].sigmoid()
@@ -64,18 +64,18 @@ def test_raw_values_are_not_taken_for_activated_ones(
     tmp_path: Path, log_scale: float, logit: float
 ) -> None:
     """Small but half opaque, huge and faint, huge and opaque, and made by hand of zeros."""
-    cloud = colorful_cloud(3, 0)
-    cloud["scales"].data.fill_(log_scale)
-    cloud["opacities"].data.fill_(logit)
-    save_ply(cloud, tmp_path / "a.ply")
+    splats = colorful_splats(3, 0)
+    splats["scales"].data.fill_(log_scale)
+    splats["opacities"].data.fill_(logit)
+    save_ply(splats, tmp_path / "a.ply")
     content = (tmp_path / "a.ply").read_bytes()
     (tmp_path / "b.ply").write_bytes(re.sub(rb"comment .*\n", b"", content))
-    assert torch.equal(load_ply(tmp_path / "b.ply")["scales"], cloud["scales"])
+    assert torch.equal(load_ply(tmp_path / "b.ply")["scales"], splats["scales"])
 
 
 def test_our_own_files_are_never_taken_for_activated_ones(tmp_path: Path) -> None:
-    cloud = colorful_cloud(3, 0)
-    cloud["scales"].data.fill_(0.5)
-    cloud["opacities"].data.fill_(0.5)
-    save_ply(cloud, tmp_path / "a.ply")
-    assert torch.equal(load_ply(tmp_path / "a.ply")["scales"], cloud["scales"])
+    splats = colorful_splats(3, 0)
+    splats["scales"].data.fill_(0.5)
+    splats["opacities"].data.fill_(0.5)
+    save_ply(splats, tmp_path / "a.ply")
+    assert torch.equal(load_ply(tmp_path / "a.ply")["scales"], splats["scales"])

@@ -1,6 +1,6 @@
 """Where ESD comes to rest, known exactly: Gaussians, and a Janus with one dimension.
 
-The worlds are those of the pictures in the README; see examples/gaussian_world.py and
+The worlds are those of the images in the README; see examples/gaussian_world.py and
 examples/two_modes.py for what they are made of.
 """
 
@@ -12,11 +12,8 @@ from torch import Tensor
 
 from examples import gaussian_world, two_modes
 from examples.gaussian_world import MU, SIGMA, at_rest, keeping
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import Source
-from gs_esd.guidance.sds import SdsSource
-from gs_esd.guidance.vsd import VsdSource
+from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
 
 
 def _rest(source: Source, log_snr: list[float]) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gs_esd.cameras.views import Views
 from gs_esd.guidance.lambda_schedules import constant, linear, noise_consistent
-from gs_esd.guidance.objectives import NoisyViews
+from gs_esd.guidance.noisy_views import NoisyViews
 from tests.helpers.small_images import views_from
 
 LOG_SNR = torch.linspace(-12, 12, 9)
@@ -18,7 +18,7 @@ def _noisy(progress: float = 0.0) -> NoisyViews:
 
 
 def _main_variance(views: Views, resolution: int) -> float:
-    """Of a prior whose views vary with the size of pictures and the background's blue."""
+    """Of a prior whose views vary with the size of images and the background's blue."""
     return resolution * float(views.background[2])
 
 

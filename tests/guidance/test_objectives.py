@@ -1,4 +1,4 @@
-"""Every objective against the paper's formula, summed picture by picture in float64."""
+"""Every objective against the paper's formula, summed image by image in float64."""
 
 import pytest
 import torch
@@ -6,14 +6,13 @@ from torch import Tensor
 
 from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import add_noise
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import Branches, Source, ask_apart, noised, score_difference
-from gs_esd.guidance.sds import SdsSource
-from gs_esd.guidance.vsd import VsdSource
+from gs_esd.guidance.noisy_views import noise_views
+from gs_esd.guidance.objectives import EsdSource, NeededPredictions, SdsSource, Source, VsdSource
+from gs_esd.guidance.predict import distillation_gradient, predict_separately
 from gs_esd.guidance.weighting import one, sigma_over_alpha
 from gs_esd.priors.image_bank import ImageBankPrior
-from gs_esd.variational.closed_form import ClosedFormRenderedScore
+from gs_esd.variational.closed_form import ClosedFormPixelScore
 from tests.helpers.small_images import (
     alpha_sigma_of,
     blobs,
@@ -27,7 +26,7 @@ from tests.helpers.small_images import (
 
 SIZE = 8
 LOG_SNR = torch.tensor([-6.0, -4.0, -3.0, -1.0])
-"""From noise that hides everything to noise that leaves some doubt of the picture."""
+"""From noise that hides everything to noise that leaves some doubt of the image."""
 
 
 class Scene:
@@ -41,25 +40,25 @@ class Scene:
         self.old_azimuth = torch.tensor([0.0, 4.0, 5.0, 6.0])
         self.azimuth = torch.tensor([0.0, 1.0, 2.0, 3.0])
         self.views = views_from(self.azimuth)
-        self.rendered = ClosedFormRenderedScore(memory=8)
+        self.variational = ClosedFormPixelScore(buffer_size=8)
         self.x_0 = over(self.rgba, self.views.background).float()
         old_x_0 = over(self.old, self.views.background).float()
-        self.rendered.update(renderings_of(self.old), old_x_0, views_from(self.old_azimuth))
-        self.rendered.update(renderings_of(self.rgba), self.x_0, self.views)
+        self.variational.update(renderings_of(self.old), old_x_0, views_from(self.old_azimuth))
+        self.variational.update(renderings_of(self.rgba), self.x_0, self.views)
         self.eps = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
 
     def gradient(self, source: Source) -> Tensor:
         """What the project says."""
-        return score_difference(
+        return distillation_gradient(
             source,
             sigma_over_alpha,
             self.prior,
-            self.rendered,
-            noised(self.x_0, self.views, LOG_SNR, self.eps, 0.0),
+            self.variational,
+            noise_views(self.x_0, self.views, LOG_SNR, self.eps, 0.0),
         )
 
     def by_hand(self, lam: float) -> Tensor:
-        """ω (ε_φ - λ ε_ψ(∅) - (1-λ) ε_ψ(c)) of every picture, ω = σ/α, in float64."""
+        """ω (ε_φ - λ ε_ψ(∅) - (1-λ) ε_ψ(c)) of every image, ω = σ/α, in float64."""
         bank = over(self.bank, self.views.background)
         held = over(torch.cat([self.rgba, self.old]), self.views.background)
         held_azimuth = torch.cat([self.azimuth, self.old_azimuth])
@@ -110,11 +109,11 @@ def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
 
 
 def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
-    rendered = ClosedFormRenderedScore(memory=0)
-    rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
-    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    args = (sigma_over_alpha, scene.prior, rendered, noisy)
-    vsd, sds = score_difference(VsdSource(), *args), score_difference(SdsSource(), *args)
+    variational = ClosedFormPixelScore(buffer_size=0)
+    variational.update(renderings_of(scene.rgba), scene.x_0, scene.views)
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    args = (sigma_over_alpha, scene.prior, variational, noisy)
+    vsd, sds = distillation_gradient(VsdSource(), *args), distillation_gradient(SdsSource(), *args)
     torch.testing.assert_close(vsd, sds, atol=2e-5, rtol=1e-5)
 
 
@@ -125,7 +124,7 @@ def test_the_gradient_is_affine_in_lambda(scene: Scene) -> None:
         torch.testing.assert_close(scene.gradient(_esd(lam)), between, atol=1e-4, rtol=1e-4)
 
 
-def test_each_picture_has_its_own_lambda(scene: Scene) -> None:
+def test_each_image_has_its_own_lambda(scene: Scene) -> None:
     lam = torch.tensor([0.0, 0.25, 0.5, 1.0])
     mixed = scene.gradient(EsdSource(lambda noisy: lam))
     for i in range(4):
@@ -133,25 +132,25 @@ def test_each_picture_has_its_own_lambda(scene: Scene) -> None:
         torch.testing.assert_close(mixed[i], expected, atol=2e-4, rtol=1e-4)
 
 
-class Spy(ClosedFormRenderedScore):
-    """Notes which branches of which pictures are evaluated, and how often it is asked."""
+class Spy(ClosedFormPixelScore):
+    """Notes which branches of which images are evaluated, and how often it is asked."""
 
-    def __init__(self, rendered: ClosedFormRenderedScore) -> None:
-        """Answer as `rendered` does."""
+    def __init__(self, variational: ClosedFormPixelScore) -> None:
+        """Answer as `variational` does."""
         super().__init__(memory=8)
-        self.load_state_dict(rendered.state_dict())
+        self.load_state_dict(variational.state_dict())
         self.null: list[float] = []
         self.camera: list[float] = []
         self.calls = 0
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: Tensor
+        self, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: Tensor
     ) -> Tensor:
-        """As of the mixture, and noted; pictures are told apart by their azimuths."""
-        self.null += views.cameras.azimuth[marginal].tolist()
-        self.camera += views.cameras.azimuth[~marginal].tolist()
+        """As of the mixture, and noted; images are told apart by their azimuths."""
+        self.null += views.cameras.azimuth[uncond].tolist()
+        self.camera += views.cameras.azimuth[~uncond].tolist()
         self.calls += 1
-        return super().predict_noise(x_t, log_snr, views, marginal=marginal)
+        return super().predict_noise(x_t, log_snr, views, uncond=uncond)
 
 
 ALL = [0.0, 1.0, 2.0, 3.0]
@@ -171,62 +170,64 @@ ALL = [0.0, 1.0, 2.0, 3.0]
 def test_a_branch_is_evaluated_where_it_has_weight_and_all_in_one_call(
     scene: Scene, source: Source, null: list[float], camera: list[float]
 ) -> None:
-    spy = Spy(scene.rendered)
-    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    score_difference(source, one, scene.prior, spy, noisy)
+    spy = Spy(scene.variational)
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    distillation_gradient(source, one, scene.prior, spy, noisy)
     assert (spy.null, spy.camera, spy.calls) == (null, camera, 1)
 
 
 def test_sds_asks_q_nothing(scene: Scene) -> None:
-    spy = Spy(scene.rendered)
-    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    score_difference(SdsSource(), one, scene.prior, spy, noisy)
+    spy = Spy(scene.variational)
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    distillation_gradient(SdsSource(), one, scene.prior, spy, noisy)
     assert spy.calls == 0
 
 
 def test_one_call_for_both_branches_equals_two(scene: Scene) -> None:
-    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    both = ask_apart(scene.prior, scene.rendered, noisy, Branches(null=True, camera=True))
-    found = both.psi_null, both.psi_camera
-    asked = (scene.rendered, noisy.x_t, LOG_SNR, scene.views)
-    for eps_psi, marginal in zip(found, (True, False), strict=True):
-        alone = branch(*asked, marginal=marginal)
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    both = predict_separately(
+        scene.prior, scene.variational, noisy, NeededPredictions(uncond=True, cond=True)
+    )
+    found = both.psi_uncond, both.psi_cond
+    asked = (scene.variational, noisy.x_t, LOG_SNR, scene.views)
+    for eps_psi, uncond in zip(found, (True, False), strict=True):
+        alone = branch(*asked, uncond=uncond)
         torch.testing.assert_close(eps_psi, alone, atol=1e-5, rtol=1e-5)
 
 
-def test_omega_weighs_each_picture_by_its_noise_level(scene: Scene) -> None:
-    noisy = noised(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    args = (scene.prior, scene.rendered, noisy)
-    weighed = score_difference(_esd(0.5), lambda log_snr: log_snr + 7, *args)
-    expected = (LOG_SNR + 7)[:, None, None, None] * score_difference(_esd(0.5), one, *args)
+def test_omega_weighs_each_image_by_its_noise_level(scene: Scene) -> None:
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
+    args = (scene.prior, scene.variational, noisy)
+    weighed = distillation_gradient(_esd(0.5), lambda log_snr: log_snr + 7, *args)
+    expected = (LOG_SNR + 7)[:, None, None, None] * distillation_gradient(_esd(0.5), one, *args)
     torch.testing.assert_close(weighed, expected)
 
 
-def test_the_marginal_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> None:
+def test_the_uncond_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> None:
     # ε_ψ(∅) = Σ_c p(c | x_t) ε_ψ(c), for every finite set of equally likely cameras.
-    rendered = ClosedFormRenderedScore(memory=0)
-    rendered.update(renderings_of(scene.rgba), scene.x_0, scene.views)
+    variational = ClosedFormPixelScore(buffer_size=0)
+    variational.update(renderings_of(scene.rgba), scene.x_0, scene.views)
     x_t = add_noise(scene.x_0, scene.eps, LOG_SNR)
-    marginal = branch(rendered, x_t, LOG_SNR, scene.views, marginal=True)
-    pictures = over(scene.rgba, scene.views.background)
-    mean = torch.zeros_like(marginal)
+    uncond = branch(variational, x_t, LOG_SNR, scene.views, uncond=True)
+    images = over(scene.rgba, scene.views.background)
+    mean = torch.zeros_like(uncond)
     for c in range(4):
         same_camera = scene.views[torch.full((4,), c)]
-        eps_psi_camera = branch(rendered, x_t, LOG_SNR, same_camera, marginal=False)
+        eps_psi_camera = branch(variational, x_t, LOG_SNR, same_camera, uncond=False)
         p_c = torch.stack(
-            [posterior(x, pictures, level)[c] for x, level in zip(x_t, LOG_SNR, strict=True)]
+            [posterior(x, images, level)[c] for x, level in zip(x_t, LOG_SNR, strict=True)]
         )
         mean += p_c.float()[:, None, None, None] * eps_psi_camera
-    torch.testing.assert_close(marginal, mean, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(uncond, mean, atol=1e-4, rtol=1e-4)
 
 
 def test_no_graph_is_built_through_p_or_q(scene: Scene) -> None:
     x_0 = scene.x_0.clone().requires_grad_()
-    gradient = score_difference(
+    gradient = distillation_gradient(
         _esd(0.5),
         one,
         scene.prior,
-        scene.rendered,
-        noised(x_0, scene.views, LOG_SNR, scene.eps, 0.0),
+        scene.variational,
+        noise_views(x_0, scene.views, LOG_SNR, scene.eps, 0.0),
     )
     assert not gradient.requires_grad

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gs_esd.guidance.weighting import (
-    Weight,
+    WeightingFn,
     one,
     one_minus_alpha,
     one_minus_alpha_bar,
@@ -24,11 +24,11 @@ ALPHA_BAR = torch.tensor([0.0047, 0.1, 0.5, 0.9, 0.9991]).double()
         (one, torch.ones(5).double()),
     ],
 )
-def test_weights_are_their_formulas(weight: Weight, expected: torch.Tensor) -> None:
+def test_weights_are_their_formulas(weight: WeightingFn, expected: torch.Tensor) -> None:
     torch.testing.assert_close(weight(ALPHA_BAR.logit()), expected)
 
 
-def test_sigma_over_alpha_makes_the_gradient_a_difference_of_denoised_pictures() -> None:
+def test_sigma_over_alpha_makes_the_gradient_a_difference_of_denoised_images() -> None:
     # ω (ε_1 - ε_2) = x_0 of 2 - x_0 of 1 where x_0 = (x_t - σ ε) / α.
     alpha, sigma = ALPHA_BAR.sqrt(), (1 - ALPHA_BAR).sqrt()
     x_t, eps_1, eps_2 = torch.randn(3, 5, generator=torch.Generator().manual_seed(0)).double()

@@ -1,4 +1,4 @@
-"""Pictures of a rectangle, and what becomes of them in a folder of the user's."""
+"""Images of a rectangle, and what becomes of them in a folder of the user's."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from gs_esd.config.options import ImagesPriorConfig
-from gs_esd.priors.image_folder import load_pictures
+from gs_esd.priors.image_folder import load_images
 
 RED, WHITE, BLACK, TEAL = (220, 30, 20), (255, 255, 255), (0, 0, 0), (40, 150, 140)
 RESOLUTION = 40
@@ -25,9 +25,9 @@ def drawn(
     color: tuple[int, ...] = RED,
 ) -> Image.Image:
     """A rectangle of a colour on a ground: RGBA where the ground has alpha."""
-    picture = Image.new("RGBA" if len(ground) == 4 else "RGB", size, ground)
-    picture.paste(color, box)
-    return picture
+    image = Image.new("RGBA" if len(ground) == 4 else "RGB", size, ground)
+    image.paste(color, box)
+    return image
 
 
 def noise(size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
@@ -37,7 +37,7 @@ def noise(size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
 
 
 def load(folder: Path, resolution: int = RESOLUTION, **options: Any) -> Tensor:
-    rgba, labels = load_pictures(ImagesPriorConfig(str(folder), **options), resolution)
+    rgba, labels = load_images(ImagesPriorConfig(str(folder), **options), resolution)
     assert labels is None
     check_is_a_bank(rgba, resolution)
     return rgba
@@ -51,31 +51,31 @@ def check_is_a_bank(rgba: Tensor, resolution: int) -> None:
     assert (rgba[:, :3] <= rgba[:, 3:]).all(), "colours are not premultiplied"
 
 
-def load_one(folder: Path, picture: Image.Image, name: str = "a.png", **save: Any) -> Tensor:
-    """What becomes of one picture, of which the folder needs two."""
-    picture.save(folder / name, **save)
-    picture.save(folder / f"z{name}", **save)
+def load_one(folder: Path, image: Image.Image, name: str = "a.png", **save: Any) -> Tensor:
+    """What becomes of one image, of which the folder needs two."""
+    image.save(folder / name, **save)
+    image.save(folder / f"z{name}", **save)
     rgba = load(folder)
     torch.testing.assert_close(rgba[0], rgba[1], rtol=0, atol=0)
     return rgba[0]
 
 
-def extent(picture: Tensor) -> Box:
+def extent(image: Tensor) -> Box:
     """Left, top, right, bottom of what is opaque."""
-    rows, columns = (picture[3] > 0.5).nonzero(as_tuple=True)
+    rows, columns = (image[3] > 0.5).nonzero(as_tuple=True)
     left, top = int(columns.min()), int(rows.min())
     return left, top, int(columns.max()) + 1, int(rows.max()) + 1
 
 
-def size_of(picture: Tensor) -> tuple[int, int]:
-    left, top, right, bottom = extent(picture)
+def size_of(image: Tensor) -> tuple[int, int]:
+    left, top, right, bottom = extent(image)
     return right - left, bottom - top
 
 
-def color_inside(picture: Tensor) -> Tensor:
-    left, top, right, bottom = extent(picture)
-    return picture[:3, (top + bottom) // 2, (left + right) // 2]
+def color_inside(image: Tensor) -> Tensor:
+    left, top, right, bottom = extent(image)
+    return image[:3, (top + bottom) // 2, (left + right) // 2]
 
 
-def is_red(picture: Tensor, tolerance: float = 0.02) -> bool:
-    return bool((color_inside(picture) - torch.tensor(RED) / 255).abs().amax() < tolerance)
+def is_red(image: Tensor, tolerance: float = 0.02) -> bool:
+    return bool((color_inside(image) - torch.tensor(RED) / 255).abs().amax() < tolerance)

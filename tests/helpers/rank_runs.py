@@ -11,9 +11,14 @@ from typing import Any
 
 import torch
 
-from gs_esd.build.components import make_parts
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
-from gs_esd.config.options import ClosedFormRenderedConfig, Config, Omega, TwoStageTimestepsConfig
+from gs_esd.build.components import build_components
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.options import (
+    ClosedFormVariationalConfig,
+    Config,
+    TwoStageTimestepsConfig,
+    Weighting,
+)
 from gs_esd.system import torchrun
 from gs_esd.trainer import Trainer
 from tests.helpers.tiny_runs import DENSIFY, tiny
@@ -26,29 +31,33 @@ def configuration(case: str, model: Path) -> Config:
     if case.startswith("bank"):
         densify = "mcmc" if case.endswith("mcmc") else "default"
         return tiny(densify=DENSIFY[densify], lambda_esd=0.5)
-    lora = LoraRenderedConfig(learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5)
+    lora = LoraVariationalConfig(learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5)
     return tiny(
         prior=DiffusersPriorConfig(path=str(model)),
-        rendered=lora if case == "lora" else ClosedFormRenderedConfig(),
+        variational=lora if case == "lora" else ClosedFormVariationalConfig(),
         timesteps=TwoStageTimestepsConfig(),
-        omega=Omega.one_minus_alpha_bar,
+        weighting=Weighting.one_minus_alpha_bar,
         lambda_esd=0.5,
     )
 
 
 def end_of(case: str, model: Path, folder: Path) -> dict[str, Any]:
-    """The cloud, q and the last scalars after some steps of plain gradient descent.
+    """The splats, q and the last scalars after some steps of plain gradient descent.
 
     Adam's would turn the least rounding of a small gradient into a whole step.
     """
-    parts = make_parts(configuration(case, model))
-    descent = {name: torch.optim.SGD([each], 1.0) for name, each in parts.cloud.items()}
-    parts.optimizers.update(descent)  # in place: the densifier has the same dictionary
-    trainer = Trainer(configuration(case, model), folder, parts)
+    components = build_components(configuration(case, model))
+    descent = {name: torch.optim.SGD([each], 1.0) for name, each in components.splats.items()}
+    components.optimizers.update(descent)  # in place: the densifier has the same dictionary
+    trainer = Trainer(configuration(case, model), folder, components)
     for _ in range(STEPS[case]):
         scalars = trainer.train_step()
-    cloud = {name: each.detach() for name, each in parts.cloud.items()}
-    return {"cloud": cloud, "rendered": parts.rendered.state_dict(), "scalars": scalars}
+    splats = {name: each.detach() for name, each in components.splats.items()}
+    return {
+        "splats": splats,
+        "variational": components.variational.state_dict(),
+        "scalars": scalars,
+    }
 
 
 def main() -> None:

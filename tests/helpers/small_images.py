@@ -1,4 +1,4 @@
-"""Small pictures, cameras to go with them, and the mixture's formulas written out in float64."""
+"""Small images, cameras to go with them, and the mixture's formulas written out in float64."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.cameras.views import Views
 from gs_esd.render.renderings import Renderings
-from gs_esd.variational.base import RenderedScore
+from gs_esd.variational.base import VariationalScore
 
 BACKGROUND = (0.2, 0.5, 0.9)
 
@@ -31,21 +31,21 @@ def views_from(azimuth: Tensor, background: tuple[float, float, float] = BACKGRO
 
 
 def renderings_of(rgba: Tensor) -> Renderings:
-    """Pictures [B, 4, H, W] as a renderer would have given them."""
+    """Images [B, 4, H, W] as a renderer would have given them."""
     channels_last = rgba.permute(0, 2, 3, 1)
     return Renderings(channels_last[..., :3], channels_last[..., 3:], {})
 
 
 def branch(
-    rendered: RenderedScore, x_t: Tensor, log_snr: Tensor, views: Views, *, marginal: bool
+    variational: VariationalScore, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: bool
 ) -> Tensor:
     """ε_ψ(∅) of every row, or ε_ψ(c) of every row."""
-    rows = torch.full_like(log_snr, marginal, dtype=torch.bool)
-    return rendered.predict_noise(x_t, log_snr, views, marginal=rows)
+    rows = torch.full_like(log_snr, uncond, dtype=torch.bool)
+    return variational.predict_noise(x_t, log_snr, views, uncond=rows)
 
 
 def over(rgba: Tensor, background: Tensor) -> Tensor:
-    """x_i of every picture, composited, in float64."""
+    """x_i of every image, composited, in float64."""
     rgb, alpha = rgba[:, :3].double(), rgba[:, 3:].double()
     return 2 * (rgb + (1 - alpha) * background.double()[:, None, None]) - 1
 
@@ -56,15 +56,15 @@ def alpha_sigma_of(log_snr: Tensor) -> tuple[float, float]:
     return (snr / (1 + snr)) ** 0.5, (1 / (1 + snr)) ** 0.5
 
 
-def posterior(x_t: Tensor, pictures: Tensor, log_snr: Tensor) -> Tensor:
-    """p(i | x_t) [M] of one noisy picture [C, h, w] among pictures [M, C, h, w], in float64."""
+def posterior(x_t: Tensor, images: Tensor, log_snr: Tensor) -> Tensor:
+    """p(i | x_t) [M] of one noisy image [C, h, w] among images [M, C, h, w], in float64."""
     alpha, sigma = alpha_sigma_of(log_snr)
-    logits = [-float((x_t.double() - alpha * x).square().sum()) / (2 * sigma**2) for x in pictures]
+    logits = [-float((x_t.double() - alpha * x).square().sum()) / (2 * sigma**2) for x in images]
     return torch.tensor(logits).double().softmax(0)
 
 
-def exact_noise(x_t: Tensor, pictures: Tensor, log_snr: Tensor) -> Tensor:
-    """ε = (x_t - α E[x_0 | x_t]) / σ of one noisy picture, in float64."""
+def exact_noise(x_t: Tensor, images: Tensor, log_snr: Tensor) -> Tensor:
+    """ε = (x_t - α E[x_0 | x_t]) / σ of one noisy image, in float64."""
     alpha, sigma = alpha_sigma_of(log_snr)
-    mean = torch.einsum("i,ichw->chw", posterior(x_t, pictures, log_snr), pictures.double())
+    mean = torch.einsum("i,ichw->chw", posterior(x_t, images, log_snr), images.double())
     return (x_t.double() - alpha * mean) / sigma

@@ -1,6 +1,6 @@
-"""Clouds for the tests of files, and decoders of the formats written from their descriptions.
+"""Splats for the tests of files, and decoders of the formats written from their descriptions.
 
-A decoded file is a cloud in the file's own axes. Nothing of gs_esd.export is used to decode.
+A decoded file is splats in the file's own axes. Nothing of gs_esd.export is used to decode.
 """
 
 import json
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import ParameterDict
 
-from gs_esd.splats.parameters import SH_Y0, ball_cloud
+from gs_esd.splats.parameters import SH_Y0, init_ball
 
 WORLD_FROM_FILE = {
     # x = -forward, y = right, z = -down
@@ -24,13 +24,13 @@ WORLD_FROM_FILE = {
 }
 
 
-def colorful_cloud(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
+def colorful_splats(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
     generator = torch.Generator().manual_seed(seed)
-    cloud = ball_cloud(n, radius=0.8, opacity=0.5, sh_degree=sh_degree, generator=generator)
+    splats = init_ball(n, radius=0.8, opacity=0.5, sh_degree=sh_degree, generator=generator)
     for name in ("shN", "scales", "opacities"):
-        noise = torch.randn(cloud[name].shape, generator=generator)
-        cloud[name].data += 0.5 * noise
-    return cloud
+        noise = torch.randn(splats[name].shape, generator=generator)
+        splats[name].data += 0.5 * noise
+    return splats
 
 
 def raw_table(path: Path, n: int) -> Tensor:
@@ -39,7 +39,7 @@ def raw_table(path: Path, n: int) -> Tensor:
     return torch.frombuffer(bytearray(body), dtype=torch.float32).reshape(n, -1)
 
 
-def raw_cloud(path: Path, n: int, sh_degree: int) -> ParameterDict:
+def raw_splats(path: Path, n: int, sh_degree: int) -> ParameterDict:
     """Our .ply."""
     rest = (sh_degree + 1) ** 2 - 1
     sizes = [3, 3, 3, 3 * rest, 1, 3, 4]
@@ -63,7 +63,7 @@ def decode_splat(path: Path) -> ParameterDict:
         [("mean", "<f4", 3), ("size", "<f4", 3), ("rgba", "u1", 4), ("quat", "u1", 4)],
     )
     rgba = _tensor(rows["rgba"]) / 255
-    return _cloud(
+    return _splats(
         means=_tensor(rows["mean"]),
         quats=_tensor(rows["quat"]) / 128 - 1,
         sizes=_tensor(rows["size"]),
@@ -88,7 +88,7 @@ def decode_compressed_ply(path: Path) -> ParameterDict:
     rest = np.frombuffer(body, "u1", -1, 72 * chunks + 16 * n).reshape(n, -1)
     assert ("sh" in counts) == (rest.size > 0)
     sh = (_tensor(rest).reshape(n, 3, -1).transpose(1, 2) + 0.5) / 32 - 4
-    return _cloud(
+    return _splats(
         means=_tensor(mean),
         quats=_tensor(_quats(words[:, 1])),
         sizes=_tensor(scale).exp(),
@@ -117,7 +117,7 @@ def decode_glb(path: Path) -> tuple[ParameterDict, dict[str, Any]]:
     }
     names = [name for name in arrays if name.startswith("SH_") and "_0_COEF" not in name]
     n = len(arrays["POSITION"])
-    cloud = _cloud(
+    splats = _splats(
         means=arrays["POSITION"],
         quats=arrays["ROTATION"][:, [3, 0, 1, 2]],
         sizes=arrays["SCALE"],
@@ -126,7 +126,7 @@ def decode_glb(path: Path) -> tuple[ParameterDict, dict[str, Any]]:
         sh=torch.stack([arrays[name] for name in sorted(names)], 1) if names else None,
     )
     assert arrays["COLOR_0"].shape == (n, 4)
-    return cloud, described
+    return splats, described
 
 
 def _accessor(described: dict[str, Any], index: int, buffer: bytes) -> Tensor:
@@ -140,7 +140,7 @@ def _accessor(described: dict[str, Any], index: int, buffer: bytes) -> Tensor:
     return _tensor(array) / (np.iinfo(kind).max if accessor.get("normalized") else 1)
 
 
-def _cloud(
+def _splats(
     means: Tensor,
     quats: Tensor,
     sizes: Tensor,

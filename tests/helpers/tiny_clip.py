@@ -31,12 +31,12 @@ def tiny_clip_model(tokenizer: CLIPTokenizer) -> CLIPModel:
         vision_config=tower | {"image_size": SIZE, "patch_size": SIZE // 2},
         projection_dim=8,
         logit_scale_init_value=torch.tensor(LOGIT_SCALE).log().item(),
-        initializer_factor=10.0,  # else all pictures look alike to it
+        initializer_factor=10.0,  # else all images look alike to it
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIPModel(config).eval()
-    # These weights put every text opposite to every picture, and CLIP scores end at 0.
+    # These weights put every text opposite to every image, and CLIP scores end at 0.
     model.text_projection.weight.data.neg_()
     return model
 

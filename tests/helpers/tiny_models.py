@@ -140,7 +140,7 @@ def tiny_flow_pipeline(*, t5: bool = False) -> TinyFlowPipeline:
 
 
 def tiny_unet(**changes: Any) -> UNet2DConditionModel:
-    """A U-Net of two blocks on pictures of 8 x 8; `changes` go over its configuration."""
+    """A U-Net of two blocks on images of 8 x 8; `changes` go over its configuration."""
     settings: dict[str, Any] = {
         "sample_size": LATENT_SIZE,
         "in_channels": LATENT_CHANNELS,
@@ -157,7 +157,7 @@ def tiny_unet(**changes: Any) -> UNet2DConditionModel:
 
 
 def tiny_flow() -> SD3Transformer2DModel:
-    """A transformer of two blocks, frozen, on pictures of 8 x 8."""
+    """A transformer of two blocks, frozen, on images of 8 x 8."""
     make = partial(
         SD3Transformer2DModel,
         sample_size=LATENT_SIZE,
@@ -175,7 +175,7 @@ def tiny_flow() -> SD3Transformer2DModel:
 
 
 def tiny_vae() -> AutoencoderKL:
-    """Pictures of 16 x 16 to latents of 8 x 8 with four channels."""
+    """Images of 16 x 16 to latents of 8 x 8 with four channels."""
     return _seeded(
         lambda: AutoencoderKL(
             sample_size=2 * LATENT_SIZE,

@@ -10,10 +10,10 @@ from gs_esd.cameras.orbit import make_orbit
 from gs_esd.config.options import (
     BallInitConfig,
     CamerasConfig,
-    CertaintyRange,
-    CertaintyTimestepsConfig,
     Config,
     DefaultDensifyConfig,
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
     HardwareConfig,
     McmcDensifyConfig,
     NoDensifyConfig,
@@ -37,21 +37,21 @@ DENSIFY = {
 
 
 def tiny(**changes: Any) -> Config:
-    """A configuration of 12 steps of 4 pictures of 8 to 16 pixels, with some values changed."""
+    """A configuration of 12 steps of 4 images of 8 to 16 pixels, with some values changed."""
     config = Config(
         prompt="a corgi",
         steps=STEPS,
         hardware=HardwareConfig(threads=1),
-        prior=ToyZooPriorConfig(pictures=24),
+        prior=ToyZooPriorConfig(num_images=24),
         stages=StagesConfig(
             coarse=StageConfig(0.4, 8, 4),
             middle=StageConfig(0.6, 16, 4),
             fine=StageConfig(1.0, 16, 4),
         ),
-        timesteps=CertaintyTimestepsConfig(
-            coarse=CertaintyRange(0.1, 0.4),
-            middle=CertaintyRange(0.4, 0.9),
-            fine=CertaintyRange(0.6, 0.9),
+        timesteps=EntropicTimestepsConfig(
+            coarse=EntropicTimeRange(0.1, 0.4),
+            middle=EntropicTimeRange(0.4, 0.9),
+            fine=EntropicTimeRange(0.6, 0.9),
         ),
         init=BallInitConfig(gaussians=60),
         densify=DENSIFY["none"],
@@ -76,6 +76,6 @@ def save_corgis(folder: Path, n: int, resolution: int = 24) -> None:
     )
     folder.mkdir(parents=True, exist_ok=True)
     pixels = (255 * rgba).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
-    for i, picture in enumerate(pixels):
-        premultiplied = Image.frombytes("RGBa", (resolution, resolution), picture.tobytes())
+    for i, image in enumerate(pixels):
+        premultiplied = Image.frombytes("RGBa", (resolution, resolution), image.tobytes())
         premultiplied.convert("RGBA").save(folder / f"{i:03}.png")

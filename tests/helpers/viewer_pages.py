@@ -1,4 +1,4 @@
-"""The viewer's page in a browser, what a person does with it, and the pictures it should show."""
+"""The viewer's page in a browser, what a person does with it, and the images it should show."""
 
 import base64
 import io
@@ -70,15 +70,15 @@ def options(page: Page, **changes: Any) -> None:
     page.evaluate(f"gsEsdViewer.setOptions({json.dumps(changes)})")
 
 
-def picture(page: Page, mode: str = "RGB") -> np.ndarray:
+def image(page: Page, mode: str = "RGB") -> np.ndarray:
     """What the canvas shows once it is settled, in [0, 1]."""
-    address = page.evaluate("gsEsdViewer.picture()")
+    address = page.evaluate("gsEsdViewer.image()")
     image = Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1])))
     return np.asarray(image.convert(mode)) / 255
 
 
 def rendered(
-    cloud: Mapping[str, torch.Tensor] | ParameterDict,
+    splats: Mapping[str, torch.Tensor] | ParameterDict,
     position: Sequence[float],
     width: int,
     height: int,
@@ -90,7 +90,7 @@ def rendered(
     none = torch.zeros(1)
     cameras = Cameras(look_at_origin(stands), intrinsics, width, height, none, none)
     with torch.no_grad():
-        drawn = render(ParameterDict(dict(cloud.items())), cameras)
+        drawn = render(ParameterDict(dict(splats.items())), cameras)
     return drawn.rgb[0].numpy(), drawn.alpha[0].numpy()
 
 

@@ -1,4 +1,4 @@
-"""Pictures to a model's space and back."""
+"""Images to a model's space and back."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from gs_esd.priors.patch_codec import PatchCodec
 from tests.helpers.tiny_models import tiny_vae
 
 
-def _pictures(size: int, n: int = 2) -> Tensor:
+def _images(size: int, n: int = 2) -> Tensor:
     return torch.rand(n, size, size, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -18,7 +18,7 @@ def _vae_codec() -> VaeCodec:
 
 
 def _patch_codec() -> VaeCodec:
-    fitted = PatchCodec.fit(2 * _pictures(16).permute(0, 3, 1, 2) - 1, 4, 48)
+    fitted = PatchCodec.fit(2 * _images(16).permute(0, 3, 1, 2) - 1, 4, 48)
     return VaeCodec(fitted, 16, 4)
 
 
@@ -28,13 +28,13 @@ ALL = pytest.mark.parametrize("codec", [make() for make in CODECS.values()], ids
 
 @ALL
 @pytest.mark.parametrize("size", [8, 16, 40])
-def test_pictures_of_any_size_become_latents_of_one(codec: Codec, size: int) -> None:
-    assert codec.encode(_pictures(size)).shape == (2, *codec.latent_shape)
+def test_images_of_any_size_become_latents_of_one(codec: Codec, size: int) -> None:
+    assert codec.encode(_images(size)).shape == (2, *codec.latent_shape)
 
 
 @ALL
 def test_the_gradient_is_that_of_differences(codec: Codec) -> None:
-    images = _pictures(16, n=1).requires_grad_()
+    images = _images(16, n=1).requires_grad_()
     generator = torch.Generator().manual_seed(1)
     direction = torch.randn(images.shape, generator=generator)
     weights = torch.randn(codec.latent_shape, generator=generator)
@@ -46,15 +46,15 @@ def test_the_gradient_is_that_of_differences(codec: Codec) -> None:
     assert float((images.grad * direction).sum()) == pytest.approx(difference, rel=2e-2)
 
 
-def test_only_pictures_get_a_gradient() -> None:
+def test_only_images_get_a_gradient() -> None:
     codec = _vae_codec()
-    codec.encode(_pictures(16).requires_grad_()).sum().backward()
+    codec.encode(_images(16).requires_grad_()).sum().backward()
     assert all(weight.grad is None for weight in codec.vae.parameters())
 
 
 def test_latents_are_what_diffusers_says_they_are() -> None:
     codec = _vae_codec()
-    images = _pictures(16)
+    images = _images(16)
     distribution = codec.vae.encode(2 * images.permute(0, 3, 1, 2) - 1).latent_dist
     # As in its pipelines: (latents - shift_factor) * scaling_factor, here 0.1 and 0.5.
     torch.testing.assert_close(codec.encode(images), (distribution.mode() - 0.1) * 0.5)
@@ -63,11 +63,11 @@ def test_latents_are_what_diffusers_says_they_are() -> None:
 
 @pytest.mark.parametrize("name", ["patch", "pixel"])
 def test_decoding_undoes_encoding_where_nothing_is_lost(name: str) -> None:
-    codec, images = CODECS[name](), _pictures(16)
+    codec, images = CODECS[name](), _images(16)
     torch.testing.assert_close(codec.decode(codec.encode(images)), images, atol=1e-4, rtol=0)
 
 
-def test_decoded_latents_are_those_of_diffusers_clipped_to_pictures() -> None:
+def test_decoded_latents_are_those_of_diffusers_clipped_to_images() -> None:
     codec = _vae_codec()
     x_0 = 3 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     found = codec.decode(x_0)
@@ -78,8 +78,8 @@ def test_decoded_latents_are_those_of_diffusers_clipped_to_pictures() -> None:
 
 def test_a_half_precision_vae_takes_and_gives_float32() -> None:
     vae = tiny_vae().requires_grad_(False)
-    expected = VaeCodec(vae, 16, 8).encode(_pictures(16))
-    images = _pictures(16).requires_grad_()
+    expected = VaeCodec(vae, 16, 8).encode(_images(16))
+    images = _images(16).requires_grad_()
     x_0 = VaeCodec(vae.to(torch.bfloat16), 16, 8).encode(images)
     x_0.sum().backward()
     assert x_0.dtype == torch.float32
@@ -92,8 +92,8 @@ def test_shrinking_averages_and_enlarging_interpolates() -> None:
     checkers = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float()
     images = checkers[None, :, :, None].expand(1, 16, 16, 3)
     assert float(resized(images, 4)[..., 1:-1, 1:-1].abs().max()) < 1e-5  # grey, not black or white
-    large = resized(_pictures(8), 16)
+    large = resized(_images(8), 16)
     plain = torch.nn.functional.interpolate(
-        2 * _pictures(8).permute(0, 3, 1, 2) - 1, (16, 16), mode="bilinear"
+        2 * _images(8).permute(0, 3, 1, 2) - 1, (16, 16), mode="bilinear"
     )
     torch.testing.assert_close(large, plain, atol=1e-5, rtol=0)

@@ -162,7 +162,7 @@ def test_no_gradient_reaches_the_network_and_its_input() -> None:
     assert not _prior().predict_noise(x_t, LOG_SNR, VIEWS).requires_grad
 
 
-def test_pictures_are_encoded_with_a_gradient() -> None:
+def test_images_are_encoded_with_a_gradient() -> None:
     images = torch.rand(2, 32, 32, 3, requires_grad=True)
     x_0 = _prior().encode(images)
     assert x_0.shape == (2, 4, 8, 8)
@@ -172,7 +172,7 @@ def test_pictures_are_encoded_with_a_gradient() -> None:
 
 
 @pytest.mark.parametrize("views", [None, VIEWS], ids=["without views", "with views"])
-def test_samples_are_pictures_that_a_seed_decides(views: Views | None) -> None:
+def test_samples_are_images_that_a_seed_decides(views: Views | None) -> None:
     prior = _prior(view_weights=INTERPOLATED)
     first, again, other = (
         prior.sample(3, views, torch.Generator().manual_seed(seed), steps=4) for seed in (0, 0, 1)

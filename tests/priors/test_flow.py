@@ -12,7 +12,7 @@ LOG_SNR = torch.tensor([-20.0, -4.0, 0.0, 5.0])
 SCHEDULE = NoiseSchedule.from_flow(torch.linspace(0.001, 1, 1000))
 
 
-def test_noisy_pictures_are_those_of_the_flow() -> None:
+def test_noisy_images_are_those_of_the_flow() -> None:
     x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
     x_s, s = flow_of(add_noise(x_0, eps, LOG_SNR.double()), LOG_SNR.double())
     share = s[:, None, None, None]
@@ -39,7 +39,7 @@ def test_the_velocity_field_of_a_gaussian_gives_the_noise_of_a_gaussian() -> Non
     torch.testing.assert_close(noise_of_velocity(velocity, x_s, s), expected)
 
 
-def test_the_transformer_is_asked_at_the_flows_own_level_and_picture() -> None:
+def test_the_transformer_is_asked_at_the_flows_own_level_and_image() -> None:
     denoiser, text = FlowDenoiser(tiny_flow(), SCHEDULE), tiny_flow_text(4)
     s = torch.tensor([1.0, 0.75, 0.5, 0.1])[:, None, None, None]
     x_s = tiny_latents(4)

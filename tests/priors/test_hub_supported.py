@@ -35,14 +35,14 @@ def test_stable_diffusion_can(index: dict[str, Any], tmp_path: Path) -> None:
 
 def test_deepfloyd_if_can_in_its_first_stage_only(tmp_path: Path) -> None:
     check_supported(_read(tmp_path, IF, in_channels=3, addition_embed_type="text"))
-    with pytest.raises(UserError, match="takes 6 channels of which a noisy picture fills 3"):
+    with pytest.raises(UserError, match="takes 6 channels of which a noisy image fills 3"):
         check_supported(_read(tmp_path, IF, in_channels=6))
 
 
 @pytest.mark.parametrize(
     ("unet", "why"),
     [
-        ({"in_channels": 9}, "9 channels of which a noisy picture fills 4.*inpainting"),
+        ({"in_channels": 9}, "9 channels of which a noisy image fills 4.*inpainting"),
         ({"in_channels": 4, "addition_embed_type": "text_time"}, "more than"),
         ({"in_channels": 4, "class_embed_type": "projection"}, "more than"),
         ({"in_channels": 4, "num_class_embeds": 1000}, "more than"),

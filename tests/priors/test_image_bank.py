@@ -27,7 +27,7 @@ def test_encoding_passes_gradients_on() -> None:
 
 
 @pytest.mark.parametrize("resolution", [4, 8, 16])
-def test_noise_is_that_of_the_bank_at_the_size_of_the_noisy_pictures(resolution: int) -> None:
+def test_noise_is_that_of_the_bank_at_the_size_of_the_noisy_images(resolution: int) -> None:
     rgba, views = blobs(10, 16), views_from(torch.zeros(3))
     prior = ImageBankPrior(rgba, [4, 8, 16])
     generator = torch.Generator().manual_seed(0)
@@ -40,7 +40,7 @@ def test_noise_is_that_of_the_bank_at_the_size_of_the_noisy_pictures(resolution:
     torch.testing.assert_close(eps, expected.float(), atol=1e-4, rtol=1e-4)
 
 
-def test_a_view_is_compared_with_pictures_of_its_own_name_only() -> None:
+def test_a_view_is_compared_with_images_of_its_own_name_only() -> None:
     rgba, labels = blobs(9, 8), torch.tensor([0, 1, 2, 0, 1, 2, 0, 0, 1])
     views = views_from(torch.tensor([FRONT, SIDE, BACK]))
     x_t = torch.randn(3, 3, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -51,15 +51,15 @@ def test_a_view_is_compared_with_pictures_of_its_own_name_only() -> None:
         torch.testing.assert_close(eps[i], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_view_without_a_picture_is_an_error_from_the_start() -> None:
-    # The mixture of no pictures is not a number, which would show only in the first such view.
+def test_a_view_without_a_image_is_an_error_from_the_start() -> None:
+    # The mixture of no images is not a number, which would show only in the first such view.
     with pytest.raises(UserError, match="back"):
         ImageBankPrior(blobs(3, 8), [8], torch.tensor([0, 1, 0]))
 
 
 def _main_variance(rgba: torch.Tensor, background: torch.Tensor) -> float:
-    pictures = over(rgba, background).flatten(1)
-    return float(torch.linalg.eigvalsh(torch.cov(pictures.T, correction=0))[-1])
+    images = over(rgba, background).flatten(1)
+    return float(torch.linalg.eigvalsh(torch.cov(images.T, correction=0))[-1])
 
 
 def test_main_variance_is_the_largest_eigenvalue_over_grey() -> None:

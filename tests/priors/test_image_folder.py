@@ -10,9 +10,9 @@ from torch import Tensor
 from gs_esd.cameras.view_names import VIEW_NAMES
 from gs_esd.config.options import ImagesPriorConfig, Normalize
 from gs_esd.errors import UserError
-from gs_esd.priors import image_files as picture_files_module
-from gs_esd.priors.image_files import picture_files
-from gs_esd.priors.image_folder import HEIGHT, WIDTH, load_pictures
+from gs_esd.priors import image_files as image_files_module
+from gs_esd.priors.image_files import image_files
+from gs_esd.priors.image_folder import HEIGHT, WIDTH, load_images
 from tests.helpers.drawn_images import (
     RESOLUTION,
     WHITE,
@@ -39,17 +39,17 @@ def varied(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def is_centred(picture: Tensor) -> bool:
-    left, top, right, bottom = extent(picture)
+def is_centred(image: Tensor) -> bool:
+    left, top, right, bottom = extent(image)
     return abs(left + right - RESOLUTION) <= 2 and abs(top + bottom - RESOLUTION) <= 2
 
 
 def test_height_makes_silhouettes_equally_tall_and_centred(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.height)
-    assert [size_of(picture)[1] for picture in rgba] == [28, 28, 28]
-    widths = [size_of(picture)[0] for picture in rgba]
+    assert [size_of(image)[1] for image in rgba] == [28, 28, 28]
+    widths = [size_of(image)[0] for image in rgba]
     assert widths == pytest.approx([21, 28, 14], abs=1)
-    assert all(is_centred(picture) for picture in rgba)
+    assert all(is_centred(image) for image in rgba)
 
 
 def test_height_leaves_room_for_the_widest(tmp_path: Path) -> None:
@@ -63,32 +63,32 @@ def test_height_leaves_room_for_the_widest(tmp_path: Path) -> None:
 def test_common_scales_all_by_one_factor_and_centres(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.common)
     factor = HEIGHT * RESOLUTION / 80  # the tallest silhouette has 80 rows
-    for picture, (_, (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
+    for image, (_, (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
         expected = (factor * (right - left), factor * (bottom - top))
-        assert size_of(picture) == pytest.approx(expected, abs=1.01)
-        assert is_centred(picture)
+        assert size_of(image) == pytest.approx(expected, abs=1.01)
+        assert is_centred(image)
 
 
 def test_none_neither_moves_nor_scales(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.none)
-    for picture, ((width, height), (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
+    for image, ((width, height), (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
         side = max(width, height)
         across, down = 0.5 * (side - width), 0.5 * (side - height)
         expected = [left + across, top + down, right + across, bottom + down]
         scaled = [RESOLUTION * value / side for value in expected]
-        assert extent(picture) == pytest.approx(scaled, abs=1.01)
+        assert extent(image) == pytest.approx(scaled, abs=1.01)
 
 
 @pytest.mark.parametrize("normalize", Normalize)
 @pytest.mark.parametrize("resolution", [8, 33, 100])
-def test_any_soft_picture_becomes_premultiplied(
+def test_any_soft_image_becomes_premultiplied(
     tmp_path: Path, normalize: Normalize, resolution: int
 ) -> None:
     for i, size in enumerate([(31, 57), (90, 20)]):
         alpha = noise(size, seed=10 + i)[..., :1]
         rgba = np.concatenate([noise(size, seed=i), alpha], axis=-1)
         Image.fromarray(rgba).save(tmp_path / f"{i}.png")
-    rgba, _ = load_pictures(ImagesPriorConfig(str(tmp_path), normalize), resolution)
+    rgba, _ = load_images(ImagesPriorConfig(str(tmp_path), normalize), resolution)
     assert rgba.shape == (2, 4, resolution, resolution)
     assert (rgba[:, :3] <= rgba[:, 3:] + 1e-6).all()
     assert (rgba[:, 3].amax(dim=(1, 2)) > 0).all()
@@ -100,24 +100,24 @@ def test_files_are_found_below_the_folder_in_order_and_others_are_not(tmp_path: 
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "folder.png").mkdir()
-    assert picture_files(tmp_path) == [tmp_path / name for name in sorted(names)]
+    assert image_files(tmp_path) == [tmp_path / name for name in sorted(names)]
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_fewer_than_two_pictures_are_refused(tmp_path: Path, n: int) -> None:
+def test_fewer_than_two_images_are_refused(tmp_path: Path, n: int) -> None:
     for i in range(n):
         drawn().save(tmp_path / f"{i}.png")
     with pytest.raises(UserError, match=rf"in {tmp_path} is {n}; at least 2 are needed"):
         load(tmp_path)
 
 
-def half_of_a_picture() -> bytes:
+def half_of_a_image() -> bytes:
     file = io.BytesIO()
     Image.fromarray(noise((60, 60))).save(file, "PNG")
     return file.getvalue()[:4000]
 
 
-@pytest.mark.parametrize("content", [b"", b"no picture", half_of_a_picture()])
+@pytest.mark.parametrize("content", [b"", b"no image", half_of_a_image()])
 def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
     drawn().save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(content)
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, content: bytes)
         load(tmp_path)
 
 
-def test_a_picture_too_large_to_open_is_named(
+def test_a_image_too_large_to_open_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     load_one(tmp_path, drawn())
@@ -135,7 +135,7 @@ def test_a_picture_too_large_to_open_is_named(
 
 
 @pytest.mark.parametrize("empty", [(0, 0, 0, 0), (255, 0, 0, 0), WHITE])
-def test_a_picture_that_shows_nothing_is_named_with_the_remedy(
+def test_a_image_that_shows_nothing_is_named_with_the_remedy(
     tmp_path: Path, empty: tuple[int, ...]
 ) -> None:
     drawn().save(tmp_path / "a.png")
@@ -150,8 +150,8 @@ def test_a_bank_that_would_not_fit_is_refused_before_anything_is_read(
     for i in range(10):
         (tmp_path / f"{i}.png").touch()  # reading any of them would fail
     bytes_each = 4 * RESOLUTION**2 * 4 * 1.33
-    monkeypatch.setattr(picture_files_module, "BANK_LIMIT", 7.5 * bytes_each)
-    with pytest.raises(UserError, match=r"Use fewer pictures \(7 at most\).*stages\.fine\.res"):
+    monkeypatch.setattr(image_files_module, "BANK_LIMIT", 7.5 * bytes_each)
+    with pytest.raises(UserError, match=r"Use fewer images \(7 at most\).*stages\.fine\.res"):
         load(tmp_path)
 
 
@@ -162,11 +162,11 @@ def in_views(folder: Path, names: list[str]) -> ImagesPriorConfig:
     return ImagesPriorConfig(str(folder), view_prompts=True)
 
 
-def test_subfolders_say_which_view_a_picture_is_of(tmp_path: Path) -> None:
+def test_subfolders_say_which_view_a_image_is_of(tmp_path: Path) -> None:
     config = in_views(tmp_path, ["front", "side", "back", "Side", "front"])
-    rgba, labels = load_pictures(config, 8)
+    rgba, labels = load_images(config, 8)
     assert labels is not None
-    files = picture_files(tmp_path)
+    files = image_files(tmp_path)
     assert [VIEW_NAMES[i] for i in labels] == [file.parent.name.lower() for file in files]
     assert sorted(VIEW_NAMES[i] for i in labels) == ["back", "front", "front", "side", "side"]
     assert len(rgba) == 5
@@ -176,16 +176,16 @@ def test_subfolders_mean_nothing_unless_asked_for(tmp_path: Path) -> None:
     config = in_views(tmp_path, ["front", "elsewhere"])
     assert len(load(tmp_path)) == 2
     with pytest.raises(UserError):
-        load_pictures(replace(config, view_prompts=True), 8)
+        load_images(replace(config, view_prompts=True), 8)
 
 
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["front", "side"], "without pictures: back"),
+        (["front", "side"], "without images: back"),
         (["front", "side", "back", "top"], r"elsewhere: .*top"),
     ],
 )
 def test_missing_and_unknown_views_are_told(tmp_path: Path, names: list[str], told: str) -> None:
     with pytest.raises(UserError, match=f"subfolders front, side, back; {told}"):
-        load_pictures(in_views(tmp_path, names), 8)
+        load_images(in_views(tmp_path, names), 8)

@@ -94,7 +94,7 @@ def test_betas_of_any_kind_may_be_listed() -> None:
     torch.testing.assert_close(schedule.log_snr.sigmoid(), alphas_cumprod)
 
 
-def test_a_pixel_model_has_pictures_for_latents(tmp_path: Path) -> None:
+def test_a_pixel_model_has_images_for_latents(tmp_path: Path) -> None:
     prior = _load(tiny_pipeline("pixel").save(tmp_path))
     assert isinstance(prior.codec, PixelCodec)
     assert prior.codec.latent_shape == (3, LATENT_SIZE, LATENT_SIZE)
@@ -104,9 +104,9 @@ def test_a_latent_model_keeps_its_size_unless_told_otherwise(tmp_path: Path) -> 
     tiny_pipeline("latent_epsilon").save(tmp_path)
     images = torch.rand(1, 50, 50, 3)
     assert _load(tmp_path).encode(images).shape == (1, 4, 8, 8)
-    assert _load(tmp_path, picture_size=32).encode(images).shape == (1, 4, 16, 16)
+    assert _load(tmp_path, image_size=32).encode(images).shape == (1, 4, 16, 16)
     with pytest.raises(UserError, match="multiples of 4"):
-        _load(tmp_path, picture_size=30)
+        _load(tmp_path, image_size=30)
 
 
 def test_the_linear_codec_stands_for_a_vae(tmp_path: Path) -> None:

@@ -8,57 +8,57 @@ from torch import Tensor
 from gs_esd.priors.patch_codec import PatchCodec
 
 
-def smooth_pictures(n: int, seed: int = 0) -> Tensor:
-    """Pictures in [-1, 1] whose neighbouring pixels resemble each other, [n, 3, 16, 16]."""
+def smooth_images(n: int, seed: int = 0) -> Tensor:
+    """Images in [-1, 1] whose neighbouring pixels resemble each other, [n, 3, 16, 16]."""
     coarse = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
     return 2 * torch.nn.functional.interpolate(coarse, size=16, mode="bilinear") - 1
 
 
-def error(codec: PatchCodec, pictures: Tensor) -> float:
+def error(codec: PatchCodec, images: Tensor) -> float:
     """Mean squared error of encoding and decoding."""
-    back = codec.decode(codec.encode(pictures).latents).sample
-    return float((back - pictures).square().mean())
+    back = codec.decode(codec.encode(images).latents).sample
+    return float((back - images).square().mean())
 
 
 def test_all_components_lose_nothing() -> None:
-    pictures = smooth_pictures(40)
-    assert error(PatchCodec.fit(pictures, 4, 48), pictures) < 1e-10
+    images = smooth_images(40)
+    assert error(PatchCodec.fit(images, 4, 48), images) < 1e-10
 
 
 @given(kept=st.integers(1, 47))
 def test_the_loss_is_that_of_the_components_left_out(kept: int) -> None:
-    pictures = smooth_pictures(40)
-    patches = torch.nn.functional.unfold(pictures, 4, stride=4).transpose(1, 2).reshape(-1, 48)
+    images = smooth_images(40)
+    patches = torch.nn.functional.unfold(images, 4, stride=4).transpose(1, 2).reshape(-1, 48)
     spectrum = torch.linalg.svdvals((patches - patches.mean(0)).double()).square()
     left_out = float(spectrum[kept:].sum()) / patches.numel()
-    assert abs(error(PatchCodec.fit(pictures, 4, kept), pictures) - left_out) < 1e-6
+    assert abs(error(PatchCodec.fit(images, 4, kept), images) - left_out) < 1e-6
 
 
-def test_a_fitted_codec_beats_one_of_other_pictures() -> None:
-    pictures, noise = smooth_pictures(40), 2 * torch.rand(40, 3, 16, 16) - 1
-    fitted, other = PatchCodec.fit(pictures, 4, 6), PatchCodec.fit(noise, 4, 6)
-    assert error(fitted, pictures) < 0.2 * error(other, pictures)
+def test_a_fitted_codec_beats_one_of_other_images() -> None:
+    images, noise = smooth_images(40), 2 * torch.rand(40, 3, 16, 16) - 1
+    fitted, other = PatchCodec.fit(images, 4, 6), PatchCodec.fit(noise, 4, 6)
+    assert error(fitted, images) < 0.2 * error(other, images)
 
 
 def test_decoding_and_encoding_returns_the_latents() -> None:
-    codec = PatchCodec.fit(smooth_pictures(40), 4, 12)
+    codec = PatchCodec.fit(smooth_images(40), 4, 12)
     latents = torch.randn(2, 12, 4, 4, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(codec.encode(codec.decode(latents).sample).latents, latents)
 
 
 def test_scaled_latents_have_unit_rms() -> None:
-    pictures = smooth_pictures(40)
-    codec = PatchCodec.fit(pictures, 4, 12)
-    latents = codec.encode(pictures).latents * codec.config.scaling_factor
+    images = smooth_images(40)
+    codec = PatchCodec.fit(images, 4, 12)
+    latents = codec.encode(images).latents * codec.config.scaling_factor
     torch.testing.assert_close(latents.square().mean(), torch.tensor(1.0))
 
 
 def test_every_patch_is_coded_by_itself() -> None:
-    codec = PatchCodec.fit(smooth_pictures(40), 4, 12)
-    pictures = smooth_pictures(1, seed=2)
-    changed = pictures.clone()
+    codec = PatchCodec.fit(smooth_images(40), 4, 12)
+    images = smooth_images(1, seed=2)
+    changed = images.clone()
     changed[:, :, 4:8, 8:12] += 1
-    difference = codec.encode(changed).latents - codec.encode(pictures).latents
+    difference = codec.encode(changed).latents - codec.encode(images).latents
     elsewhere = torch.ones(4, 4, dtype=torch.bool)
     elsewhere[1, 2] = False
     assert difference[:, :, 1, 2].abs().max() > 0.1
@@ -66,9 +66,9 @@ def test_every_patch_is_coded_by_itself() -> None:
 
 
 def test_it_is_stored_as_diffusers_stores_a_vae(tmp_path) -> None:
-    pictures = smooth_pictures(40)
-    codec = PatchCodec.fit(pictures, 4, 12)
+    images = smooth_images(40)
+    codec = PatchCodec.fit(images, 4, 12)
     codec.save_pretrained(tmp_path)
     again = PatchCodec.from_pretrained(tmp_path, use_safetensors=True)
-    assert torch.equal(again.encode(pictures).latents, codec.encode(pictures).latents)
+    assert torch.equal(again.encode(images).latents, codec.encode(images).latents)
     assert again.config.scaling_factor == codec.config.scaling_factor

@@ -1,4 +1,4 @@
-"""How pictures are read, and how the object in them is found (gs_esd/priors/image_folder.py)."""
+"""How images are read, and how the object in them is found (gs_esd/priors/image_folder.py)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +27,11 @@ from tests.helpers.drawn_images import (
 
 
 def test_alpha_cuts_the_object_out(tmp_path: Path) -> None:
-    picture = load_one(tmp_path, drawn())
-    assert is_red(picture)
-    assert picture[:, 0].amax() == 0
+    image = load_one(tmp_path, drawn())
+    assert is_red(image)
+    assert image[:, 0].amax() == 0
     # 30 by 40 pixels, 0.7 of the frame tall: 28 of 40 rows, and 21 columns.
-    assert extent(picture) == (10, 6, 31, 34) or extent(picture) == (9, 6, 30, 34)
+    assert extent(image) == (10, 6, 31, 34) or extent(image) == (9, 6, 30, 34)
 
 
 @pytest.mark.parametrize("ground", [WHITE, BLACK, TEAL])
@@ -40,39 +40,39 @@ def test_a_plain_border_of_any_colour_becomes_transparent(
 ) -> None:
     (tmp_path / "with alpha").mkdir()
     (tmp_path / "without").mkdir()
-    picture = load_one(tmp_path / "without", drawn(ground=ground))
+    image = load_one(tmp_path / "without", drawn(ground=ground))
     expected = load_one(tmp_path / "with alpha", drawn())
-    torch.testing.assert_close(picture, expected, rtol=0, atol=0)
+    torch.testing.assert_close(image, expected, rtol=0, atol=0)
     assert caplog.records == []
 
 
 @pytest.mark.parametrize(("name", "quality"), [("a.jpg", 95), ("a.JPEG", 80), ("a.webp", 80)])
-def test_lossy_pictures_are_cut_out_too(tmp_path: Path, name: str, quality: int) -> None:
+def test_lossy_images_are_cut_out_too(tmp_path: Path, name: str, quality: int) -> None:
     red = drawn((400, 300), (100, 50, 250, 250), ground=WHITE)
-    picture = load_one(tmp_path, red, name, quality=quality)
-    assert is_red(picture, tolerance=0.06)
-    assert size_of(picture) == pytest.approx((21, 28), abs=1)
+    image = load_one(tmp_path, red, name, quality=quality)
+    assert is_red(image, tolerance=0.06)
+    assert size_of(image) == pytest.approx((21, 28), abs=1)
 
 
 def test_what_has_the_grounds_colour_but_is_enclosed_stays(tmp_path: Path) -> None:
     """A penguin's white belly on a white ground."""
     penguin = drawn(ground=WHITE, color=BLACK)
     penguin.paste(WHITE, (28, 20, 42, 40))
-    picture = load_one(tmp_path, penguin)
-    left, top, right, bottom = extent(picture)
-    assert (picture[3, top + 1 : bottom - 1, left + 1 : right - 1] == 1).all()
-    assert (color_inside(picture) == 1).all()
-    assert (picture[:3, top + 2, left + 2] == 0).all()
+    image = load_one(tmp_path, penguin)
+    left, top, right, bottom = extent(image)
+    assert (image[3, top + 1 : bottom - 1, left + 1 : right - 1] == 1).all()
+    assert (color_inside(image) == 1).all()
+    assert (image[:3, top + 2, left + 2] == 0).all()
 
 
 def test_what_leads_to_the_border_becomes_transparent(tmp_path: Path) -> None:
     """The ground seen between two legs."""
     legs = drawn(ground=WHITE, color=BLACK)
     legs.paste(WHITE, (30, 30, 40, 50))
-    picture = load_one(tmp_path, legs)
-    left, _, right, bottom = extent(picture)
-    assert picture[3, bottom - 4, (left + right) // 2] == 0
-    assert picture[3, bottom - 4, left + 2] == 1
+    image = load_one(tmp_path, legs)
+    left, _, right, bottom = extent(image)
+    assert image[3, bottom - 4, (left + right) // 2] == 0
+    assert image[3, bottom - 4, left + 2] == 1
 
 
 def test_only_the_connected_part_of_a_mask_is_reached() -> None:
@@ -107,7 +107,7 @@ def test_mazes_are_followed_to_their_ends(seed: int) -> None:
     assert 0 < reached.sum() < mask.sum()
 
 
-def test_pictures_without_alpha_and_plain_border_stay_whole_and_are_told(
+def test_images_without_alpha_and_plain_border_stay_whole_and_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     drawn().save(tmp_path / "a.png")
@@ -116,15 +116,15 @@ def test_pictures_without_alpha_and_plain_border_stay_whole_and_are_told(
     [record] = caplog.records
     message = record.getMessage()
     assert record.levelname == "WARNING"
-    assert "1 of 2 pictures" in message
+    assert "1 of 2 images" in message
     assert "street.png" in message
     assert "rembg" in message
     assert extent(whole) == (0, 5, 40, 35)
     assert (whole[3, 5:35] == 1).all()
 
 
-def to_palette(picture: Image.Image) -> Image.Image:
-    return picture.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
+def to_palette(image: Image.Image) -> Image.Image:
+    return image.convert("RGB").convert("P", palette=Image.Palette.ADAPTIVE)
 
 
 @pytest.mark.parametrize(
@@ -139,24 +139,24 @@ def to_palette(picture: Image.Image) -> Image.Image:
     ],
     ids=["grey", "grey-jpeg", "bilevel", "palette", "cmyk", "sixteen-bit"],
 )
-def test_pictures_of_every_mode_show_the_same(
+def test_images_of_every_mode_show_the_same(
     tmp_path: Path, convert: Callable[[Image.Image], Image.Image], name: str
 ) -> None:
     dark = (40, 40, 40)
-    picture = load_one(tmp_path, convert(drawn(ground=WHITE, color=dark)), name)
-    assert size_of(picture) == pytest.approx((21, 28), abs=1)  # JPEG blurs edges
+    image = load_one(tmp_path, convert(drawn(ground=WHITE, color=dark)), name)
+    assert size_of(image) == pytest.approx((21, 28), abs=1)  # JPEG blurs edges
     shade = 0.0 if convert(drawn()).mode == "1" else 40 / 255
-    assert (color_inside(picture) - shade).abs().amax() < 0.02
+    assert (color_inside(image) - shade).abs().amax() < 0.02
 
 
 @pytest.mark.parametrize("mode", ["LA", "PA"])
-def test_alpha_of_grey_and_palette_pictures_counts(tmp_path: Path, mode: str) -> None:
+def test_alpha_of_grey_and_palette_images_counts(tmp_path: Path, mode: str) -> None:
     grey = drawn(color=(40, 40, 40)).convert("LA")
     if mode == "PA":
         grey = grey.convert("RGBA").quantize(8)
-    picture = load_one(tmp_path, grey)
-    assert size_of(picture) == (21, 28)
-    assert (color_inside(picture) - 40 / 255).abs().amax() < 0.02
+    image = load_one(tmp_path, grey)
+    assert size_of(image) == (21, 28)
+    assert (color_inside(image) - 40 / 255).abs().amax() < 0.02
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ def test_alpha_of_grey_and_palette_pictures_counts(tmp_path: Path, mode: str) ->
     ],
 )
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
-def test_pictures_are_turned_as_the_camera_noted(
+def test_images_are_turned_as_the_camera_noted(
     tmp_path: Path, orientation: int, undo: Image.Transpose, name: str
 ) -> None:
     upright = drawn((80, 60), (10, 10, 70, 50), ground=WHITE)
@@ -179,20 +179,20 @@ def test_pictures_are_turned_as_the_camera_noted(
     exif = Image.Exif()
     exif[0x0112] = orientation
     turned = upright.transpose(undo)
-    picture = load_one(tmp_path / "noted", turned, name, exif=exif, quality=100, subsampling=0)
+    image = load_one(tmp_path / "noted", turned, name, exif=exif, quality=100, subsampling=0)
     expected = load_one(tmp_path / "upright", upright, name, quality=100, subsampling=0)
-    assert size_of(picture) == size_of(expected)
-    assert (picture - expected).abs().mean() < 0.01
+    assert size_of(image) == size_of(expected)
+    assert (image - expected).abs().mean() < 0.01
 
 
 def test_large_jpegs_lose_nothing_that_is_looked_at(tmp_path: Path) -> None:
     large = drawn((2000, 1500), (500, 250, 1250, 1250), ground=WHITE)
-    picture = load_one(tmp_path, large, "a.jpg", quality=90)
-    assert is_red(picture, tolerance=0.03)
-    assert size_of(picture) == pytest.approx((21, 28), abs=1)
+    image = load_one(tmp_path, large, "a.jpg", quality=90)
+    assert is_red(image, tolerance=0.03)
+    assert size_of(image) == pytest.approx((21, 28), abs=1)
 
 
-def test_small_pictures_are_enlarged_smoothly(tmp_path: Path) -> None:
-    picture = load_one(tmp_path, drawn((8, 8), (2, 2, 6, 6)))
-    assert is_red(picture)
-    assert len(picture[3].unique()) > 10
+def test_small_images_are_enlarged_smoothly(tmp_path: Path) -> None:
+    image = load_one(tmp_path, drawn((8, 8), (2, 2, 6, 6)))
+    assert is_red(image)
+    assert len(image[3].unique()) > 10

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from gs_esd.build.validate import validate
 from gs_esd.cameras.view_names import VIEW_NAMES, view_index
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
-    ClosedFormRenderedConfig,
-    Omega,
-    RenderedConfig,
+    ClosedFormVariationalConfig,
     TwoStageTimestepsConfig,
+    VariationalConfig,
+    Weighting,
 )
 from gs_esd.diffusion.process import add_noise
 from gs_esd.diffusion.schedule import LEAST_LOG_SNR
@@ -36,7 +36,7 @@ from tests.helpers.tiny_runs import tiny
 
 CPU = torch.device("cpu")
 LOG_SNR = -3.0
-"""Enough noise that a picture alone does not tell what it shows."""
+"""Enough noise that an image alone does not tell what it shows."""
 
 
 @cache
@@ -46,7 +46,7 @@ def files() -> ModelFiles:
 
 @cache
 def unseen(subject: ZooSubject, n: int) -> tuple[Tensor, Tensor]:
-    """Pictures that the model has not seen, from all around, and the views that they are of."""
+    """Images that the model has not seen, from all around, and the views that they are of."""
     rgba, cameras = draw_bank(
         subject,
         n,
@@ -61,10 +61,10 @@ def unseen(subject: ZooSubject, n: int) -> tuple[Tensor, Tensor]:
     return on_background(bytes_, torch.ones(3)), view_index(cameras.azimuth)
 
 
-def errors(pictures: Float[Tensor, "B 3 H W"], captions: list[str]) -> Float[Tensor, "B K"]:
-    """How far ε_φ(caption) is from the noise in each picture, for every caption."""
+def errors(images: Float[Tensor, "B 3 H W"], captions: list[str]) -> Float[Tensor, "B K"]:
+    """How far ε_φ(caption) is from the noise in each image, for every caption."""
     codec, denoiser = load_codec(files(), CPU, torch.float32, Memory()), stored_denoiser()
-    x_0 = codec.encode((pictures.permute(0, 2, 3, 1) + 1) / 2)
+    x_0 = codec.encode((images.permute(0, 2, 3, 1) + 1) / 2)
     eps = torch.randn(x_0.shape, generator=stream(7, "noise"))
     levels = torch.full((len(x_0),), LOG_SNR)
     x_t = add_noise(x_0, eps, levels)
@@ -97,8 +97,8 @@ def test_its_last_noise_level_leaves_no_signal() -> None:
 @torch.no_grad()
 def test_it_denoises_an_animal_best_when_told_which_it_is() -> None:
     animals = sorted(ANIMALS)
-    pictures = torch.cat([unseen(ZooSubject(animal), 3)[0] for animal in animals])
-    best = errors(pictures, [f"a {animal}" for animal in animals]).argmin(1).view(-1, 3)
+    images = torch.cat([unseen(ZooSubject(animal), 3)[0] for animal in animals])
+    best = errors(images, [f"a {animal}" for animal in animals]).argmin(1).view(-1, 3)
     right = best == torch.arange(len(animals))[:, None]
     assert right.float().mean() > 0.95
 
@@ -106,8 +106,8 @@ def test_it_denoises_an_animal_best_when_told_which_it_is() -> None:
 @torch.no_grad()
 def test_it_mostly_tells_seventeen_colors_by_their_names() -> None:
     cats = [s for s in subjects() if s.animal == "cat" and s.color is not None]
-    pictures = torch.cat([unseen(subject, 2)[0] for subject in cats])
-    best = errors(pictures, [f"a {s.color_name} cat" for s in cats]).argmin(1).view(-1, 2)
+    images = torch.cat([unseen(subject, 2)[0] for subject in cats])
+    best = errors(images, [f"a {s.color_name} cat" for s in cats]).argmin(1).view(-1, 2)
     right = best == torch.arange(len(cats))[:, None]
     assert right.float().mean() > 0.8
 
@@ -115,26 +115,26 @@ def test_it_mostly_tells_seventeen_colors_by_their_names() -> None:
 @pytest.mark.parametrize("animal", ["corgi", "panda", "penguin"])
 @torch.no_grad()
 def test_it_knows_views_by_their_names(animal: str) -> None:
-    pictures, views = unseen(ZooSubject(animal), 40)
-    best = errors(pictures, [f"a {animal}, {view} view" for view in VIEW_NAMES]).argmin(1)
+    images, views = unseen(ZooSubject(animal), 40)
+    best = errors(images, [f"a {animal}, {view} view" for view in VIEW_NAMES]).argmin(1)
     shares = [(best == views)[views == view].float().mean() for view in range(len(VIEW_NAMES))]
     assert min(shares) > 0.6
     assert sum(shares) / len(shares) > 0.8
 
 
-@pytest.mark.parametrize("rendered", [LoraRenderedConfig(), ClosedFormRenderedConfig()])
-def test_it_takes_the_whole_learned_path(rendered: RenderedConfig, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variational", [LoraVariationalConfig(), ClosedFormVariationalConfig()])
+def test_it_takes_the_whole_learned_path(variational: VariationalConfig, tmp_path: Path) -> None:
     config = tiny(
         prompt="a corgi",
         prior=DiffusersPriorConfig(path="bundled"),
-        rendered=rendered,
+        variational=variational,
         timesteps=TwoStageTimestepsConfig(),
-        omega=Omega.one_minus_alpha_bar,
+        weighting=Weighting.one_minus_alpha_bar,
         lambda_esd=0.5,
     )
     validate(config)
     trainer = Trainer.from_config(config, tmp_path)
-    before = {name: value.detach().clone() for name, value in trainer.parts.cloud.items()}
+    before = {name: value.detach().clone() for name, value in trainer.components.splats.items()}
     scalars = [trainer.train_step() for _ in range(2)]
     assert all(math.isfinite(step["loss"]) for step in scalars)
-    assert not torch.equal(trainer.parts.cloud["means"], before["means"])
+    assert not torch.equal(trainer.components.splats["means"], before["means"])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from gs_esd.diffusion.parameterization import PREDICTION_TYPES, noise_from_prediction, prediction_of
+from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps, training_target
 from gs_esd.diffusion.process import add_noise
 from gs_esd.priors.text_embeddings import TextEmbeddings, concatenated
 from gs_esd.priors.unet import UnetDenoiser
@@ -23,9 +23,9 @@ LOG_SNR = torch.tensor([-20.0, -4.0, 0.0, 5.0])
 def test_a_perfect_prediction_gives_back_the_noise_that_was_added(prediction_type: str) -> None:
     x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
     log_snr = LOG_SNR.double()
-    perfect = prediction_of(x_0, eps, log_snr, prediction_type)
+    perfect = training_target(x_0, eps, log_snr, prediction_type)
     x_t = add_noise(x_0, eps, log_snr)
-    torch.testing.assert_close(noise_from_prediction(perfect, x_t, log_snr, prediction_type), eps)
+    torch.testing.assert_close(to_eps(perfect, x_t, log_snr, prediction_type), eps)
 
 
 def test_v_turns_with_the_noise_level() -> None:
@@ -33,7 +33,9 @@ def test_v_turns_with_the_noise_level() -> None:
     x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
     angle = (1 / (1 + (-LOG_SNR.double()).exp())).sqrt().acos()[:, None, None, None]
     expected = angle.cos() * eps - angle.sin() * x_0
-    torch.testing.assert_close(prediction_of(x_0, eps, LOG_SNR.double(), "v_prediction"), expected)
+    torch.testing.assert_close(
+        training_target(x_0, eps, LOG_SNR.double(), "v_prediction"), expected
+    )
 
 
 def test_whole_timesteps_give_the_bits_of_integer_timesteps() -> None:
@@ -64,7 +66,9 @@ def test_each_row_has_its_own_level_and_text(prediction_type: str) -> None:
 
 def test_channels_of_a_learned_variance_are_dropped() -> None:
     denoiser, x_t = tiny_denoiser(out_channels=8), tiny_latents(2)
-    output = denoiser.unet(x_t, denoiser.schedule.timestep(LOG_SNR[:2]), tiny_text(2).tokens).sample
+    output = denoiser.unet(
+        x_t, denoiser.schedule.log_snr_to_t(LOG_SNR[:2]), tiny_text(2).tokens
+    ).sample
     eps = denoiser(x_t, LOG_SNR[:2], tiny_text(2))
     assert torch.equal(eps, output[:, :4])
 

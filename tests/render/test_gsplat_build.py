@@ -16,7 +16,13 @@ from torch.utils.cpp_extension import _get_build_directory
 
 from gs_esd.errors import UserError
 from gs_esd.render import gsplat_build
-from gs_esd.render.gsplat_build import build_folder, check, find_toolkit, lacks, release_of
+from gs_esd.render.gsplat_build import (
+    build_folder,
+    check,
+    find_toolkit,
+    missing_requirements,
+    release_of,
+)
 
 NVCC = "#!/bin/sh\necho 'nvcc: NVIDIA (R) Cuda compiler driver\nCuda tools, release {}, V'\n"
 
@@ -55,7 +61,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_machine_with_everything_lacks_nothing(machine: Path) -> None:
-    assert lacks("13.0") == []
+    assert missing_requirements("13.0") == []
     check("13.0")
 
 
@@ -94,12 +100,12 @@ def test_each_lack_is_told_with_its_remedy(
 def test_everything_that_is_lacking_is_told_at_once(machine: Path) -> None:
     (machine / "cuda/bin/nvcc").unlink()
     (machine / "bin/c++").unlink()
-    assert len(lacks("13.0")) == 2
+    assert len(missing_requirements("13.0")) == 2
 
 
 def test_another_minor_version_of_cuda_will_do(machine: Path) -> None:
     command(machine / "cuda/bin/nvcc", NVCC.format("13.1"))
-    assert lacks("13.0") == []
+    assert missing_requirements("13.0") == []
 
 
 @pytest.mark.parametrize(("version", "lacking"), [("1.5.3", 0), ("1.6.0", 1), (None, 1)])
@@ -112,7 +118,7 @@ def test_gsplat_itself_must_be_the_one_that_is_meant(
         return version
 
     monkeypatch.setattr(importlib.metadata, "version", installed)
-    assert len(lacks("13.0")) == lacking
+    assert len(missing_requirements("13.0")) == lacking
 
 
 def test_the_toolkit_is_that_of_cuda_home_before_that_of_path(
@@ -137,7 +143,7 @@ def test_the_headers_are_found_where_nvcc_is_a_link(
     else:
         command(machine / "bin/nvcc", NVCC.format("13.0"))
     assert find_toolkit() == (machine / "cuda" if is_link else None)
-    assert len(lacks("13.0")) == (0 if is_link else 1)
+    assert len(missing_requirements("13.0")) == (0 if is_link else 1)
 
 
 def test_the_usual_place_is_looked_at_last(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +158,7 @@ def test_the_usual_place_is_looked_at_last(machine: Path, monkeypatch: pytest.Mo
 def test_ninja_of_an_environment_that_is_not_activated_is_found_and_used(
     machine: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert lacks("13.0") == []
+    assert missing_requirements("13.0") == []
     gsplat_build._prepare_environment()
     assert shutil.which("ninja") == str(machine / "venv/bin/ninja")
     assert os.environ["MAX_JOBS"] == "3"  # as the user had it
@@ -190,9 +196,9 @@ def test_a_compiler_is_needed_until_kernels_are_whole(
         command(machine / "extensions/gsplat_cuda" / name, text)
     (machine / "bin/c++").unlink()
     (machine / "include/Python.h").unlink()
-    assert len(lacks("13.0")) == lacking
+    assert len(missing_requirements("13.0")) == lacking
     (machine / "cuda/bin/nvcc").unlink()  # gsplat looks for it before it looks for its kernels
-    assert len(lacks("13.0")) == lacking + 1
+    assert len(missing_requirements("13.0")) == lacking + 1
 
 
 def test_a_place_that_cannot_hold_kernels_is_told(
@@ -209,11 +215,11 @@ def test_a_gsplat_that_came_with_kernels_takes_nothing(
 ) -> None:
     shutil.rmtree(machine / "cuda")
     (machine / "bin/c++").unlink()
-    assert len(lacks("13.0")) == 2
+    assert len(missing_requirements("13.0")) == 2
     package = machine / "gsplat"
     spec = ModuleSpec("gsplat", None, is_package=True)
     spec.submodule_search_locations = [str(package)]
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    assert len(lacks("13.0")) == 2
+    assert len(missing_requirements("13.0")) == 2
     command(package / "csrc.so")
-    assert lacks("13.0") == []
+    assert missing_requirements("13.0") == []

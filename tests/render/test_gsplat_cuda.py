@@ -12,8 +12,8 @@ from gs_esd.config.options import DefaultDensifyConfig, McmcDensifyConfig
 from gs_esd.render import gsplat_build
 from gs_esd.render.cpu.rasterization import rasterization
 from gs_esd.render.renderings import render
-from gs_esd.splats.densify import make_densifier
-from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+from gs_esd.splats.densify import build_densifier
+from gs_esd.splats.parameters import adam_per_parameter, init_ball
 from gs_esd.splats.relocation_cpu import covariances, relocation
 from tests.helpers.rasterization_scenes import evaluate, make_scene, relative_error, with_harmonics
 
@@ -35,7 +35,7 @@ def on_cuda(**arguments: Any) -> tuple[Tensor, Tensor, dict[str, Any]]:
     return image.cpu(), alphas.cpu(), info
 
 
-def assert_pictures_agree(found: Tensor, expected: Tensor) -> None:
+def assert_images_agree(found: Tensor, expected: Tensor) -> None:
     apart = (found - expected).abs()
     assert float((apart > IMAGE).float().mean()) <= EDGE
     assert float(apart.mean()) < IMAGE / 10
@@ -60,8 +60,8 @@ def test_images_and_gradients_agree(options: dict[str, Any], cameras: int) -> No
         scene = with_harmonics(scene, (options["sh_degree"] + 1) ** 2)
     ours = evaluate(rasterization, scene, torch.float32, **options)
     theirs = evaluate(on_cuda, scene, torch.float32, **options)
-    assert_pictures_agree(theirs.image, ours.image)
-    assert_pictures_agree(theirs.alphas, ours.alphas)
+    assert_images_agree(theirs.image, ours.image)
+    assert_images_agree(theirs.alphas, ours.alphas)
     for name, gradient in ours.gradients.items():
         assert relative_error(theirs.gradients[name], gradient) < GRADIENT, name
     assert torch.equal((theirs.info["radii"].cpu() > 0).all(-1), (ours.info["radii"] > 0).all(-1))
@@ -73,14 +73,14 @@ def test_images_and_gradients_agree(options: dict[str, Any], cameras: int) -> No
 
 
 def test_render_gives_the_same_on_both_devices() -> None:
-    cloud = ball_cloud(
+    splats = init_ball(
         200, radius=0.8, opacity=0.4, sh_degree=2, generator=torch.Generator().manual_seed(0)
     )
     orbit = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
     cameras, white = turntable(4, 0.3, orbit, 64), torch.ones(3)
-    ours = render(cloud, cameras).over(white).detach()
-    theirs = render(cloud.cuda(), cameras.to("cuda")).over(white.cuda()).detach().cpu()
-    assert_pictures_agree(theirs, ours)
+    ours = render(splats, cameras).over(white).detach()
+    theirs = render(splats.cuda(), cameras.to("cuda")).over(white.cuda()).detach().cpu()
+    assert_images_agree(theirs, ours)
 
 
 def test_what_relocation_computes_agrees() -> None:
@@ -102,21 +102,23 @@ def test_what_relocation_computes_agrees() -> None:
 
 
 @pytest.mark.parametrize("config", [DefaultDensifyConfig(cap=150), McmcDensifyConfig(cap=150)])
-def test_strategies_grow_a_cloud_on_a_gpu(config: DefaultDensifyConfig | McmcDensifyConfig) -> None:
+def test_strategies_grow_a_splats_on_a_gpu(
+    config: DefaultDensifyConfig | McmcDensifyConfig,
+) -> None:
     config.every, config.start_fraction, config.stop_fraction = 4, 0.0, 1.0
     generator = torch.Generator().manual_seed(0)
-    cloud = ball_cloud(100, radius=0.8, opacity=0.4, sh_degree=1, generator=generator).cuda()
-    optimizers = adam_per_parameter(cloud, dict.fromkeys(cloud, 1e-3))
-    densifier = make_densifier(config, cloud, optimizers, 24, generator)
+    splats = init_ball(100, radius=0.8, opacity=0.4, sh_degree=1, generator=generator).cuda()
+    optimizers = adam_per_parameter(splats, dict.fromkeys(splats, 1e-3))
+    densifier = build_densifier(config, splats, optimizers, 24, generator)
     orbit = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
     cameras = turntable(4, 0.3, orbit, 64).to("cuda")
     for step in range(24):
-        renderings = render(cloud, cameras)
+        renderings = render(splats, cameras)
         densifier.before_backward(renderings.info, step)
         renderings.over(torch.ones(3).cuda()).square().sum().backward()
         for optimizer in optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         densifier.after_backward(renderings.info, step)
-    assert 100 < len(cloud["means"]) <= 150
-    assert all(bool(parameter.isfinite().all()) for parameter in cloud.values())
+    assert 100 < len(splats["means"]) <= 150
+    assert all(bool(parameter.isfinite().all()) for parameter in splats.values())

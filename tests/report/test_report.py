@@ -60,7 +60,7 @@ def make_run(
     config = {
         "kind": "Config",
         **settings,
-        "prior": {"kind": "ToyZooPriorConfig", "pictures": 1024},
+        "prior": {"kind": "ToyZooPriorConfig", "images": 1024},
         "guidance": {"kind": "EsdConfig"},
         **changes,
     }
@@ -79,7 +79,7 @@ def begin_run(sweep: Path, prompt: str, lam: float, seed: int, log: str = "") ->
     (folder / ".hydra").mkdir(parents=True)
     settings = {"prompt": prompt, "lambda_esd": lam, "seed": seed, "steps": 700}
     (folder / ".hydra" / "config.yaml").write_text(
-        json.dumps({**settings, "prior": {"pictures": 1024}}, ensure_ascii=False)
+        json.dumps({**settings, "prior": {"images": 1024}}, ensure_ascii=False)
     )
     (folder / "train.log").write_text(f"2026-11-22 21:28:16,570 INFO run folder: x\n{log}")
     return folder
@@ -204,7 +204,7 @@ def test_the_tables_have_a_row_a_run(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["finished", "unfinished"]
     assert rows[0]["prompt"] == EVIL
     assert rows[0]["measures"] == {"inception_gain": None, "psnr_db": 25.5}
-    assert rows[1]["config"]["prior.pictures"] == 1024
+    assert rows[1]["config"]["prior.num_images"] == 1024
     with (tmp_path / "report.csv").open(encoding="utf-8", newline="") as file:
         finished, unfinished = csv.DictReader(file)
     assert finished["prompt"] == EVIL
@@ -303,7 +303,7 @@ def test_means_have_a_standard_error_from_two_runs_on(tmp_path: Path) -> None:
 
 
 def test_the_numbers_on_the_page_are_those_of_the_runs(tmp_path: Path) -> None:
-    make_run(tmp_path, seed=3, prior={"kind": "ToyZooPriorConfig", "pictures": 1024})
+    make_run(tmp_path, seed=3, prior={"kind": "ToyZooPriorConfig", "images": 1024})
     metrics = json.loads((tmp_path / "00/lam1.0-seed3/metrics.json").read_text())
     metrics["peak_memory_gb"] = 0.91
     (tmp_path / "00/lam1.0-seed3/metrics.json").write_text(json.dumps(metrics))
@@ -361,7 +361,7 @@ def test_without_a_video_the_preview_stands_in(tmp_path: Path) -> None:
     assert not page.all("video")
     assert [image["class"] for image in page.all("img")] == ["first", "sheet"]
     (folder / "preview.png").write_bytes(b"half a pic")
-    assert "no picture" in made(tmp_path).texts
+    assert "no image" in made(tmp_path).texts
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty"])

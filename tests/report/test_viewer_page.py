@@ -138,7 +138,7 @@ def test_a_page_that_cannot_be_made_is_told_and_the_report_written(
         write_report(sweep, None, shot=True)
 
 
-def test_a_picture_is_taken_when_asked_for(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_is_taken_when_asked_for(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
     def take(watch: object, files: object, path: Path, size: tuple[int, int]) -> None:

@@ -13,14 +13,14 @@ from gs_esd.errors import UserError
 from gs_esd.run import checkpoint
 from gs_esd.run.checkpoint import (
     check_same_config,
-    cloud_state,
     generator_states,
     load_checkpoint,
-    restore_cloud,
     restore_generators,
+    restore_splats,
     save_checkpoint,
+    splats_state,
 )
-from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+from gs_esd.splats.parameters import adam_per_parameter, init_ball
 
 RATES = dict.fromkeys(["means", "quats", "scales", "opacities", "sh0", "shN"], 0.01)
 STATE: dict[str, Any] = {
@@ -30,20 +30,20 @@ STATE: dict[str, Any] = {
 }
 
 
-def fresh_cloud(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
+def fresh_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
     generator = torch.Generator().manual_seed(n)
-    cloud = ball_cloud(n, radius=1.0, opacity=0.1, sh_degree=1, generator=generator)
-    return cloud, adam_per_parameter(cloud, RATES)
+    splats = init_ball(n, radius=1.0, opacity=0.1, sh_degree=1, generator=generator)
+    return splats, adam_per_parameter(splats, RATES)
 
 
 def take_steps(
-    cloud: ParameterDict,
+    splats: ParameterDict,
     optimizers: dict[str, Optimizer],
     generator: torch.Generator,
     steps: int,
 ) -> None:
     for _ in range(steps):
-        for name, parameter in cloud.items():
+        for name, parameter in splats.items():
             parameter.grad = torch.randn(parameter.shape, generator=generator)
             optimizers[name].step()
             optimizers[name].param_groups[0]["lr"] *= 0.99
@@ -58,23 +58,23 @@ def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_resumed_steps_are_bit_identical_though_the_number_changed(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
-    cloud, optimizers = fresh_cloud(50)
-    take_steps(cloud, optimizers, generator, 5)
+    splats, optimizers = fresh_splats(50)
+    take_steps(splats, optimizers, generator, 5)
     state = {
-        "cloud": cloud_state(cloud, optimizers),
+        "splats": splats_state(splats, optimizers),
         "generators": generator_states({"views": generator}),
     }
     save_checkpoint(tmp_path / "last.pt", state)
-    take_steps(cloud, optimizers, generator, 5)
+    take_steps(splats, optimizers, generator, 5)
 
     saved = load_checkpoint(tmp_path / "last.pt")
     other_generator = torch.Generator()
-    other, other_optimizers = fresh_cloud(20)
-    restore_cloud(other, other_optimizers, saved["cloud"])
+    other, other_optimizers = fresh_splats(20)
+    restore_splats(other, other_optimizers, saved["splats"])
     restore_generators({"views": other_generator}, saved["generators"])
     take_steps(other, other_optimizers, other_generator, 5)
 
-    for name, parameter in cloud.items():
+    for name, parameter in splats.items():
         assert torch.equal(parameter, other[name])
         before = optimizers[name].state[parameter]
         after = other_optimizers[name].state[other[name]]
@@ -88,14 +88,14 @@ def test_resumed_steps_are_bit_identical_though_the_number_changed(tmp_path: Pat
 
 def test_a_taken_state_does_not_follow_the_run() -> None:
     generator = torch.Generator().manual_seed(0)
-    cloud, optimizers = fresh_cloud(4)
-    take_steps(cloud, optimizers, generator, 1)
-    saved = cloud_state(cloud, optimizers)
+    splats, optimizers = fresh_splats(4)
+    take_steps(splats, optimizers, generator, 1)
+    saved = splats_state(splats, optimizers)
     results = []
     for _ in range(2):
-        restore_cloud(cloud, optimizers, saved)
-        take_steps(cloud, optimizers, generator.manual_seed(1), 2)
-        results.append(cloud["means"].detach().clone())
+        restore_splats(splats, optimizers, saved)
+        take_steps(splats, optimizers, generator.manual_seed(1), 2)
+        results.append(splats["means"].detach().clone())
     assert torch.equal(*results)
 
 

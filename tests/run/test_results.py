@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import gs_esd
-from gs_esd.build.components import Parts, make_parts
+from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config, Device, LambdaSchedule
 from gs_esd.errors import UserError
 from gs_esd.export.ply import load_metadata, load_ply
@@ -25,25 +25,27 @@ def config() -> Config:
 
 
 @pytest.fixture(scope="module")
-def parts(config: Config) -> Parts:
-    return make_parts(config)
+def components(config: Config) -> Components:
+    return build_components(config)
 
 
 @pytest.fixture(scope="module")
-def folder(config: Config, parts: Parts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    config: Config, components: Components, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    write_results(folder, config, parts, seconds=6.0)
+    write_results(folder, config, components, seconds=6.0)
     return folder
 
 
-def test_the_splat_is_the_cloud(folder: Path, parts: Parts) -> None:
-    cloud = load_ply(folder / "splats.ply")
-    for name, parameter in parts.cloud.items():
+def test_the_splat_is_the_splats(folder: Path, components: Components) -> None:
+    splats = load_ply(folder / "splats.ply")
+    for name, parameter in components.splats.items():
         # Written normalised, as viewers expect it.
         expected = (
             parameter / parameter.norm(dim=-1, keepdim=True) if name == "quats" else parameter
         )
-        torch.testing.assert_close(cloud[name], expected)
+        torch.testing.assert_close(splats[name], expected)
 
 
 def test_the_splat_says_what_it_is(folder: Path) -> None:
@@ -58,9 +60,9 @@ def test_the_splat_says_what_it_is(folder: Path) -> None:
 
 
 def test_the_preview_shows_eight_views_at_twice_the_resolution(folder: Path) -> None:
-    with Image.open(folder / "preview.png") as picture:
-        assert picture.size == (4 * 32, 2 * 32)
-        views = np.asarray(picture).reshape(2, 32, 4, 32, 3).swapaxes(1, 2).reshape(8, -1)
+    with Image.open(folder / "preview.png") as image:
+        assert image.size == (4 * 32, 2 * 32)
+        views = np.asarray(image).reshape(2, 32, 4, 32, 3).swapaxes(1, 2).reshape(8, -1)
     assert len(np.unique(views, axis=0)) == 8
 
 
@@ -83,7 +85,7 @@ def test_free_text_stays_readable(folder: Path) -> None:
 @pytest.mark.parametrize("failing", ["save_ply", "save_png", "save_turntable"])
 def test_a_run_whose_results_are_incomplete_is_not_marked_as_finished(
     config: Config,
-    parts: Parts,
+    components: Components,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     failing: str,
@@ -93,7 +95,7 @@ def test_a_run_whose_results_are_incomplete_is_not_marked_as_finished(
 
     monkeypatch.setattr(results, failing, fail)
     with pytest.raises(UserError, match="disk is full"):
-        write_results(tmp_path, config, parts, seconds=1.0)
+        write_results(tmp_path, config, components, seconds=1.0)
     assert not (tmp_path / "metrics.json").exists()
 
 

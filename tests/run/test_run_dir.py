@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from gs_esd.errors import UserError
-from gs_esd.run.run_dir import claim, enter, run_name, slug, subject
+from gs_esd.run.run_dir import enter, prepare_run_dir, run_name, slug, subject
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
     "aB -,.é猫", max_size=6
@@ -94,24 +94,24 @@ def settings(**values: object) -> DictConfig:
 
 
 def test_a_fresh_folder_gets_a_record(tmp_path: Path) -> None:
-    claim(tmp_path, settings(), ["steps=5"])
+    prepare_run_dir(tmp_path, settings(), ["steps=5"])
     assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings()
     assert OmegaConf.load(tmp_path / ".hydra/overrides.yaml") == ["steps=5"]
 
 
 def test_a_folder_in_which_nothing_was_made_can_be_used_again(tmp_path: Path) -> None:
-    claim(tmp_path, settings(), [])
-    claim(tmp_path, settings(steps=6), [])
+    prepare_run_dir(tmp_path, settings(), [])
+    prepare_run_dir(tmp_path, settings(steps=6), [])
     assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings(steps=6)
 
 
 @pytest.mark.parametrize("result", ["checkpoints/last.pt", "metrics.json", "splats.ply"])
 def test_a_run_of_other_settings_is_left_as_it_is(result: str, tmp_path: Path) -> None:
-    claim(tmp_path, settings(), ["steps=5"])
+    prepare_run_dir(tmp_path, settings(), ["steps=5"])
     (tmp_path / result).parent.mkdir(exist_ok=True)
     (tmp_path / result).touch()
     with pytest.raises(UserError, match=r"(?s)steps: 5 .* 6 now.*hydra\.sweep\.dir=FOLDER"):
-        claim(tmp_path, settings(steps=6), ["steps=6"])
+        prepare_run_dir(tmp_path, settings(steps=6), ["steps=6"])
     assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings()
     assert OmegaConf.load(tmp_path / ".hydra/overrides.yaml") == ["steps=5"]
 
@@ -121,12 +121,12 @@ def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
     assume(prompt != "???")
     same = settings(prompt=prompt.replace("${", "\\${"))
     with tempfile.TemporaryDirectory() as folder:
-        claim(Path(folder), same, [])
+        prepare_run_dir(Path(folder), same, [])
         record = Path(folder) / ".hydra/config.yaml"
         begun = record.read_bytes()
         (Path(folder) / "metrics.json").touch()
-        claim(Path(folder), same, [])
-        claim(Path(folder), OmegaConf.merge(same, {"view": True}), [])
+        prepare_run_dir(Path(folder), same, [])
+        prepare_run_dir(Path(folder), OmegaConf.merge(same, {"view": True}), [])
         assert record.read_bytes() == begun
 
 

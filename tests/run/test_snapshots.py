@@ -14,12 +14,12 @@ from torch.nn import ParameterDict
 from gs_esd import trainer as trainer_module
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.config.options import Config
-from gs_esd.export.images import orbit_pictures
+from gs_esd.export.images import orbit_images
 from gs_esd.export.ply import load_metadata, load_ply
 from gs_esd.run import snapshots as live
 from gs_esd.run.snapshots import Snapshots, most_visible
 from gs_esd.trainer import Trainer
-from tests.helpers.splat_files import colorful_cloud
+from tests.helpers.splat_files import colorful_splats
 from tests.helpers.tiny_runs import DENSIFY, STEPS, tiny
 
 PROMPT = "a corgi of Zürich, 猫 🐕"
@@ -47,12 +47,14 @@ def watched(config: Config, folder: Path, look: Callable[[], None]) -> Trainer:
     return trainer
 
 
-def test_a_snapshot_is_the_cloud_and_says_how_far_it_is(every_step: Config, tmp_path: Path) -> None:
+def test_a_snapshot_is_the_splats_and_says_how_far_it_is(
+    every_step: Config, tmp_path: Path
+) -> None:
     seen = []
 
     def look() -> None:
-        cloud, told = load_ply(tmp_path / "live.ply"), load_metadata(tmp_path / "live.ply")
-        seen.append((len(cloud["means"]), told["step"]))
+        splats, told = load_ply(tmp_path / "live.ply"), load_metadata(tmp_path / "live.ply")
+        seen.append((len(splats["means"]), told["step"]))
         expected = {"prompt": PROMPT, "lambda_esd": 1.0, "seed": 3, "guidance": "esd"}
         assert told | expected | {"steps": STEPS} == told
 
@@ -69,8 +71,8 @@ def test_snapshots_change_no_bit_of_a_run(every_step: Config, tmp_path: Path) ->
     never.train_step()  # the loop's only place where snapshots are made is left out
     while never.step < STEPS:
         never.train_step()
-    for name, values in never.parts.cloud.items():
-        assert torch.equal(values, often.parts.cloud[name])
+    for name, values in never.components.splats.items():
+        assert torch.equal(values, often.components.splats[name])
 
 
 def test_who_follows_a_run_always_finds_one_whole_splat(
@@ -94,7 +96,7 @@ def test_who_follows_a_run_always_finds_one_whole_splat(
     follower = threading.Thread(target=follow)
     failures: list[object] = []
     threading.excepthook, usual = failures.append, threading.excepthook
-    Snapshots(every_step, tmp_path).update(colorful_cloud(60, 0), 0)
+    Snapshots(every_step, tmp_path).update(colorful_splats(60, 0), 0)
     follower.start()
     try:
         Trainer.from_config(every_step, tmp_path).train()
@@ -145,11 +147,11 @@ def test_a_snapshot_that_cannot_be_written_is_warned_of_once_and_the_run_goes_on
 def test_snapshots_go_on_once_they_can_be_written_again(
     every_step: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    snapshots, cloud = Snapshots(every_step, tmp_path), colorful_cloud(5, 0)
+    snapshots, splats = Snapshots(every_step, tmp_path), colorful_splats(5, 0)
     full_disk(tmp_path)
-    snapshots.update(cloud, 1)
+    snapshots.update(splats, 1)
     assert not (tmp_path / "live.ply").exists()
-    snapshots.update(cloud, 2)
+    snapshots.update(splats, 2)
     assert load_metadata(tmp_path / "live.ply")["step"] == 2
 
 
@@ -165,44 +167,44 @@ def test_snapshots_keep_their_interval_and_take_little_of_the_time(
     monkeypatch.setattr(live.time, "monotonic", lambda: clock[0])
     snapshots = Snapshots(tiny(snapshot_every_s=every_s), tmp_path)
 
-    def write(cloud: ParameterDict, step: int) -> None:
+    def write(splats: ParameterDict, step: int) -> None:
         written.append(step)
         clock[0] += write_s
 
     monkeypatch.setattr(snapshots, "_write", write)
     for second in range(15 if write_s == 0 else 60):
         clock[0] = max(clock[0], second)
-        snapshots.update(colorful_cloud(1, 0), second)
+        snapshots.update(colorful_splats(1, 0), second)
     assert written == expected
 
 
-def test_small_clouds_are_kept_whole_and_large_ones_lose_what_is_seen_least() -> None:
-    cloud = colorful_cloud(200, 1)
-    assert most_visible(cloud, 200) is cloud
-    some = most_visible(cloud, 120)
-    place = [int((cloud["means"] == mean).all(dim=1).nonzero()) for mean in some["means"]]
+def test_small_splats_are_kept_whole_and_large_ones_lose_what_is_seen_least() -> None:
+    splats = colorful_splats(200, 1)
+    assert most_visible(splats, 200) is splats
+    some = most_visible(splats, 120)
+    place = [int((splats["means"] == mean).all(dim=1).nonzero()) for mean in some["means"]]
     assert place == sorted(place)
-    assert all(torch.equal(some[name], cloud[name][place]) for name in cloud)
-    same = most_visible(cloud, 120)
+    assert all(torch.equal(some[name], splats[name][place]) for name in splats)
+    same = most_visible(splats, 120)
     assert all(torch.equal(same[name], some[name]) for name in some)
 
 
 def test_half_of_the_gaussians_show_nearly_the_whole() -> None:
-    cloud = colorful_cloud(400, 0)
-    cloud["opacities"].data[::2] = -6.0
+    splats = colorful_splats(400, 0)
+    splats["opacities"].data[::2] = -6.0
     orbit = Orbit(3.0, 0.7, 0.0, 0.5)
 
-    def pictures(shown: ParameterDict) -> torch.Tensor:
-        return torch.cat(list(orbit_pictures(shown, orbit, 64, 4)))
+    def images(shown: ParameterDict) -> torch.Tensor:
+        return torch.cat(list(orbit_images(shown, orbit, 64, 4)))
 
-    error = (pictures(most_visible(cloud, 200)) - pictures(cloud)).square().mean()
+    error = (images(most_visible(splats, 200)) - images(splats)).square().mean()
     assert error < 1e-3
 
 
 def test_a_snapshot_of_the_limit_takes_a_fraction_of_a_second(tmp_path: Path) -> None:
-    cloud = colorful_cloud(live.LIMIT + 1000, 0)
+    splats = colorful_splats(live.LIMIT + 1000, 0)
     snapshots = Snapshots(tiny(), tmp_path)
     started = time.monotonic()
-    snapshots.update(cloud, 0)
+    snapshots.update(splats, 0)
     assert time.monotonic() - started < 5
     assert len(load_ply(tmp_path / "live.ply")["means"]) == live.LIMIT

@@ -40,7 +40,7 @@ def test_tensorboard_shows_what_metrics_jsonl_holds(tmp_path: Path) -> None:
     Trainer.from_config(tiny(tracking=TrackingConfig()), tmp_path).train()
     shown = events(tmp_path)
     assert steps_of(tmp_path) == list(range(2, STEPS + 1, 2))
-    assert {"train/loss", "train/kappa", "train/gaussians"} <= set(shown.Tags()["scalars"])
+    assert {"train/loss", "train/view_kl", "train/gaussians"} <= set(shown.Tags()["scalars"])
     assert shown.Images("train/preview")[0].width == 4 * 8
 
 
@@ -99,8 +99,8 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, object]]:
         def scalars(self, scalars: object, step: int) -> None:
             calls.append(("scalars", step))
 
-        def picture(self, picture: object, step: int) -> None:
-            calls.append(("picture", step))
+        def image(self, image: object, step: int) -> None:
+            calls.append(("image", step))
 
         def close(self, *, failed: bool) -> None:
             calls.append(("failed" if failed else "closed", None))

@@ -22,9 +22,9 @@ from gs_esd.config.options import (
 )
 from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
-from gs_esd.run.checkpoint import cloud_state, load_checkpoint, restore_cloud, save_checkpoint
-from gs_esd.splats.densify import Densifier, growth_threshold, make_densifier
-from gs_esd.splats.parameters import adam_per_parameter, ball_cloud
+from gs_esd.run.checkpoint import load_checkpoint, restore_splats, save_checkpoint, splats_state
+from gs_esd.splats.densify import Densifier, build_densifier, growth_threshold
+from gs_esd.splats.parameters import adam_per_parameter, init_ball
 from gs_esd.splats.relocation_cpu import relocation
 
 STEPS = 24
@@ -36,31 +36,31 @@ RATES = {
     "sh0": 2e-2,
     "shN": 1e-3,
 }
-PICTURE = {"width": 16, "height": 16, "n_cameras": 1, "gaussian_ids": None}
+IMAGE = {"width": 16, "height": 16, "n_cameras": 1, "gaussian_ids": None}
 DEFAULT = DefaultDensifyConfig(cap=130, every=4, start_fraction=0.1, stop_fraction=0.9)
 MCMC = McmcDensifyConfig(cap=108, every=4, start_fraction=0.1, stop_fraction=0.9)
 BOTH = pytest.mark.parametrize("config", [DEFAULT, MCMC], ids=["default", "mcmc"])
 
 
 class Run:
-    """A cloud that is drawn to the middle of a picture, without the cost of rendering."""
+    """Splats that is drawn to the middle of an image, without the cost of rendering."""
 
     def __init__(self, config: DensifyConfig, n: int = 100, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(0)
-        self.cloud = ball_cloud(n, radius=0.8, opacity=0.1, sh_degree=1, generator=generator)
-        self.optimizers = adam_per_parameter(self.cloud, RATES)
-        self.densifier = make_densifier(
-            config, self.cloud, self.optimizers, STEPS, torch.Generator().manual_seed(seed)
+        self.splats = init_ball(n, radius=0.8, opacity=0.1, sh_degree=1, generator=generator)
+        self.optimizers = adam_per_parameter(self.splats, RATES)
+        self.densifier = build_densifier(
+            config, self.splats, self.optimizers, STEPS, torch.Generator().manual_seed(seed)
         )
 
     def go(self, steps: range) -> "Run":
         for step in steps:
-            means2d = 8 * self.cloud["means"][None, :, :2]
+            means2d = 8 * self.splats["means"][None, :, :2]
             radii = torch.ones(means2d.shape, dtype=torch.int32)
-            info = {"means2d": means2d, "radii": radii, **PICTURE}
+            info = {"means2d": means2d, "radii": radii, **IMAGE}
             self.densifier.before_backward(info, step)
-            weight = sum(p.flatten(1).square().mean(1) for p in self.cloud.values() if p.dim() > 1)
-            ((1 + weight + self.cloud["opacities"]) * means2d.square().sum(-1)).sum().backward()
+            weight = sum(p.flatten(1).square().mean(1) for p in self.splats.values() if p.dim() > 1)
+            ((1 + weight + self.splats["opacities"]) * means2d.square().sum(-1)).sum().backward()
             for optimizer in self.optimizers.values():
                 optimizer.step()
                 optimizer.zero_grad()
@@ -77,29 +77,29 @@ def info_with(gradients: Tensor) -> dict[str, Any]:
     means2d = torch.zeros(1, len(gradients), 2)
     means2d.grad = torch.stack([gradients, torch.zeros_like(gradients)], dim=-1)[None]
     radii = torch.ones(1, len(gradients), 2, dtype=torch.int32)
-    return {"means2d": means2d, "radii": radii, **PICTURE}
+    return {"means2d": means2d, "radii": radii, **IMAGE}
 
 
-def small_cloud(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
+def small_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
     """Opaque Gaussians small enough to be duplicated, the i-th at x = i."""
     generator = torch.Generator().manual_seed(0)
-    cloud = ball_cloud(n, radius=0.8, opacity=0.5, sh_degree=0, generator=generator)
-    cloud["means"].data[:, 0] = torch.arange(float(n))
-    cloud["scales"].data.fill_(math.log(0.01))
-    return cloud, adam_per_parameter(cloud, RATES)
+    splats = init_ball(n, radius=0.8, opacity=0.5, sh_degree=0, generator=generator)
+    splats["means"].data[:, 0] = torch.arange(float(n))
+    splats["scales"].data.fill_(math.log(0.01))
+    return splats, adam_per_parameter(splats, RATES)
 
 
 def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None) -> ParameterDict:
-    """A small cloud after one refinement, gradients rising with the index.
+    """A small splats after one refinement, gradients rising with the index.
 
     change: new raw value of the last Gaussian, by parameter.
     """
-    cloud, optimizers = small_cloud(n)
+    splats, optimizers = small_splats(n)
     for name, value in (change or {}).items():
-        cloud[name].data[-1] = value
-    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+        splats[name].data[-1] = value
+    densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
     densifier.after_backward(info_with(torch.arange(float(n))), 50)
-    return cloud
+    return splats
 
 
 def default_config(**changes: Any) -> DefaultDensifyConfig:
@@ -114,10 +114,10 @@ def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any)
     numbers = set()
     for step in range(STEPS):
         run.go(range(step, step + 1))
-        n = len(run.cloud["means"])
+        n = len(run.splats["means"])
         numbers.add(n)
         assert n <= config.cap
-        for name, parameter in run.cloud.items():
+        for name, parameter in run.splats.items():
             assert len(parameter) == n
             (known,) = run.optimizers[name].param_groups[0]["params"]
             assert known is parameter
@@ -135,9 +135,9 @@ def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
     first = Run(config).go(range(STEPS))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert_same(first.cloud, Run(config).go(range(STEPS)).cloud)
+    assert_same(first.splats, Run(config).go(range(STEPS)).splats)
     other = Run(config, seed=1).go(range(STEPS))
-    assert not torch.equal(first.cloud["means"], other.cloud["means"])
+    assert not torch.equal(first.splats["means"], other.splats["means"])
 
 
 @BOTH
@@ -145,35 +145,35 @@ def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
 def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
     run = Run(config).go(range(pause))
     state = {
-        "cloud": cloud_state(run.cloud, run.optimizers),
+        "splats": splats_state(run.splats, run.optimizers),
         "densifier": run.densifier.state_dict(),
     }
     save_checkpoint(tmp_path / "last.pt", state)
     run.go(range(pause, STEPS))
     saved = load_checkpoint(tmp_path / "last.pt")
     resumed = Run(config, n=30, seed=5)
-    restore_cloud(resumed.cloud, resumed.optimizers, saved["cloud"])
+    restore_splats(resumed.splats, resumed.optimizers, saved["splats"])
     resumed.densifier.load_state_dict(saved["densifier"])
     resumed.go(range(pause, STEPS))
-    assert_same(run.cloud, resumed.cloud)
+    assert_same(run.splats, resumed.splats)
 
 
 @BOTH
 def test_what_the_renderer_says_is_understood(config: Any) -> None:
-    cloud, optimizers = small_cloud(20)
-    densifier = make_densifier(config, cloud, optimizers, STEPS, torch.Generator())
-    renderings = render(cloud, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
+    splats, optimizers = small_splats(20)
+    densifier = build_densifier(config, splats, optimizers, STEPS, torch.Generator())
+    renderings = render(splats, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
     densifier.before_backward(renderings.info, 4)
     renderings.rgb.square().sum().backward()
     densifier.after_backward(renderings.info, 4)
-    assert len(cloud["means"]) > 20
+    assert len(splats["means"]) > 20
 
 
 def test_without_densification_nothing_happens() -> None:
     run = Run(NoDensifyConfig())
     assert type(run.densifier) is Densifier
     assert run.densifier.state_dict() == {}
-    assert len(run.go(range(STEPS)).cloud["means"]) == 100
+    assert len(run.go(range(STEPS)).splats["means"]) == 100
 
 
 def test_the_highest_gradients_grow() -> None:
@@ -189,11 +189,11 @@ def test_at_the_cap_the_very_highest_gradients_grow() -> None:
 
 def test_large_ones_are_split_and_small_ones_duplicated() -> None:
     change = {"scales": math.log(0.1)}
-    cloud = refine(default_config(grow_quantile=0.85), 11, change)
-    assert cloud["means"][:11, 0].tolist() == [*range(10), 9]
-    torch.testing.assert_close(cloud["scales"][-2:].exp(), torch.full((2, 3), 0.1 / 1.6))
-    assert (cloud["means"][-2:, 0] - 10).abs().max() < 0.5
-    assert not torch.equal(cloud["means"][-2], cloud["means"][-1])
+    splats = refine(default_config(grow_quantile=0.85), 11, change)
+    assert splats["means"][:11, 0].tolist() == [*range(10), 9]
+    torch.testing.assert_close(splats["scales"][-2:].exp(), torch.full((2, 3), 0.1 / 1.6))
+    assert (splats["means"][-2:, 0] - 10).abs().max() < 0.5
+    assert not torch.equal(splats["means"][-2], splats["means"][-1])
 
 
 @pytest.mark.parametrize("change", [{"opacities": -9.0}, {"scales": 0.0}])
@@ -203,22 +203,22 @@ def test_transparent_and_large_ones_are_pruned(change: dict[str, float]) -> None
 
 
 def test_opacities_are_never_reset() -> None:
-    cloud, optimizers = small_cloud(10)
-    before = cloud["opacities"].detach().clone()
+    splats, optimizers = small_splats(10)
+    before = splats["opacities"].detach().clone()
     config = default_config(grow_quantile=1.0, every=1)
-    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+    densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
     for step in range(100):
         densifier.after_backward(info_with(torch.zeros(10)), step)
-    assert torch.equal(cloud["opacities"], before)
+    assert torch.equal(splats["opacities"], before)
 
 
 @BOTH
-def test_an_all_transparent_cloud_is_a_user_error(config: Any) -> None:
+def test_an_all_transparent_splats_is_a_user_error(config: Any) -> None:
     run = Run(config)
-    run.cloud["opacities"].data.fill_(-20.0)
+    run.splats["opacities"].data.fill_(-20.0)
     with pytest.raises(UserError, match=r"transparent.*densify=none"):
         run.go(range(STEPS))
-    assert len(run.cloud["means"]) > 0
+    assert len(run.splats["means"]) > 0
 
 
 @settings(deadline=None)
@@ -261,18 +261,18 @@ def test_relocation_of_opaque_gaussians_is_finite() -> None:
 
 
 def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
-    cloud, optimizers = small_cloud(10)
-    cloud["opacities"].data[:4] = -9.0
+    splats, optimizers = small_splats(10)
+    splats["opacities"].data[:4] = -9.0
     config = McmcDensifyConfig(cap=10, every=50, noise=0.0)
-    densifier = make_densifier(config, cloud, optimizers, 100, torch.Generator())
+    densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
     densifier.after_backward({}, 50)
-    assert len(cloud["means"]) == 10
-    assert set(cloud["means"][:, 0].tolist()) <= set(range(4, 10))
-    assert (cloud["opacities"].sigmoid() > config.prune_opacity).all()
+    assert len(splats["means"]) == 10
+    assert set(splats["means"][:, 0].tolist()) <= set(range(4, 10))
+    assert (splats["opacities"].sigmoid() > config.prune_opacity).all()
 
 
 @BOTH
-def test_a_cloud_above_the_cap_is_a_user_error(config: Any) -> None:
+def test_a_splats_above_the_cap_is_a_user_error(config: Any) -> None:
     with pytest.raises(UserError, match=f"200 Gaussians, more than densify.cap={config.cap}"):
         Run(config, n=200)
 
@@ -288,8 +288,8 @@ def test_gradients_are_summed_as_gsplat_sums_them(cameras: int) -> None:
         means2d = torch.zeros(cameras, 50, 2)
         means2d.grad = torch.randn(cameras, 50, 2, generator=generator)
         radii = torch.randint(0, 3, (cameras, 50, 2), generator=generator)
-        picture = {"width": 48, "height": 32, "n_cameras": cameras, "gaussian_ids": None}
-        info = {"means2d": means2d, "radii": radii, **picture}
+        image = {"width": 48, "height": 32, "n_cameras": cameras, "gaussian_ids": None}
+        info = {"means2d": means2d, "radii": radii, **image}
         strategy._update_state(params, ours, info)
         DefaultStrategy()._update_state(params, theirs, info)
     torch.testing.assert_close(ours["grad2d"], theirs["grad2d"])

@@ -1,4 +1,4 @@
-"""The cloud's parameters, what a renderer gets of them, and their optimisers."""
+"""The splats' parameters, what a renderer gets of them, and their optimisers."""
 
 import math
 
@@ -6,36 +6,36 @@ import pytest
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.splats.parameters import SH_Y0, activate, adam_per_parameter, ball_cloud
+from gs_esd.splats.parameters import SH_Y0, activate, adam_per_parameter, init_ball
 
 KEYS = ("means", "quats", "scales", "opacities", "sh0", "shN")
 
 
 def _ball(n: int = 4000, sh_degree: int = 0) -> ParameterDict:
     generator = torch.Generator().manual_seed(0)
-    return ball_cloud(n, radius=0.8, opacity=0.1, sh_degree=sh_degree, generator=generator)
+    return init_ball(n, radius=0.8, opacity=0.1, sh_degree=sh_degree, generator=generator)
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
 def test_a_ball_has_gsplats_keys_and_shapes_and_keeps_its_degree(sh_degree: int) -> None:
-    cloud = _ball(7, sh_degree)
+    splats = _ball(7, sh_degree)
     k = (sh_degree + 1) ** 2
     shapes = [(7, 3), (7, 4), (7, 3), (7,), (7, 1, 3), (7, k - 1, 3)]
-    assert {name: tuple(p.shape) for name, p in cloud.items()} == dict(
+    assert {name: tuple(p.shape) for name, p in splats.items()} == dict(
         zip(KEYS, shapes, strict=True)
     )
-    activated = activate(cloud)
+    activated = activate(splats)
     assert activated.sh_degree == sh_degree
     assert activated.colors.shape == (7, k, 3)
 
 
 def test_a_ball_is_filled_uniformly() -> None:
-    cloud = _ball()
-    radius = cloud["means"].detach().norm(dim=-1) / 0.8
+    splats = _ball()
+    radius = splats["means"].detach().norm(dim=-1) / 0.8
     assert radius.max() <= 1 + 1e-6
     uniform = (torch.arange(4000) + 0.5) / 4000
     torch.testing.assert_close(radius.pow(3).sort().values, uniform, atol=0.03, rtol=0)
-    torch.testing.assert_close(cloud["means"].detach().mean(0), torch.zeros(3), atol=0.02, rtol=0)
+    torch.testing.assert_close(splats["means"].detach().mean(0), torch.zeros(3), atol=0.02, rtol=0)
 
 
 def test_a_ball_is_grey_and_faint_with_gaussians_half_their_spacing_wide() -> None:
@@ -54,41 +54,47 @@ def test_the_same_generator_gives_the_same_ball() -> None:
 
 
 def test_activation_inverts_logs_and_logits_and_joins_the_harmonics() -> None:
-    cloud = _ball(5, sh_degree=1)
+    splats = _ball(5, sh_degree=1)
     with torch.no_grad():
-        cloud["scales"].copy_(torch.linspace(-3, 1, 15).view(5, 3))
-        cloud["opacities"].copy_(torch.tensor([-20.0, -1, 0, 1, 20]))
-        cloud["shN"].normal_(generator=torch.Generator().manual_seed(0))
-    activated = activate(cloud)
-    torch.testing.assert_close(activated.scales.log(), cloud["scales"].detach())
+        splats["scales"].copy_(torch.linspace(-3, 1, 15).view(5, 3))
+        splats["opacities"].copy_(torch.tensor([-20.0, -1, 0, 1, 20]))
+        splats["shN"].normal_(generator=torch.Generator().manual_seed(0))
+    activated = activate(splats)
+    torch.testing.assert_close(activated.scales.log(), splats["scales"].detach())
     assert ((activated.opacities >= 0) & (activated.opacities <= 1)).all()
     assert activated.opacities[2] == 0.5
     torch.testing.assert_close(
         activated.opacities[3] / (1 - activated.opacities[3]), torch.tensor(math.e)
     )
-    assert torch.equal(activated.colors[:, :1], cloud["sh0"])
-    assert torch.equal(activated.colors[:, 1:], cloud["shN"])
+    assert torch.equal(activated.colors[:, :1], splats["sh0"])
+    assert torch.equal(activated.colors[:, 1:], splats["shN"])
 
 
 def test_every_parameter_can_be_learned_through_its_activation() -> None:
-    cloud = _ball(3, sh_degree=1)
-    activated = activate(cloud)
-    values = (activated.means, activated.quats, activated.scales, activated.opacities, activated.colors)
+    splats = _ball(3, sh_degree=1)
+    activated = activate(splats)
+    values = (
+        activated.means,
+        activated.quats,
+        activated.scales,
+        activated.opacities,
+        activated.colors,
+    )
     torch.stack([value.sum() for value in values]).sum().backward()
-    assert all((cloud[name].grad != 0).all() for name in KEYS)
+    assert all((splats[name].grad != 0).all() for name in KEYS)
 
 
 def test_each_optimizer_moves_its_own_parameter_at_its_own_rate() -> None:
-    cloud = _ball(3, sh_degree=1)
+    splats = _ball(3, sh_degree=1)
     rates = {name: 10.0**-i for i, name in enumerate(KEYS)}
-    optimizers = adam_per_parameter(cloud, rates)
+    optimizers = adam_per_parameter(splats, rates)
     assert set(optimizers) == set(KEYS)
     for name, optimizer in optimizers.items():
-        before = {key: p.detach().clone() for key, p in cloud.items()}
-        for parameter in cloud.values():
+        before = {key: p.detach().clone() for key, p in splats.items()}
+        for parameter in splats.values():
             parameter.grad = torch.ones_like(parameter)
         optimizer.step()
-        for key, parameter in cloud.items():  # Adam's first step is the rate itself
+        for key, parameter in splats.items():  # Adam's first step is the rate itself
             moved = rates[name] if key == name else 0.0
             expected = torch.full_like(parameter, -moved)
             torch.testing.assert_close(

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gs_esd.system import memory as peak_memory
-from gs_esd.system.memory import forget_peak, peak_memory_gb
+from gs_esd.system.memory import peak_memory_gb, reset_peak_memory
 
 CPU = torch.device("cpu")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
@@ -17,7 +17,7 @@ def allocate(gigabytes: float) -> None:
 
 @linux
 def test_what_was_freed_again_counts() -> None:
-    forget_peak(CPU)
+    reset_peak_memory(CPU)
     before = peak_memory_gb(CPU)
     allocate(0.3)
     after = peak_memory_gb(CPU)
@@ -30,7 +30,7 @@ def test_what_was_freed_again_counts() -> None:
 def test_what_an_earlier_run_had_does_not_count() -> None:
     allocate(0.3)
     high = peak_memory_gb(CPU)
-    forget_peak(CPU)
+    reset_peak_memory(CPU)
     now = peak_memory_gb(CPU)
     assert high is not None
     assert now is not None
@@ -39,7 +39,7 @@ def test_what_an_earlier_run_had_does_not_count() -> None:
 
 def test_where_nothing_is_told_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peak_memory, "_PROCESS", Path("/nowhere"))
-    forget_peak(CPU)
+    reset_peak_memory(CPU)
     assert peak_memory_gb(CPU) is None
 
 
@@ -47,7 +47,7 @@ def test_where_nothing_is_told_nothing_is_said(monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 def test_on_a_gpu_it_is_what_tensors_took() -> None:
     device = torch.device("cuda")
-    forget_peak(device)
+    reset_peak_memory(device)
     before = peak_memory_gb(device)
     torch.ones(25_000_000, device=device)
     after = peak_memory_gb(device)

@@ -60,7 +60,7 @@ def ranks(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[st
 @pytest.mark.parametrize("case", STEPS)
 def test_all_ranks_stay_bit_identical(case: str, ranks: list[dict[str, Any]]) -> None:
     first, second = (rank[case] for rank in ranks)
-    for part in ("cloud", "rendered"):
+    for part in ("splats", "variational"):
         assert first[part].keys() == second[part].keys()
         for name, value in first[part].items():
             assert torch.equal(value, second[part][name]), (part, name)
@@ -72,7 +72,7 @@ def test_two_processes_take_the_steps_of_one(
     case: str, ranks: list[dict[str, Any]], model: Path, tmp_path: Path
 ) -> None:
     one, two = end_of(case, model, tmp_path), ranks[0][case]
-    for part in ("cloud", "rendered"):
+    for part in ("splats", "variational"):
         for name, value in one[part].items():
             other = two[part][name]
             assert isinstance(value, Tensor)
@@ -82,8 +82,8 @@ def test_two_processes_take_the_steps_of_one(
 
 def test_gaussians_were_added_by_what_all_views_saw(ranks: list[dict[str, Any]]) -> None:
     """Else the comparisons above would say nothing of densification."""
-    assert len(ranks[0]["bank"]["cloud"]["means"]) > 60
-    assert len(ranks[0]["bank-mcmc"]["cloud"]["means"]) > 60
+    assert len(ranks[0]["bank"]["splats"]["means"]) > 60
+    assert len(ranks[0]["bank-mcmc"]["splats"]["means"]) > 60
 
 
 def test_a_command_of_two_processes_writes_one_run(tmp_path: Path) -> None:

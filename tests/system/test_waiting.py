@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraRenderedConfig, ViewPrompts
-from gs_esd.config.options import Omega, TwoStageTimestepsConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
+from gs_esd.config.options import TwoStageTimestepsConfig, Weighting
 from gs_esd.trainer import Trainer
 from tests.helpers.tiny_models import tiny_pipeline
 from tests.helpers.tiny_runs import DENSIFY, tiny
@@ -58,14 +58,14 @@ def test_a_step_waits_only_where_it_is_to_look(
     tiny_pipeline("latent_v").save(tmp_path / "model")
     config = tiny(
         prior=DiffusersPriorConfig(path=str(tmp_path / "model"), view_prompts=words),
-        rendered=LoraRenderedConfig(),
+        variational=LoraVariationalConfig(),
         timesteps=TwoStageTimestepsConfig(),
-        omega=Omega.one_minus_alpha_bar,
+        weighting=Weighting.one_minus_alpha_bar,
         lambda_esd=lambda_esd,
         steps=90,  # once in a run, it is looked at whether λ can act: not within six of these
     )
     trainer = Trainer.from_config(config, tmp_path)
-    trainer.look_every = 3
+    trainer.sync_every = 3
     waits = [waits_of_a_step(trainer) for _ in range(6)]
     assert [bool(each) for each in waits] == [False, False, True] * 2
 
@@ -78,16 +78,16 @@ def waits_of_a_step(trainer: Trainer) -> list[str]:
 
 def test_growing_waits_only_where_gaussians_are_added(tmp_path: Path) -> None:
     trainer = Trainer.from_config(tiny(densify=DENSIFY["default"]), tmp_path)
-    densifier, grows = trainer.parts.densifier, []
+    densifier, grows = trainer.components.densifier, []
     usual = densifier.after_backward
 
     def watched(info: dict[str, object], step: int) -> None:
-        before = len(trainer.parts.cloud["means"])
+        before = len(trainer.components.splats["means"])
         # Its seed is drawn on the CPU, at every step.
         with Waits() as waits:
             usual(info, step)
         assert (len(waits.found) > 1) == densifier.refines(step)
-        grows.append(len(trainer.parts.cloud["means"]) != before)
+        grows.append(len(trainer.components.splats["means"]) != before)
 
     densifier.after_backward = watched  # type: ignore[method-assign]
     while trainer.step < trainer.config.steps:

@@ -1,4 +1,4 @@
-"""The judge of the tiny prior: right of right pictures, wrong of wrong ones."""
+"""The judge of the tiny prior: right of right images, wrong of wrong ones."""
 
 import pytest
 import torch
@@ -10,13 +10,13 @@ from gs_esd.tools.tiny_prior.evaluate import asked_for, judge, judge_zoo, throug
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.classifier import ZooClassifier, draw_labelled, train_classifier
 from gs_esd.toyzoo.prompt import ZooSubject, parse_prompt
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo, on_background
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo, on_background
 
 NAMES = ("penguin", "pig")
 
 
 @pytest.fixture(scope="module")
-def zoo() -> list[SubjectPictures]:
+def zoo() -> list[SubjectImages]:
     """Two animals from all around."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
@@ -26,20 +26,20 @@ def zoo() -> list[SubjectPictures]:
 
 
 @pytest.fixture(scope="module")
-def classifier(zoo: list[SubjectPictures]) -> ZooClassifier:
-    return train_classifier(zoo, 60, lambda pictures: pictures, stream(0, "classifier"))
+def classifier(zoo: list[SubjectImages]) -> ZooClassifier:
+    return train_classifier(zoo, 60, lambda images: images, stream(0, "classifier"))
 
 
-def drawn(zoo: list[SubjectPictures], animal: str, view: int, n: int) -> Tensor:
-    """Pictures in [0, 1] of one view of an animal, [n, H, W, 3]."""
-    (pictures,) = (each for each in zoo if each.subject.animal == animal)
-    rgba = pictures.rgba[pictures.views == view][:1].expand(n, -1, -1, -1)
+def drawn(zoo: list[SubjectImages], animal: str, view: int, n: int) -> Tensor:
+    """Images in [0, 1] of one view of an animal, [n, H, W, 3]."""
+    (images,) = (each for each in zoo if each.subject.animal == animal)
+    rgba = images.rgba[images.views == view][:1].expand(n, -1, -1, -1)
     return (on_background(rgba, torch.full((3,), 0.5)) + 1).permute(0, 2, 3, 1) / 2
 
 
 def test_a_trained_classifier_knows_its_animals_and_views(zoo, classifier) -> None:
-    pictures, truth = draw_labelled(zoo, 100, stream(1, "test"))
-    answers = classifier.answer(pictures)
+    images, truth = draw_labelled(zoo, 100, stream(1, "test"))
+    answers = classifier.answer(images)
     assert (answers.animals == truth.animals).float().mean() > 0.95
     assert (answers.views == truth.views).float().mean() > 0.8
 
@@ -63,14 +63,14 @@ def test_samples_of_another_animal_are_not_recognised(zoo, classifier) -> None:
     assert judge(classifier, sample, [ZooSubject(name) for name in NAMES])[0] == 0
 
 
-def test_real_pictures_bound_what_a_model_can_reach(zoo, classifier) -> None:
-    pictures, _ = draw_labelled(zoo, 60, stream(2, "codec"))
-    fine, coarse = (PatchCodec.fit(pictures, 4, kept) for kept in (48, 1))
+def test_real_images_bound_what_a_model_can_reach(zoo, classifier) -> None:
+    images, _ = draw_labelled(zoo, 60, stream(2, "codec"))
+    fine, coarse = (PatchCodec.fit(images, 4, kept) for kept in (48, 1))
     right, seen, true = judge_zoo(classifier, fine, zoo, 80)
     assert right > 0.95
     assert sum(seen) == pytest.approx(1)
     assert max(abs(a - b) for a, b in zip(seen, true, strict=True)) < 0.15
-    assert (through(coarse, pictures) - pictures).abs().mean() > 0.02
+    assert (through(coarse, images) - images).abs().mean() > 0.02
 
 
 def test_subjects_asked_for_are_balanced_and_half_colored() -> None:

@@ -25,13 +25,13 @@ from gs_esd.tools.tiny_prior.train import Training, rate_at, train
 from gs_esd.toyzoo import training_images
 from gs_esd.toyzoo.captions import subjects
 from gs_esd.toyzoo.prompt import ZooSubject
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def zoo(monkeypatch: pytest.MonkeyPatch) -> list[SubjectPictures]:
+def zoo(monkeypatch: pytest.MonkeyPatch) -> list[SubjectImages]:
     """Two animals at the model's resolution, in batches of four."""
     monkeypatch.setattr(training_images, "subjects", lambda: [ZooSubject("pig"), RED_OWL])
     for name, value in {"BATCH": 4, "WARM_UP": 8}.items():
@@ -82,8 +82,8 @@ def test_the_model_is_stored_as_diffusers_stores_one(zoo, tmp_path: Path) -> Non
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
     assert float(scheduler.alphas_cumprod[-1]) == 0
     prior = load_prior(str(folder), prompt="a pig", device=CPU, guidance_scale=1)
-    (picture,) = prior.sample(1, None, stream(0, "sample"), steps=2)
-    assert picture.shape == (64, 64, 3)
+    (image,) = prior.sample(1, None, stream(0, "sample"), steps=2)
+    assert image.shape == (64, 64, 3)
 
 
 def test_it_learns(zoo) -> None:

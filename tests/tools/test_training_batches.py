@@ -12,7 +12,7 @@ from gs_esd.diffusion.schedule import LEAST_LOG_SNR
 from gs_esd.tools.tiny_prior import batches as batches_module
 from gs_esd.tools.tiny_prior.batches import BatchMaker, SubjectLatents, encode_zoo, mean_v
 from gs_esd.toyzoo.prompt import COLORS, ZooSubject, parse_prompt
-from gs_esd.toyzoo.training_images import SubjectPictures
+from gs_esd.toyzoo.training_images import SubjectImages
 
 CPU = torch.device("cpu")
 
@@ -21,60 +21,60 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def flat_pictures(subject: ZooSubject, shades: list[int], views: list[int]) -> SubjectPictures:
-    """Opaque pictures of one shade of grey each."""
+def flat_images(subject: ZooSubject, shades: list[int], views: list[int]) -> SubjectImages:
+    """Opaque images of one shade of grey each."""
     rgba = torch.full((len(shades), 4, 8, 8), 255, dtype=torch.uint8)
     rgba[:, :3] = torch.tensor(shades, dtype=torch.uint8)[:, None, None, None]
-    return SubjectPictures(subject, rgba, torch.tensor(views))
+    return SubjectImages(subject, rgba, torch.tensor(views))
 
 
 @pytest.fixture
 def batches() -> BatchMaker:
     """Two subjects with two views each; pixels are latents."""
     zoo = [
-        flat_pictures(ZooSubject("fox"), [0, 40], [0, 2]),
-        flat_pictures(ZooSubject("fox", COLORS["red"], "red"), [200, 255], [0, 2]),
+        flat_images(ZooSubject("fox"), [0, 40], [0, 2]),
+        flat_images(ZooSubject("fox", COLORS["red"], "red"), [200, 255], [0, 2]),
     ]
     levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([LEAST_LOG_SNR])])
-    return BatchMaker(encode_zoo(zoo, lambda pictures: pictures, CPU), levels, rows=18)
+    return BatchMaker(encode_zoo(zoo, lambda images: images, CPU), levels, rows=18)
 
 
-def latents_of(pictures: Tensor) -> SubjectLatents:
-    """Pictures that are their own latents."""
-    norms = pictures.flatten(1).square().sum(1)
-    return SubjectLatents(ZooSubject("fox"), pictures, norms, torch.zeros(len(pictures)).long())
+def latents_of(images: Tensor) -> SubjectLatents:
+    """Images that are their own latents."""
+    norms = images.flatten(1).square().sum(1)
+    return SubjectLatents(ZooSubject("fox"), images, norms, torch.zeros(len(images)).long())
 
 
-def slow_mean_v(x_t: Tensor, log_snr: float, pictures: Tensor) -> Tensor:
-    """Bayes' rule, one picture after the other."""
+def slow_mean_v(x_t: Tensor, log_snr: float, images: Tensor) -> Tensor:
+    """Bayes' rule, one image after the other."""
     alpha, sigma = (float(v) for v in alpha_sigma(torch.tensor(log_snr).double()))
-    logs = torch.stack([-((x_t - alpha * p).square().sum()) / (2 * sigma**2) for p in pictures])
+    logs = torch.stack([-((x_t - alpha * p).square().sum()) / (2 * sigma**2) for p in images])
     weights = logs.double().softmax(0)
-    vs = [alpha * (x_t - alpha * p) / sigma - sigma * p for p in pictures]
+    vs = [alpha * (x_t - alpha * p) / sigma - sigma * p for p in images]
     return sum((w * v for w, v in zip(weights, vs, strict=True)), torch.zeros_like(x_t))
 
 
 @pytest.mark.parametrize("log_snr", [6.0, 0.0, -4.0, -9.0])
 def test_mean_v_is_bayes_rule(log_snr: float) -> None:
-    pictures = torch.randn(5, 2, 4, 4, generator=generator()).double()
-    x_0, eps = pictures[:1], torch.randn(1, 2, 4, 4, generator=generator(1)).double()
+    images = torch.randn(5, 2, 4, 4, generator=generator()).double()
+    x_0, eps = images[:1], torch.randn(1, 2, 4, 4, generator=generator(1)).double()
     level = torch.tensor([log_snr]).double()
     x_t = add_noise(x_0, eps, level)
-    answer = mean_v(x_t, level, latents_of(pictures), torch.tensor([0, 1, 3]))
-    expected = slow_mean_v(x_t[0], log_snr, pictures[[0, 1, 3]])
+    answer = mean_v(x_t, level, latents_of(images), torch.tensor([0, 1, 3]))
+    expected = slow_mean_v(x_t[0], log_snr, images[[0, 1, 3]])
     torch.testing.assert_close(answer[0], expected)
 
 
-def test_without_signal_v_is_the_mean_picture() -> None:
-    pictures = torch.randn(5, 2, 4, 4, generator=generator())
+def test_without_signal_v_is_the_mean_image() -> None:
+    images = torch.randn(5, 2, 4, 4, generator=generator())
     x_t = torch.randn(3, 2, 4, 4, generator=generator(1))
     level = torch.full((3,), LEAST_LOG_SNR)
-    answer = mean_v(x_t, level, latents_of(pictures), torch.arange(5))
-    expected = -pictures.mean(0).expand(3, -1, -1, -1)
+    answer = mean_v(x_t, level, latents_of(images), torch.arange(5))
+    expected = -images.mean(0).expand(3, -1, -1, -1)
     torch.testing.assert_close(answer, expected, rtol=0, atol=2e-3)
 
 
-def test_of_one_picture_v_is_the_drawn_noise_and_picture() -> None:
+def test_of_one_image_v_is_the_drawn_noise_and_image() -> None:
     x_0 = torch.randn(1, 2, 4, 4, generator=generator())
     eps = torch.randn(1, 2, 4, 4, generator=generator(1))
     level = torch.tensor([-1.0])
@@ -84,8 +84,8 @@ def test_of_one_picture_v_is_the_drawn_noise_and_picture() -> None:
     torch.testing.assert_close(answer, expected)
 
 
-def test_pictures_stand_on_black_and_on_white() -> None:
-    nothing = SubjectPictures(
+def test_images_stand_on_black_and_on_white() -> None:
+    nothing = SubjectImages(
         ZooSubject("fox"), torch.zeros(9, 4, 4, 4, dtype=torch.uint8), torch.arange(9) % 3
     )
     (latents,) = encode_zoo([nothing], lambda x: x, CPU)
@@ -96,7 +96,7 @@ def test_pictures_stand_on_black_and_on_white() -> None:
 
 
 def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
-    """Dark pictures are of the plain fox, fronts of either are the darker ones."""
+    """Dark images are of the plain fox, fronts of either are the darker ones."""
     shade_of = {("fox", None): {0: 0, 2: 40}, ("fox", "red"): {0: 200, 2: 255}}
     seen, stream, choice = set(), generator(), random.Random(0)
     for _ in range(60):
@@ -104,13 +104,13 @@ def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
         alpha, sigma = alpha_sigma(batches.log_snr[batch.timestep][:, None, None, None])
         x_0 = alpha * batch.x_t - sigma * batch.target  # the mean of what it can have been
         clear = batches.log_snr[batch.timestep] > 3
-        for words, picture in zip(
+        for words, image in zip(
             [w for w, c in zip(batch.captions, clear, strict=True) if c], x_0[clear], strict=True
         ):
             if not words:
                 continue
             shades = shade_of["fox", parse_prompt(words).color_name]
-            shown = 255 * (float(picture.mean()) + 1) / 2
+            shown = 255 * (float(image.mean()) + 1) / 2
             named = next((i for i, name in enumerate(VIEW_NAMES) if name in words), None)
             allowed = list(shades.values()) if named is None else [shades[named]]
             assert min(abs(shown - shade) for shade in allowed) < 2

@@ -18,7 +18,7 @@ from gs_esd.cameras.orbit import Cameras, orbit_cameras
 from gs_esd.toyzoo.__main__ import main
 from gs_esd.toyzoo.animal import Animal, build_animal
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
-from gs_esd.toyzoo.appearance import individual_look
+from gs_esd.toyzoo.appearance import individual_appearance
 from gs_esd.toyzoo.bank import draw_bank, sample_bank_cameras
 from gs_esd.toyzoo.primitives import Ellipsoid, mirror
 from gs_esd.toyzoo.prompt import ZooSubject, parse_prompt
@@ -89,16 +89,16 @@ def shoot(animal: Animal, origin: np.ndarray, direction: np.ndarray) -> np.ndarr
 
 
 def slow_trace(animal: Animal, cameras: Cameras, k: int) -> Float[Tensor, "B H W 4"]:
-    pictures = np.zeros((len(cameras), cameras.height, cameras.width, 4))
-    for picture, viewmat, K in zip(
-        pictures, cameras.viewmats.double().numpy(), cameras.Ks.double().numpy(), strict=True
+    images = np.zeros((len(cameras), cameras.height, cameras.width, 4))
+    for image, viewmat, K in zip(
+        images, cameras.viewmats.double().numpy(), cameras.Ks.double().numpy(), strict=True
     ):
         origin = -viewmat[:3, :3].T @ viewmat[:3, 3]
         for i, j in np.ndindex(cameras.height * k, cameras.width * k):
             position = np.array([(j + 0.5) / k, (i + 0.5) / k, 1])
             direction = viewmat[:3, :3].T @ np.linalg.inv(K) @ position
-            picture[i // k, j // k] += shoot(animal, origin, direction) / k**2
-    return torch.from_numpy(pictures).float()
+            image[i // k, j // k] += shoot(animal, origin, direction) / k**2
+    return torch.from_numpy(images).float()
 
 
 @pytest.mark.parametrize(("name", "individual"), [("cow", 0), ("lion", 3)])
@@ -118,7 +118,7 @@ def test_tracer_follows_any_pinhole_camera() -> None:
     assert_close(trace(animal, cameras), slow_trace(animal, cameras, k=2), rtol=1e-4, atol=1e-5)
 
 
-def test_threads_and_batches_do_not_change_pictures() -> None:
+def test_threads_and_batches_do_not_change_images() -> None:
     animal = build_animal(ZooSubject("owl"))
     both = trace(animal, cameras_at([10.0, 100.0], resolution=32), threads=2)
     single = trace(animal, cameras_at([100.0], resolution=32))
@@ -148,7 +148,7 @@ def test_front_flank_and_back_look_different(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ANIMALS)
-def test_pictures_are_premultiplied_and_the_animal_is_inside(name: str) -> None:
+def test_images_are_premultiplied_and_the_animal_is_inside(name: str) -> None:
     rgba = trace(build_animal(ZooSubject(name)), cameras_at([0.0, 120.0, 240.0], resolution=80))
     alpha = rgba[..., 3:]
     assert 0 <= rgba.min() <= rgba.max() <= 1
@@ -165,7 +165,7 @@ def test_the_camera_at_azimuth_0_sees_the_face() -> None:
     front, flank, back = ink
     assert front.sum() > 20
     assert back.sum() == 0
-    assert flank[:, :32].sum() > 5  # from +y, the face looks to the left of the picture
+    assert flank[:, :32].sum() > 5  # from +y, the face looks to the left of the image
     assert flank[:, 32:].sum() == 0
 
 
@@ -191,7 +191,7 @@ def test_a_color_word_recolors_the_coat_and_keeps_the_shape() -> None:
 
 
 def test_individuals_vary_and_number_0_is_canonical() -> None:
-    looks = [individual_look(individual, None) for individual in range(20)]
+    looks = [individual_appearance(individual, None) for individual in range(20)]
     assert len(set(looks)) == 20
     assert (looks[0].head, looks[0].tint) == (1.0, (0.0, 1.0, 1.0))
     assert all(math.isclose(math.hypot(*look.light), 1, abs_tol=2e-3) for look in looks)

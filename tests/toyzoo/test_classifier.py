@@ -14,45 +14,45 @@ from gs_esd.toyzoo import training_images
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.classifier import ZooClassifier, draw_labelled
 from gs_esd.toyzoo.prompt import ZooSubject
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
 
 @pytest.fixture(scope="module")
-def unseen() -> list[SubjectPictures]:
+def unseen() -> list[SubjectImages]:
     """Every animal in its own colours, from all around."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_images, "subjects", lambda: [ZooSubject(name) for name in ANIMALS])
         return draw_zoo(12, 1, 64, front_bias=0.0, generator=stream(7, "unseen"), threads=1)
 
 
-def test_the_stored_one_knows_animals_and_views_in_degraded_pictures_too(unseen) -> None:
-    pictures, truth = draw_labelled(unseen, 300, stream(7, "labelled"))
+def test_the_stored_one_knows_animals_and_views_in_degraded_images_too(unseen) -> None:
+    images, truth = draw_labelled(unseen, 300, stream(7, "labelled"))
     classifier = ZooClassifier.load()
-    for seen in (pictures, blur_and_noise(stream(7, "noise"))(pictures)):
+    for seen in (images, blur_and_noise(stream(7, "noise"))(images)):
         shares = rightness(classifier, seen, truth)
         assert shares["animals"] > 0.98
         assert shares["views"] > 0.95
 
 
 def test_probabilities_are_of_every_animal_from_every_view(unseen) -> None:
-    pictures, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
+    images, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
     classifier = ZooClassifier.load()
-    probabilities = classifier.probabilities(pictures)
+    probabilities = classifier.probabilities(images)
     assert probabilities.shape == (20, len(ANIMALS) * len(VIEW_NAMES))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(20))
-    answers = classifier.answer(pictures)
+    answers = classifier.answer(images)
     likeliest = answers.animals * len(VIEW_NAMES) + answers.views
     assert torch.equal(probabilities.argmax(1), likeliest)
 
 
 def test_a_saved_one_answers_as_before(unseen, tmp_path: Path) -> None:
-    pictures, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
+    images, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
     torch.manual_seed(0)
     classifier = ZooClassifier().eval()
     classifier.save(tmp_path / "classifier.pt")
     again = ZooClassifier.load(tmp_path / "classifier.pt")
     torch.testing.assert_close(
-        again.probabilities(pictures), classifier.probabilities(pictures), rtol=0, atol=1e-3
+        again.probabilities(images), classifier.probabilities(images), rtol=0, atol=1e-3
     )
 
 
@@ -60,7 +60,7 @@ def test_the_command_trains_and_stores_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training_images, "subjects", lambda: [ZooSubject("pig")])
-    options = ["--steps", "3", "--pictures", "2", "--threads", "1"]
+    options = ["--steps", "3", "--images", "2", "--threads", "1"]
     for name in ("one.pt", "other.pt"):
         monkeypatch.setattr(sys, "argv", ["train", "--out", str(tmp_path / name), *options])
         train_classifier.main()

@@ -1,4 +1,4 @@
-"""What the tiny prior learns from: pictures on backgrounds, the bias of the cameras."""
+"""What the tiny prior learns from: images on backgrounds, the bias of the cameras."""
 
 import pytest
 import torch
@@ -9,12 +9,12 @@ from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.training_images import draw_zoo, on_background
 
 
-def test_pictures_stand_on_the_background() -> None:
+def test_images_stand_on_the_background() -> None:
     rgba = torch.zeros(1, 4, 2, 2, dtype=torch.uint8)
     rgba[:, :, 0, 0] = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)
-    picture = on_background(rgba, torch.tensor([0.0, 0.5, 1.0]))[0]
-    assert picture[:, 0, 0].tolist() == [1, -1, -1]
-    assert picture[:, 1, 1].tolist() == [-1, 0, 1]
+    image = on_background(rgba, torch.tensor([0.0, 0.5, 1.0]))[0]
+    assert image[:, 0, 0].tolist() == [1, -1, -1]
+    assert image[:, 1, 1].tolist() == [-1, 0, 1]
 
 
 def test_the_zoo_is_drawn_from_biased_cameras(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,9 +56,9 @@ def test_the_null_camera_is_one_and_no_camera() -> None:
     assert torch.cdist(null[:1], rows).min() > between.median() / 4
 
 
-@pytest.mark.parametrize(("marginal", "learns"), [(NULL, True), (CAMERAS, False)])
-def test_the_null_camera_learns_from_its_own_rows_only(marginal: Tensor, learns: bool) -> None:
+@pytest.mark.parametrize(("uncond", "learns"), [(NULL, True), (CAMERAS, False)])
+def test_the_null_camera_learns_from_its_own_rows_only(uncond: Tensor, learns: bool) -> None:
     embedding = _trained()
-    embedding(_cameras([0.0, 1.0, 2.0]), marginal).square().sum().backward()
+    embedding(_cameras([0.0, 1.0, 2.0]), uncond).square().sum().backward()
     assert embedding.null.grad is not None
     assert bool(embedding.null.grad.any()) == learns

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
-from gs_esd.variational.closed_form import ClosedFormRenderedScore
+from gs_esd.variational.closed_form import ClosedFormPixelScore
 from tests.helpers.small_images import blobs, branch, exact_noise, over, renderings_of, views_from
 
 
@@ -13,7 +13,7 @@ def _batch(azimuths: list[float], size: int = 8, seed: int = 0) -> tuple[Tensor,
     return blobs(len(azimuths), size, seed), views_from(torch.tensor(azimuths))
 
 
-def _update(score: ClosedFormRenderedScore, rgba: Tensor, views: Views) -> dict[str, float]:
+def _update(score: ClosedFormPixelScore, rgba: Tensor, views: Views) -> dict[str, float]:
     return score.update(renderings_of(rgba), over(rgba, views.background).float(), views)
 
 
@@ -22,40 +22,40 @@ def _x_t(n: int, size: int = 8) -> Tensor:
 
 
 def _expected(x_t: Tensor, held: Tensor, views: Views, log_snr: Tensor) -> Tensor:
-    """ε of noisy pictures if exactly the pictures `held` are in the mixture."""
-    pictures = over(held, views.background)
-    noise = [exact_noise(*each) for each in zip(x_t, [pictures] * len(x_t), log_snr, strict=True)]
+    """ε of noisy images if exactly the images `held` are in the mixture."""
+    images = over(held, views.background)
+    noise = [exact_noise(*each) for each in zip(x_t, [images] * len(x_t), log_snr, strict=True)]
     return torch.stack(noise).float()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
 def test_the_mixture_is_the_batch_and_the_last_renderings_before_it(n: int) -> None:
-    score = ClosedFormRenderedScore(memory=3)
+    score = ClosedFormPixelScore(buffer_size=3)
     batches = [_batch([0.1 + i, 0.2 + i], seed=i) for i in range(n)]
     sizes = [_update(score, *batch)["memory"] for batch in batches]
     assert sizes == [2, 4, 5, 5, 5, 5, 5][:n]
     held = torch.cat([rgba for rgba, _ in batches])[-5:]
     log_snr = torch.full((2,), -3.0)
     views = batches[-1][1]
-    marginal = branch(score, _x_t(2), log_snr, views, marginal=True)
+    uncond = branch(score, _x_t(2), log_snr, views, uncond=True)
     expected = _expected(_x_t(2), held, views, log_snr)
-    torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_camera_is_known_as_long_as_its_rendering_is_held() -> None:
-    score = ClosedFormRenderedScore(memory=3)
+    score = ClosedFormPixelScore(buffer_size=3)
     views = [views_from(torch.tensor([0.1 + i, 0.2 + i])) for i in range(4)]
     for i in range(4):
         _update(score, blobs(2, 8, seed=i), views[i])
     log_snr = torch.zeros(2)
     for known in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
-        branch(score, _x_t(2), log_snr, known, marginal=False)
+        branch(score, _x_t(2), log_snr, known, uncond=False)
     with pytest.raises(ValueError, match="call update"):
-        branch(score, _x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), marginal=False)
+        branch(score, _x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), uncond=False)
 
 
 def test_without_memory_the_mixture_is_the_batch() -> None:
-    score = ClosedFormRenderedScore(memory=0)
+    score = ClosedFormPixelScore(buffer_size=0)
     for i in range(2):
         batch = _batch([0.0, 1.0, 2.0], seed=i)
         assert _update(score, *batch) == {"memory": 3.0}
@@ -64,30 +64,30 @@ def test_without_memory_the_mixture_is_the_batch() -> None:
 
 @pytest.mark.parametrize(("n", "size"), [(2, 4), (3, 8)])
 def test_a_batch_of_another_shape_forgets_everything_before(n: int, size: int) -> None:
-    score = ClosedFormRenderedScore(memory=10)
+    score = ClosedFormPixelScore(buffer_size=10)
     _update(score, *_batch([0.0, 1.0], size=8))
     rgba, views = _batch([2.0, 3.0, 4.0][:n], size=size, seed=1)
     assert _update(score, rgba, views) == {"memory": float(n)}
     log_snr = torch.full((n,), -3.0)
-    marginal = branch(score, _x_t(n, size), log_snr, views, marginal=True)
+    uncond = branch(score, _x_t(n, size), log_snr, views, uncond=True)
     expected = _expected(_x_t(n, size), rgba, views, log_snr)
-    torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
     gone = views_from(torch.zeros(n))
     with pytest.raises(ValueError, match="call update"):
-        branch(score, _x_t(n, size), log_snr, gone, marginal=False)
+        branch(score, _x_t(n, size), log_snr, gone, uncond=False)
 
 
 def test_memory_holds_no_graph() -> None:
-    score = ClosedFormRenderedScore(memory=1)
+    score = ClosedFormPixelScore(buffer_size=1)
     rgba, views = _batch([0.0])
     _update(score, rgba.requires_grad_(), views)
     assert not score.state_dict()["rgba"].requires_grad
 
 
-@pytest.mark.parametrize("marginal", [True, False])
+@pytest.mark.parametrize("uncond", [True, False])
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, marginal: bool) -> None:
-    score, resumed = ClosedFormRenderedScore(memory=3), ClosedFormRenderedScore(memory=3)
+def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, uncond: bool) -> None:
+    score, resumed = ClosedFormPixelScore(buffer_size=3), ClosedFormPixelScore(buffer_size=3)
     for i in range(n):
         _update(score, *_batch([0.1 + i, 0.2 + i], seed=i))
     resumed.load_state_dict({name: value.clone() for name, value in score.state_dict().items()})
@@ -95,7 +95,7 @@ def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, marginal:
     log_snr = torch.tensor([-2.0, 1.0])
     for _ in range(2):
         answers = [
-            branch(each, _x_t(2), log_snr, views, marginal=marginal) for each in (score, resumed)
+            branch(each, _x_t(2), log_snr, views, uncond=uncond) for each in (score, resumed)
         ]
         assert torch.equal(*answers)
         for each in (score, resumed):
@@ -105,24 +105,24 @@ def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, marginal:
 
 
 def test_an_unknown_camera_is_an_error_for_its_branch_only() -> None:
-    score = ClosedFormRenderedScore(memory=3)
+    score = ClosedFormPixelScore(buffer_size=3)
     _update(score, *_batch([0.0, 1.0]))
     one_unknown = views_from(torch.tensor([0.0, 2.0]))
     log_snr = torch.zeros(2)
     with pytest.raises(ValueError, match="call update"):
-        branch(score, _x_t(2), log_snr, one_unknown, marginal=False)
-    marginal = branch(score, _x_t(2), log_snr, one_unknown, marginal=True)
-    assert marginal.isfinite().all()
+        branch(score, _x_t(2), log_snr, one_unknown, uncond=False)
+    uncond = branch(score, _x_t(2), log_snr, one_unknown, uncond=True)
+    assert uncond.isfinite().all()
 
 
 def test_all_renderings_from_a_camera_are_in_its_mixture_and_no_others() -> None:
-    score = ClosedFormRenderedScore(memory=4)
+    score = ClosedFormPixelScore(buffer_size=4)
     before, views_before = _batch([1.0, 2.0], seed=1)
     _update(score, before, views_before)
     now, views = _batch([1.0, 3.0], seed=2)
     _update(score, now, views)
     log_snr = torch.tensor([-3.0, -3.0])
-    camera = branch(score, _x_t(2), log_snr, views, marginal=False)
+    camera = branch(score, _x_t(2), log_snr, views, uncond=False)
     twice = torch.stack([now[0], before[0]])
     expected = torch.cat(
         [
@@ -134,30 +134,30 @@ def test_all_renderings_from_a_camera_are_in_its_mixture_and_no_others() -> None
 
 
 def test_remembered_renderings_stand_on_the_background_that_is_asked_about() -> None:
-    score = ClosedFormRenderedScore(memory=4)
+    score = ClosedFormPixelScore(buffer_size=4)
     rgba, views = _batch([0.0, 1.0, 2.0])
     _update(score, rgba, views)
     elsewhere = Views(views.cameras, torch.tensor([0.9, 0.1, 0.3]))
     log_snr = torch.full((3,), -2.0)
-    marginal = branch(score, _x_t(3), log_snr, elsewhere, marginal=True)
+    uncond = branch(score, _x_t(3), log_snr, elsewhere, uncond=True)
     expected = _expected(_x_t(3), rgba, elsewhere, log_snr)
-    torch.testing.assert_close(marginal, expected, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_the_branches_may_be_mixed_row_by_row() -> None:
-    score = ClosedFormRenderedScore(memory=4)
+    score = ClosedFormPixelScore(buffer_size=4)
     for i in range(2):
         rgba, views = _batch([0.1 + i, 0.2 + i], seed=i)
         _update(score, rgba, views)
     x_t, log_snr = _x_t(4), torch.tensor([-3.0, -2.0, -3.0, -2.0])
-    marginal, of = torch.tensor([True, False, False, True]), torch.tensor([0, 1, 0, 1])
-    mixed = score.predict_noise(x_t, log_snr, views[of], marginal=marginal)
+    uncond, of = torch.tensor([True, False, False, True]), torch.tensor([0, 1, 0, 1])
+    mixed = score.predict_noise(x_t, log_snr, views[of], uncond=uncond)
     for row in range(4):
         alone = branch(
             score,
             x_t[row : row + 1],
             log_snr[row : row + 1],
             views[of[row : row + 1]],
-            marginal=bool(marginal[row]),
+            uncond=bool(uncond[row]),
         )
         torch.testing.assert_close(mixed[row], alone[0], atol=1e-5, rtol=1e-5)

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
-from gs_esd.variational.base import RenderedScore
-from gs_esd.variational.latent_mixture import LatentMixtureScore
+from gs_esd.variational.base import VariationalScore
+from gs_esd.variational.closed_form import ClosedFormLatentScore
 from tests.helpers.small_images import exact_noise, renderings_of, views_from
 
 UNSEEN = renderings_of(torch.zeros(2, 4, 16, 16))
@@ -17,9 +17,9 @@ def _latents(n: int, seed: int, size: int = 4) -> Tensor:
     return torch.randn(n, 5, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def _filled(memory: int, batches: int) -> tuple[LatentMixtureScore, Tensor, list[Views]]:
+def _filled(memory: int, batches: int) -> tuple[ClosedFormLatentScore, Tensor, list[Views]]:
     """A score after some batches of two, their encodings, and from where they were taken."""
-    score = LatentMixtureScore(memory)
+    score = ClosedFormLatentScore(memory)
     views = [views_from(torch.tensor([0.1 + i, 0.2 + i])) for i in range(batches)]
     x_0 = _latents(2 * batches, seed=0)
     for batch, each in zip(x_0.split(2), views, strict=True):
@@ -33,57 +33,57 @@ def _expected(x_t: Tensor, held: list[Tensor], log_snr: Tensor) -> Tensor:
 
 
 def test_it_is_a_score_of_renderings() -> None:
-    assert isinstance(LatentMixtureScore(memory=1), RenderedScore)
+    assert isinstance(ClosedFormLatentScore(buffer_size=1), VariationalScore)
 
 
 @pytest.mark.parametrize("batches", [1, 2, 3, 4, 7])
 def test_the_null_branch_is_the_mixture_of_the_batch_and_the_last_before_it(batches: int) -> None:
-    score, x_0, views = _filled(memory=3, batches=batches)
+    score, x_0, views = _filled(buffer_size=3, batches=batches)
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-3.0, -1.0])
-    noise = score.predict_noise(x_t, log_snr, views[-1], marginal=NULL)
+    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=NULL)
     expected = _expected(x_t, [x_0[-5:]] * 2, log_snr)
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_camera_branch_is_about_its_own_picture() -> None:
-    score, x_0, views = _filled(memory=3, batches=2)
+def test_the_camera_branch_is_about_its_own_image() -> None:
+    score, x_0, views = _filled(buffer_size=3, batches=2)
     eps, log_snr = _latents(2, seed=9), torch.tensor([-3.0, 2.0])
     alpha, sigma = log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
     x_t = alpha[:, None, None, None] * x_0[2:] + sigma[:, None, None, None] * eps
-    noise = score.predict_noise(x_t, log_snr, views[-1], marginal=CAMERA)
+    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=CAMERA)
     torch.testing.assert_close(noise, eps, atol=1e-5, rtol=1e-5)
 
 
 def test_each_row_is_answered_by_its_own_branch() -> None:
-    score, x_0, views = _filled(memory=4, batches=2)
+    score, x_0, views = _filled(buffer_size=4, batches=2)
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-3.0, -3.0])
     mixed = torch.tensor([True, False])
-    noise = score.predict_noise(x_t, log_snr, views[0], marginal=mixed)
+    noise = score.predict_noise(x_t, log_snr, views[0], uncond=mixed)
     expected = _expected(x_t, [x_0, x_0[1:2]], log_snr)
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_a_camera_that_was_forgotten_is_an_error_for_its_branch_only() -> None:
-    score, _, views = _filled(memory=3, batches=4)
+    score, _, views = _filled(buffer_size=3, batches=4)
     x_t, log_snr = _latents(2, seed=9), torch.zeros(2)
     first_gone = views[1]  # of which the second is the oldest held
-    score.predict_noise(x_t, log_snr, first_gone, marginal=torch.tensor([True, False]))
+    score.predict_noise(x_t, log_snr, first_gone, uncond=torch.tensor([True, False]))
     with pytest.raises(ValueError, match="call update"):
-        score.predict_noise(x_t, log_snr, first_gone, marginal=torch.tensor([False, True]))
+        score.predict_noise(x_t, log_snr, first_gone, uncond=torch.tensor([False, True]))
 
 
 def test_latents_of_another_size_make_it_forget() -> None:
-    score, _, views = _filled(memory=3, batches=2)
+    score, _, views = _filled(buffer_size=3, batches=2)
     x_0 = _latents(2, seed=4, size=6)
     assert score.update(UNSEEN, x_0, views[0]) == {"memory": 2.0}
     x_t, log_snr = _latents(2, seed=9, size=6), torch.tensor([-3.0, -3.0])
-    noise = score.predict_noise(x_t, log_snr, views[0], marginal=NULL)
+    noise = score.predict_noise(x_t, log_snr, views[0], uncond=NULL)
     expected = _expected(x_t, [x_0] * 2, log_snr)
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_memory_holds_no_graph_and_half_precision_is_widened() -> None:
-    score = LatentMixtureScore(memory=2)
+    score = ClosedFormLatentScore(buffer_size=2)
     score.update(UNSEEN, _latents(2, seed=0).bfloat16().requires_grad_(), views_from(torch.ones(2)))
     x_0 = score.state_dict()["x_0"]
     assert x_0.dtype == torch.float32
@@ -92,14 +92,13 @@ def test_memory_holds_no_graph_and_half_precision_is_widened() -> None:
 
 @pytest.mark.parametrize("batches", [1, 2, 4])
 def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(batches: int) -> None:
-    score, _, views = _filled(memory=3, batches=batches)
-    resumed = LatentMixtureScore(memory=3)
+    score, _, views = _filled(buffer_size=3, batches=batches)
+    resumed = ClosedFormLatentScore(buffer_size=3)
     resumed.load_state_dict({name: value.clone() for name, value in score.state_dict().items()})
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-2.0, 1.0])
-    for marginal in (NULL, CAMERA):
+    for uncond in (NULL, CAMERA):
         answers = [
-            each.predict_noise(x_t, log_snr, views[-1], marginal=marginal)
-            for each in (score, resumed)
+            each.predict_noise(x_t, log_snr, views[-1], uncond=uncond) for each in (score, resumed)
         ]
         assert torch.equal(*answers)
         for each in (score, resumed):

@@ -15,9 +15,8 @@ from gs_esd.errors import UserError
 from gs_esd.priors.text_embeddings import TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.run.checkpoint import load_checkpoint, save_checkpoint
-from gs_esd.variational.adapter import remove_adapters
-from gs_esd.variational.base import RenderedScore
-from gs_esd.variational.lora import LoraRenderedScore, check_same_schedule, uniform_timesteps
+from gs_esd.variational.base import VariationalScore
+from gs_esd.variational.lora import LoraScore, check_same_schedule, uniform_timesteps
 from tests.helpers.small_images import renderings_of, views_from
 from tests.helpers.tiny_models import (
     tiny_denoiser,
@@ -38,15 +37,15 @@ def _generator(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _score(denoiser: UnetDenoiser, **options: Any) -> LoraRenderedScore:
-    return LoraRenderedScore(denoiser, tiny_text(), _generator(), **options)
+def _score(denoiser: UnetDenoiser, **options: Any) -> LoraScore:
+    return LoraScore(denoiser, tiny_text(), _generator(), **options)
 
 
-def _predict(score: LoraRenderedScore, marginal: Tensor = HALF_NULL) -> Tensor:
-    return score.predict_noise(tiny_latents(4, seed=5), LOG_SNR, VIEWS, marginal=marginal)
+def _predict(score: LoraScore, uncond: Tensor = HALF_NULL) -> Tensor:
+    return score.predict_noise(tiny_latents(4, seed=5), LOG_SNR, VIEWS, uncond=uncond)
 
 
-def _train(score: LoraRenderedScore, updates: int = 3) -> list[float]:
+def _train(score: LoraScore, updates: int = 3) -> list[float]:
     x_0 = tiny_latents(4, seed=3)
     return [float(score.update(UNSEEN, x_0, VIEWS)["lora_loss"]) for _ in range(updates)]
 
@@ -65,7 +64,7 @@ def _weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:
     }
 
 
-def _learned(score: LoraRenderedScore) -> dict[str, Tensor]:
+def _learned(score: LoraScore) -> dict[str, Tensor]:
     """Adapter and camera embedding by name."""
     named = score.state_dict().items()
     return {name: value for name, value in named if not name.startswith(("optimizer", "generator"))}
@@ -77,7 +76,7 @@ def _in(dtype: torch.dtype, prediction_type: str = "epsilon") -> UnetDenoiser:
 
 
 def test_it_is_a_score_of_renderings() -> None:
-    assert isinstance(_score(tiny_denoiser()), RenderedScore)
+    assert isinstance(_score(tiny_denoiser()), VariationalScore)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -109,7 +108,7 @@ def test_phi_is_the_plain_unet_after_psi_failed() -> None:
     _train(score)
     wrong = tiny_latents(4)[:, :3]
     with pytest.raises(RuntimeError):
-        score.predict_noise(wrong, LOG_SNR, VIEWS, marginal=NULL)
+        score.predict_noise(wrong, LOG_SNR, VIEWS, uncond=NULL)
     assert torch.equal(_phi(denoiser), plain)
     with pytest.raises(RuntimeError):
         score.update(UNSEEN, wrong, VIEWS)
@@ -155,7 +154,7 @@ def test_rows_tell_cameras_apart_and_the_null_camera_from_all() -> None:
     elsewhere = views_from(torch.tensor([0.1, 1.0, 2.0, 4.0]))
     x_t = tiny_latents(4, seed=5)
     here = _predict(score)
-    there = score.predict_noise(x_t, LOG_SNR, elsewhere, marginal=HALF_NULL)
+    there = score.predict_noise(x_t, LOG_SNR, elsewhere, uncond=HALF_NULL)
     differs = (here - there).abs().amax((1, 2, 3)) > 1e-4
     assert torch.equal(differs, ~HALF_NULL)
     apart = (_predict(score, NULL) - _predict(score, CAMERA)).abs().amax((1, 2, 3))
@@ -177,7 +176,7 @@ def test_the_loss_is_the_plain_error_of_what_the_network_predicts(prediction_typ
     added = torch.zeros(4, 32, requires_grad=True)
     output = denoiser.unet(  # ψ is still φ, so that neither camera nor adapter matters
         add_noise(x_0, eps, log_snr),
-        denoiser.schedule.timestep(log_snr),
+        denoiser.schedule.log_snr_to_t(log_snr),
         encoder_hidden_states=tiny_text().expand(4).tokens,
         class_labels=added,
     ).sample
@@ -193,22 +192,22 @@ def test_noise_levels_in_training_are_all_timesteps_alike() -> None:
     schedule = tiny_schedule()
     log_snr = uniform_timesteps(schedule)(20_000, _generator())
     assert bool(torch.isin(log_snr, schedule.log_snr).all())
-    timesteps = schedule.timestep(log_snr)
+    timesteps = schedule.log_snr_to_t(log_snr)
     assert {0.0, len(schedule) - 1.0} <= set(timesteps.tolist())
     quarters = torch.histc(timesteps, bins=4, min=0, max=len(schedule) - 1) / len(timesteps)
     torch.testing.assert_close(quarters, torch.full((4,), 0.25), atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25, 1.0])
-def test_cameras_are_dropped_picture_by_picture(
+def test_cameras_are_dropped_image_by_image(
     dropout: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     score = _score(tiny_denoiser(), camera_dropout=dropout, steps_per_update=20)
     embedded, dropped = score._embed.forward, []
 
-    def noting(cameras: Cameras, marginal: Tensor) -> Tensor:
-        dropped.append(marginal)
-        return embedded(cameras, marginal)
+    def noting(cameras: Cameras, uncond: Tensor) -> Tensor:
+        dropped.append(uncond)
+        return embedded(cameras, uncond)
 
     monkeypatch.setattr(score._embed, "forward", noting)
     _train(score, updates=1)
@@ -247,11 +246,11 @@ def test_rows_may_come_in_any_number_of_calls(rows: int) -> None:
 def test_a_resumed_run_goes_on_bit_for_bit(before: int, tmp_path: Any) -> None:
     straight, stopped = _score(tiny_denoiser()), _score(tiny_denoiser())
     _train(straight, before), _train(stopped, before)
-    save_checkpoint(tmp_path / "last.pt", {"rendered": stopped.state_dict()})
+    save_checkpoint(tmp_path / "last.pt", {"variational": stopped.state_dict()})
     denoiser = tiny_denoiser()
-    resumed = LoraRenderedScore(denoiser, tiny_text(), _generator(seed=77))
+    resumed = LoraScore(denoiser, tiny_text(), _generator(seed=77))
     _train(resumed, 1)  # of which nothing is to be left
-    resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["rendered"])
+    resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["variational"])
     assert torch.equal(_phi(denoiser), _phi(tiny_denoiser()))
     assert torch.equal(_predict(resumed), _predict(straight))
     assert _train(resumed) == _train(straight)
@@ -280,7 +279,7 @@ def test_all_randomness_comes_from_the_given_generator() -> None:
         assert torch.initial_seed() == seed
         _train(scores[-1])
     assert torch.equal(_predict(scores[0]), _predict(scores[1]))
-    other = LoraRenderedScore(tiny_denoiser(), tiny_text(), _generator(seed=2))
+    other = LoraScore(tiny_denoiser(), tiny_text(), _generator(seed=2))
     _train(other)
     assert not torch.equal(_predict(scores[0]), _predict(other))
 
@@ -309,7 +308,7 @@ def test_a_unet_of_its_own_leaves_the_priors_without_an_adapter() -> None:
 def test_a_unet_that_is_told_classes_has_no_place_for_the_camera() -> None:
     unet = tiny_unet(num_class_embeds=5).requires_grad_(False)
     denoiser = UnetDenoiser(unet, tiny_schedule(), "epsilon")
-    with pytest.raises(UserError, match="rendered=lora needs a U-Net without classes"):
+    with pytest.raises(UserError, match="variational=lora needs a U-Net without classes"):
         _score(denoiser)
 
 
@@ -349,26 +348,15 @@ def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
     log_snr, one, null = LOG_SNR[:1], VIEWS[:1], NULL[:1]
     with torch.no_grad():
         plain = denoiser(x_0, log_snr, prompt)
-    score = LoraRenderedScore(denoiser, prompt, _generator(), gradient_checkpointing=True)
+    score = LoraScore(denoiser, prompt, _generator(), gradient_checkpointing=True)
     learned = sum(value.numel() for value in _learned(score).values())
     assert learned == 16 + 1280 * (16 + 1) + 1280 * (1280 + 1) + 829_952
-    assert torch.equal(score.predict_noise(x_0, log_snr, one, marginal=null), plain)
+    assert torch.equal(score.predict_noise(x_0, log_snr, one, uncond=null), plain)
     loss = score.update(UNSEEN, x_0, one)["lora_loss"]
     assert 0 < loss < 10
-    after = score.predict_noise(x_0, log_snr, one, marginal=null)
+    after = score.predict_noise(x_0, log_snr, one, uncond=null)
     assert after.shape == x_0.shape
     assert bool(after.isfinite().all())
     assert not torch.equal(after, plain)
     with torch.no_grad():
         assert torch.equal(denoiser(x_0, log_snr, prompt), plain)
-
-
-def test_a_u_net_that_is_given_back_is_what_it_was() -> None:
-    denoiser = tiny_denoiser()
-    before, names = _phi(denoiser), list(denoiser.unet.state_dict())
-    _train(_score(denoiser))
-    remove_adapters(denoiser.unet)
-    assert list(denoiser.unet.state_dict()) == names
-    assert torch.equal(_phi(denoiser), before)
-    remove_adapters(denoiser.unet)  # nothing is in it
-    _train(_score(denoiser))

@@ -1,6 +1,6 @@
 """A world of two cameras, in which ψ is known in closed form and the LoRA has to find it.
 
-φ is trained beforehand on four pictures, as a prior that has seen more than the renderings show.
+φ is trained beforehand on four images, as a prior that has seen more than the renderings show.
 The renderings are two of them, so that ψ has to forget the others, and to tell the two apart by
 the camera. Noise levels are those at which entropy acts: κ = SNR D²/2 about 1, see DESIGN.
 
@@ -14,30 +14,30 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, mse_loss
 
-from gs_esd.diffusion.parameterization import prediction_of
+from gs_esd.diffusion.parameterization import training_target
 from gs_esd.diffusion.process import add_noise
 from gs_esd.priors.unet import UnetDenoiser
-from gs_esd.variational.latent_mixture import LatentMixtureScore
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.closed_form import ClosedFormLatentScore
+from gs_esd.variational.lora import LoraScore
 from tests.helpers.small_images import renderings_of, views_from
 from tests.helpers.tiny_models import tiny_denoiser, tiny_schedule, tiny_text
 
 BATCH = 16
-KAPPAS = (0.15, 0.5, 1.0)
-PICTURES = 3 * interpolate(
+VIEW_KLS = (0.15, 0.5, 1.0)
+IMAGES = 3 * interpolate(
     torch.randn(4, 4, 2, 2, generator=torch.Generator().manual_seed(0)), size=4, mode="bilinear"
 )
-WORLD = PICTURES[:2]
+WORLD = IMAGES[:2]
 SPREAD = float((WORLD[0] - WORLD[1]).square().sum())
 """D²."""
 TWO_CAMERAS = views_from(torch.tensor([0.0, math.pi]))
 UNSEEN = renderings_of(torch.zeros(2, 4, 8, 8))
 WHICH = torch.arange(2).repeat(BATCH // 2)
-"""The picture, and the camera, that each row of a batch is of."""
+"""The image, and the camera, that each row of a batch is of."""
 
 
-def _log_snr(kappa: float) -> float:
-    return math.log(2 * kappa / SPREAD)
+def _log_snr(view_kl: float) -> float:
+    return math.log(2 * view_kl / SPREAD)
 
 
 def _levels(n: int, generator: torch.Generator) -> Tensor:
@@ -47,7 +47,7 @@ def _levels(n: int, generator: torch.Generator) -> Tensor:
 
 
 def _trained_phi(steps: int) -> UnetDenoiser:
-    """A denoiser of PICTURES at these levels."""
+    """A denoiser of IMAGES at these levels."""
     denoiser = tiny_denoiser(
         "v_prediction",
         sample_size=4,
@@ -57,36 +57,36 @@ def _trained_phi(steps: int) -> UnetDenoiser:
         mid_block_type=None,
         attention_head_dim=4,
     )
-    # Stable Diffusion's levels end before such pictures have vanished.
+    # Stable Diffusion's levels end before such images have vanished.
     denoiser.schedule = tiny_schedule(rescale_betas_zero_snr=True)
     denoiser.unet.requires_grad_(True)
     optimizer = torch.optim.AdamW(denoiser.unet.parameters())
     rates = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=steps)
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
-        x_0 = PICTURES[torch.randint(len(PICTURES), (BATCH,), generator=generator)]
+        x_0 = IMAGES[torch.randint(len(IMAGES), (BATCH,), generator=generator)]
         log_snr = _levels(BATCH, generator)
         eps = torch.randn(x_0.shape, generator=generator)
         v = denoiser.predict(add_noise(x_0, eps, log_snr), log_snr, tiny_text().expand(BATCH))
-        mse_loss(v, prediction_of(x_0, eps, log_snr, "v_prediction")).backward()
+        mse_loss(v, training_target(x_0, eps, log_snr, "v_prediction")).backward()
         optimizer.step()
         optimizer.zero_grad()
         rates.step()
     return denoiser
 
 
-def _train(score: LoraRenderedScore, steps: int) -> None:
+def _train(score: LoraScore, steps: int) -> None:
     for _ in range(steps):
         score.update(UNSEEN, WORLD[WHICH], TWO_CAMERAS[WHICH])
 
 
-def _errors(score: LoraRenderedScore) -> tuple[float, float]:
-    """Relative errors of ε_ψ(c) and ε_ψ(∅) against the oracle, over KAPPAS and 128 draws each."""
-    oracle = LatentMixtureScore(memory=0)
+def _errors(score: LoraScore) -> tuple[float, float]:
+    """Relative errors of ε_ψ(c) and ε_ψ(∅) against the oracle, over VIEW_KLS and 128 draws each."""
+    oracle = ClosedFormLatentScore(buffer_size=0)
     oracle.update(UNSEEN, WORLD, TWO_CAMERAS)
     generator = torch.Generator().manual_seed(5)
-    which = torch.arange(2).repeat(64 * len(KAPPAS))
-    log_snr = torch.tensor([_log_snr(kappa) for kappa in KAPPAS]).repeat_interleave(128)
+    which = torch.arange(2).repeat(64 * len(VIEW_KLS))
+    log_snr = torch.tensor([_log_snr(view_kl) for view_kl in VIEW_KLS]).repeat_interleave(128)
     eps = torch.randn(len(which), 4, 4, 4, generator=generator)
     x_t, views = add_noise(WORLD[which], eps, log_snr), TWO_CAMERAS[which]
     camera, null = (
@@ -95,17 +95,17 @@ def _errors(score: LoraRenderedScore) -> tuple[float, float]:
     )
 
     def apart(one: Tensor, other: Tensor) -> float:
-        """In units of x_0, so that every level counts for what it does to a picture."""
+        """In units of x_0, so that every level counts for what it does to an image."""
         return float(((-log_snr).exp() * (one - other).square().sum((1, 2, 3))).mean().sqrt())
 
-    exact = [oracle.predict_noise(x_t, log_snr, views, marginal=each) for each in (camera, null)]
-    learned = [score.predict_noise(x_t, log_snr, views, marginal=each) for each in (camera, null)]
-    branches = apart(*exact)
-    return apart(learned[0], exact[0]) / branches, apart(learned[1], exact[1]) / branches
+    exact = [oracle.predict_noise(x_t, log_snr, views, uncond=each) for each in (camera, null)]
+    learned = [score.predict_noise(x_t, log_snr, views, uncond=each) for each in (camera, null)]
+    needed = apart(*exact)
+    return apart(learned[0], exact[0]) / needed, apart(learned[1], exact[1]) / needed
 
 
-def _score(denoiser: UnetDenoiser, learning_rate: float) -> LoraRenderedScore:
-    return LoraRenderedScore(
+def _score(denoiser: UnetDenoiser, learning_rate: float) -> LoraScore:
+    return LoraScore(
         denoiser,
         tiny_text(),
         torch.Generator().manual_seed(2),

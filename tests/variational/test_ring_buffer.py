@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gs_esd.cameras.orbit import Cameras
-from gs_esd.variational.ring_buffer import RecentRows
+from gs_esd.variational.ring_buffer import RingBuffer
 from tests.helpers.small_images import views_from
 
 
@@ -12,9 +12,9 @@ def _cameras(azimuths: list[float]) -> Cameras:
     return views_from(torch.tensor(azimuths)).cameras
 
 
-def _filled(memory: int, batches: int) -> RecentRows:
+def _filled(memory: int, batches: int) -> RingBuffer:
     """Batches of two rows: 0 and 1, then 2 and 3, ... which is also their azimuth times ten."""
-    recent = RecentRows(memory)
+    recent = RingBuffer(memory)
     for i in range(batches):
         row = torch.tensor([2.0 * i, 2.0 * i + 1])
         recent.take(_cameras((row / 10).tolist()), row=row, twice=2 * row)
@@ -41,25 +41,25 @@ def test_it_holds_the_batch_and_the_last_rows_before_it(
 
 
 def test_nothing_is_held_at_first() -> None:
-    assert len(RecentRows(memory=3)) == 0
+    assert len(RingBuffer(buffer_size=3)) == 0
 
 
 def test_rows_are_found_by_their_camera() -> None:
-    recent = _filled(memory=3, batches=4)
+    recent = _filled(buffer_size=3, batches=4)
     asked = _cameras([0.2, 0.4, 0.7])
-    found = recent.taken_from(asked)
+    found = recent.from_same_camera(asked)
     assert [recent["row"][row].tolist() for row in found] == [[], [4.0], [7.0]]
 
 
 @pytest.mark.parametrize("shape", [(2, 3), (3,)])
 def test_rows_of_another_shape_or_number_begin_anew(shape: tuple[int, ...]) -> None:
-    recent = _filled(memory=3, batches=3)
+    recent = _filled(buffer_size=3, batches=3)
     recent.take(_cameras([0.0] * shape[0]), row=torch.ones(shape), twice=torch.ones(shape))
     assert torch.equal(recent["row"], torch.ones(shape))
 
 
 def test_a_state_taken_back_goes_on_alike_and_is_not_shared() -> None:
-    recent, resumed = _filled(memory=3, batches=2), RecentRows(memory=3)
+    recent, resumed = _filled(buffer_size=3, batches=2), RingBuffer(buffer_size=3)
     state = recent.state_dict()
     resumed.load_state_dict(state)
     for each in (recent, resumed):

@@ -28,9 +28,9 @@ def page(browser: Chromium) -> Page:
 @needs_chromium
 def test_pages_have_the_size_and_colours_that_were_asked_for(page: Page) -> None:
     page.go("data:text/html,<body style='margin:0;background:rgb(51,127,204)'>")
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    assert picture.size == (320, 200)
-    assert picture.getpixel((160, 100)) == (51, 127, 204)
+    image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    assert image.size == (320, 200)
+    assert image.getpixel((160, 100)) == (51, 127, 204)
 
 
 @needs_chromium

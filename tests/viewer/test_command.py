@@ -234,4 +234,4 @@ if sys.argv[1] == "show":
     paths = [write_ply(tmp_path / "a.ply"), write_run(tmp_path / "run", finished=False)]
     words = [sys.executable, "-c", program, what, *map(str, paths)]
     ran = subprocess.run(words, capture_output=True, text=True, check=True)
-    assert ran.stdout == ("" if what == "import" else "None, no picture yet\n")
+    assert ran.stdout == ("" if what == "import" else "None, no image yet\n")

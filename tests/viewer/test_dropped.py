@@ -13,17 +13,17 @@ import torch
 from torch.nn import ParameterDict
 
 from gs_esd.export.compressed_ply import save_compressed_ply
-from gs_esd.export.frames import Up, to_file_axes
+from gs_esd.export.frames import FileAxes, to_file_axes
 from gs_esd.export.ply import save_ply
 from gs_esd.export.splat import save_splat
 from tests.helpers.shown_splats import serving, write_ply
-from tests.helpers.splat_files import colorful_cloud
+from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
     drop,
+    image,
     look,
     needs_chromium,
     options,
-    picture,
     press,
     psnr,
     rendered,
@@ -49,12 +49,12 @@ def page(browser: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 
 @pytest.fixture(scope="module", params=[0, 2])
-def cloud(request: pytest.FixtureRequest) -> ParameterDict:
-    cloud = colorful_cloud(80, request.param)
+def splats(request: pytest.FixtureRequest) -> ParameterDict:
+    splats = colorful_splats(80, request.param)
     generator = torch.Generator().manual_seed(1)
-    cloud["scales"].data = math.log(0.08) + 0.4 * torch.randn(80, 3, generator=generator)
-    cloud["quats"].data = torch.randn(80, 4, generator=generator)
-    return cloud
+    splats["scales"].data = math.log(0.08) + 0.4 * torch.randn(80, 3, generator=generator)
+    splats["quats"].data = torch.randn(80, 4, generator=generator)
+    return splats
 
 
 def dropped(page: Page, path: Path) -> np.ndarray:
@@ -63,7 +63,7 @@ def dropped(page: Page, path: Path) -> np.ndarray:
     until(page, f"document.getElementById('title').innerText === {path.name!r}")
     page.evaluate("gsEsdViewer.settled()")
     look(page, POSITION)
-    return picture(page)
+    return image(page)
 
 
 def described(path: Path, text: bool, byte_order: str, kind: str) -> None:
@@ -83,22 +83,22 @@ def described(path: Path, text: bool, byte_order: str, kind: str) -> None:
     [(True, "=", "f4"), (False, "<", "f4"), (False, ">", "f4"), (False, "<", "f8")],
 )
 def test_ply_files_of_all_forms_are_drawn(
-    page: Page, tmp_path: Path, cloud: ParameterDict, text: bool, byte_order: str, kind: str
+    page: Page, tmp_path: Path, splats: ParameterDict, text: bool, byte_order: str, kind: str
 ) -> None:
-    path = tmp_path / f"{byte_order == '>'}{text}{kind}{cloud['shN'].shape[1]}.ply"
-    save_ply(cloud, path)
+    path = tmp_path / f"{byte_order == '>'}{text}{kind}{splats['shN'].shape[1]}.ply"
+    save_ply(splats, path)
     described(path, text, byte_order, kind)
-    rgb, _ = rendered(cloud, POSITION, *SIZE)
+    rgb, _ = rendered(splats, POSITION, *SIZE)
     assert psnr(dropped(page, path), rgb) >= 50
 
 
-def test_other_formats_are_drawn(page: Page, tmp_path: Path, cloud: ParameterDict) -> None:
-    degree = cloud["shN"].shape[1]
-    save_compressed_ply(cloud, tmp_path / f"{degree}.compressed.ply")
-    rgb, _ = rendered(cloud, POSITION, *SIZE)
+def test_other_formats_are_drawn(page: Page, tmp_path: Path, splats: ParameterDict) -> None:
+    degree = splats["shN"].shape[1]
+    save_compressed_ply(splats, tmp_path / f"{degree}.compressed.ply")
+    rgb, _ = rendered(splats, POSITION, *SIZE)
     assert psnr(dropped(page, tmp_path / f"{degree}.compressed.ply"), rgb) >= 38
-    save_splat(cloud, tmp_path / f"{degree}.splat")
-    without = {**dict(cloud.items()), "shN": cloud["shN"][:, :0]}
+    save_splat(splats, tmp_path / f"{degree}.splat")
+    without = {**dict(splats.items()), "shN": splats["shN"][:, :0]}
     rgb, _ = rendered(without, POSITION, *SIZE)
     assert psnr(dropped(page, tmp_path / f"{degree}.splat"), rgb) >= 35
 
@@ -182,18 +182,18 @@ def test_splats_that_are_not_finite_are_left_out(page: Page, tmp_path: Path) -> 
     press(page, "i")
 
 
-def write_spz(path: Path, cloud: ParameterDict) -> None:
+def write_spz(path: Path, splats: ParameterDict) -> None:
     """Niantic's .spz of version 2, without spherical harmonics; its axes have y up, z to us."""
-    flip, turned = torch.tensor([1.0, -1, -1]), to_file_axes(cloud, Up.y_down)
+    flip, turned = torch.tensor([1.0, -1, -1]), to_file_axes(splats, FileAxes.y_down)
     means = (turned["means"] * flip * 4096).round().int().numpy()
     quats = turned["quats"]
     quats = quats / quats.norm(dim=1, keepdim=True) * torch.where(quats[:, :1] < 0, -1, 1)
     xyz = quats[:, 1:] * flip
     columns = [
         means[..., None].astype("<i4").view("u1")[..., :3],
-        _bytes(cloud["opacities"].sigmoid() * 255),
-        _bytes((cloud["sh0"][:, 0] * 0.15 + 0.5) * 255),
-        _bytes((cloud["scales"] + 10) * 16),
+        _bytes(splats["opacities"].sigmoid() * 255),
+        _bytes((splats["sh0"][:, 0] * 0.15 + 0.5) * 255),
+        _bytes((splats["scales"] + 10) * 16),
         _bytes((xyz + 1) * 127.5),
     ]
     head = struct.pack("<4sIIBBBB", b"NGSP", 2, len(means), 0, 12, 0, 0)
@@ -204,9 +204,9 @@ def _bytes(values: torch.Tensor) -> np.ndarray:
     return values.detach().round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def test_spz_files_are_drawn_upright(page: Page, tmp_path: Path, cloud: ParameterDict) -> None:
-    path = tmp_path / f"{cloud['shN'].shape[1]}.spz"
-    write_spz(path, cloud)
-    without = {**dict(cloud.items()), "shN": cloud["shN"][:, :0]}
+def test_spz_files_are_drawn_upright(page: Page, tmp_path: Path, splats: ParameterDict) -> None:
+    path = tmp_path / f"{splats['shN'].shape[1]}.spz"
+    write_spz(path, splats)
+    without = {**dict(splats.items()), "shN": splats["shN"][:, :0]}
     rgb, _ = rendered(without, POSITION, *SIZE)
     assert psnr(dropped(page, path), rgb) >= 30

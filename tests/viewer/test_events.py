@@ -82,7 +82,7 @@ def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) ->
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         (cell,) = scene(server)["cells"]
-        assert (cell["problem"], cell["prompt"]) == ("no picture yet", "a corgi")
+        assert (cell["problem"], cell["prompt"]) == ("no image yet", "a corgi")
         for step in (10, 20):
             metadata = {"prompt": "a corgi", "lambda_esd": 1.0, "seed": 0, "step": step}
             replace(run / "live.ply", step, **metadata, steps=700)
@@ -94,12 +94,12 @@ def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) ->
         assert (cell["step"], cell["name"]) == (None, "run/splats.ply")
 
 
-def test_why_a_run_has_no_picture_is_told_when_it_changes(tmp_path: Path) -> None:
+def test_why_a_run_has_no_image_is_told_when_it_changes(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         with (run / "train.log").open("a") as log:
             log.write("2026-11-22 21:28:17,570 INFO step 20/700\n")
-        page.until_told(lambda cell: cell["problem"] == "no picture yet, step 20/700")
+        page.until_told(lambda cell: cell["problem"] == "no image yet, step 20/700")
         with (run / "train.log").open("a") as log:
             log.write("2026-11-22 21:28:17,570 ERROR out of memory\n")
         page.until_told(lambda cell: str(cell["problem"]).endswith("failed: out of memory"))

@@ -73,10 +73,10 @@ def test_compressed_files_are_told_and_given_as_they_are(tmp_path: Path, sh_degr
 
 def test_gsplats_compressed_files_are_recognised(tmp_path: Path) -> None:
     from gs_esd.export.compressed_ply import save_compressed_ply
-    from tests.helpers.splat_files import colorful_cloud
+    from tests.helpers.splat_files import colorful_splats
 
     for sh_degree in (0, 3):
-        save_compressed_ply(colorful_cloud(300, sh_degree), tmp_path / "a.ply")
+        save_compressed_ply(colorful_splats(300, sh_degree), tmp_path / "a.ply")
         assert look(tmp_path / "a.ply").sh_degree == sh_degree
 
 

@@ -12,14 +12,14 @@ import torch
 from gs_esd.export.ply import load_ply, save_ply
 from gs_esd.splats.parameters import SH_Y0
 from tests.helpers.shown_splats import Running, serving, write_run
-from tests.helpers.splat_files import colorful_cloud
+from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
     click,
     drag,
+    image,
     look,
     needs_chromium,
     options,
-    picture,
     press,
     psnr,
     rendered,
@@ -51,11 +51,11 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sweep")
     for (lam, seed), color in COLORS.items():
         run = write_run(folder / f"lam{lam}-seed{seed}", lam=lam, seed=seed)
-        cloud = colorful_cloud(30, 0, seed)
-        cloud["scales"].data[:] = math.log(0.3)
-        cloud["opacities"].data[:] = 6
-        cloud["sh0"].data[:] = (torch.tensor(color) - 0.5) / SH_Y0
-        save_ply(cloud, run / "splats.ply")
+        splats = colorful_splats(30, 0, seed)
+        splats["scales"].data[:] = math.log(0.3)
+        splats["opacities"].data[:] = 6
+        splats["sh0"].data[:] = (torch.tensor(color) - 0.5) / SH_Y0
+        save_ply(splats, run / "splats.ply")
     return folder
 
 
@@ -106,7 +106,7 @@ def color_of(running: Running, name: str) -> tuple[float, float, float]:
 
 
 def test_each_cell_shows_its_own_splat_under_its_name(page: Page, running: Running) -> None:
-    pixels = picture(page)
+    pixels = image(page)
     found = centres(page)
     assert len(found) == 4
     for name, place in found.items():
@@ -127,7 +127,7 @@ def test_rows_and_columns_have_names(page: Page, running: Running) -> None:
 
 def test_a_cell_is_drawn_as_it_would_be_alone(page: Page, sweep: Path) -> None:
     left, top, width, height = page.evaluate(BOXES)[0]
-    pixels = picture(page)[top : top + height, left : left + width]
+    pixels = image(page)[top : top + height, left : left + width]
     rgb, _ = rendered(load_ply(sweep / "lam0.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
     assert psnr(pixels, rgb) >= 40
 
@@ -137,16 +137,16 @@ def test_splats_stay_in_their_boxes_where_bars_come_and_go(page: Page, sweep: Pa
     options(page, ui=False)
     until(page, f"JSON.stringify({BOXES}) !== '{before}'")
     left, top, width, height = page.evaluate(BOXES)[2]
-    pixels = picture(page)[top : top + height, left : left + width]
+    pixels = image(page)[top : top + height, left : left + width]
     options(page, ui=True)
     rgb, _ = rendered(load_ply(sweep / "lam1.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
     assert psnr(pixels, rgb) >= 40
 
 
 def test_cells_turn_together(page: Page) -> None:
-    before = picture(page)
+    before = image(page)
     look(page, (4, 0, 0))
-    after = picture(page)
+    after = image(page)
     for left, top, width, height in page.evaluate(BOXES):
         cut = np.s_[top : top + height, left : left + width]
         assert psnr(before[cut], after[cut]) < 40
@@ -155,7 +155,7 @@ def test_cells_turn_together(page: Page) -> None:
 def test_a_click_shows_a_cell_alone_and_escape_all(page: Page, running: Running) -> None:
     name, place = list(centres(page).items())[2]
     click(page, *place)
-    assert color_at(picture(page), WIDTH / 2, HEIGHT / 2) == color_of(running, name)
+    assert color_at(image(page), WIDTH / 2, HEIGHT / 2) == color_of(running, name)
     assert name in text(page, "#title")
     press(page, "Escape")
     assert len(centres(page)) == 4
@@ -172,7 +172,7 @@ def test_enter_shows_a_cell_alone(page: Page, running: Running) -> None:
     page.evaluate("document.querySelector('.cell-name').focus()")
     press(page, "Tab")
     press(page, "Enter")
-    assert color_at(picture(page), WIDTH / 2, HEIGHT / 2) == color_of(running, names[1])
+    assert color_at(image(page), WIDTH / 2, HEIGHT / 2) == color_of(running, names[1])
     page.evaluate("document.getElementById('all').click()")
     assert len(centres(page)) == 4
 
@@ -181,15 +181,15 @@ def test_two_cells_are_compared_by_keys(page: Page, running: Running) -> None:
     names = list(centres(page))
     press(page, "w")
     assert page.evaluate("document.activeElement.id") == "divider"
-    pixels = picture(page)
+    pixels = image(page)
     sides = [color_at(pixels, WIDTH / 2 + x, HEIGHT / 2) for x in (-10, 10)]
     assert sides == [color_of(running, name) for name in names[:2]]
     press(page, "ArrowRight")
     press(page, "ArrowRight")
-    assert color_at(picture(page), WIDTH / 2 + 10, HEIGHT / 2) == sides[0]
+    assert color_at(image(page), WIDTH / 2 + 10, HEIGHT / 2) == sides[0]
     assert page.evaluate("document.activeElement.ariaValueNow") == "54"
     press(page, "Home")
-    assert color_at(picture(page), WIDTH / 2 - 10, HEIGHT / 2) == sides[1]
+    assert color_at(image(page), WIDTH / 2 - 10, HEIGHT / 2) == sides[1]
     press(page, "w")
     press(page, "Escape")
     assert len(centres(page)) == 4
@@ -202,7 +202,7 @@ def test_the_divider_is_dragged_and_cells_are_chosen(page: Page, running: Runnin
     page.evaluate("document.getElementById('wipe-b').dispatchEvent(new Event('change'))")
     at = WIDTH * float(page.evaluate("document.getElementById('divider').ariaValueNow")) / 100
     drag(page, (at, 300), (WIDTH / 2 - 20, 300))
-    pixels = picture(page)
+    pixels = image(page)
     sides = [color_at(pixels, WIDTH / 2 + x, HEIGHT / 2) for x in (-30, -10)]
     assert sides == [color_of(running, names[0]), color_of(running, names[3])]
     page.evaluate("document.getElementById('wipe-close').click()")
@@ -234,5 +234,5 @@ def test_a_cell_without_a_splat_says_why(browser: Chromium, sweep: Path, tmp_pat
     run = write_run(tmp_path / "young", finished=False)
     ply = sweep / "lam0.0-seed0" / "splats.ply"
     with serving([run, ply], page_files()) as server, shown(browser, server, 300, 200) as page:
-        assert "no picture yet" in text(page, "#cells")
-        assert picture(page).std() > 0.01
+        assert "no image yet" in text(page, "#cells")
+        assert image(page).std() > 0.01

@@ -11,10 +11,10 @@ from PIL import Image
 from tests.helpers.shown_splats import Running, serving, write_ply
 from tests.helpers.viewer_pages import (
     drag,
+    image,
     mouse,
     needs_chromium,
     options,
-    picture,
     press,
     shown,
     text,
@@ -123,7 +123,7 @@ def test_everything_is_reached_by_the_tab_key_and_seen_to_be(page: Page) -> None
         ".filter((each) => each.type !== 'radio' || each.checked)"
         ".map((each) => each.id || each.value)"
     )
-    assert {"picture", "reset", "help-button", "scale", "up", "open"} <= set(wanted)
+    assert {"image", "reset", "help-button", "scale", "up", "open"} <= set(wanted)
     reached = []
     for _ in range(len(wanted) + 1):
         press(page, "Tab")
@@ -177,7 +177,7 @@ def test_keys_choose_how_it_looks(page: Page) -> None:
     assert page.evaluate("document.querySelector('[name=mode]:checked').value") == "opaque"
     assert text(page, "#scale-output") in ("1.10", "")
     assert page.evaluate("document.getElementById('background').value") == "black"
-    assert (picture(page)[0, 0] == 0).all()
+    assert (image(page)[0, 0] == 0).all()
     options(page, mode="splats", splatScale=1, background="system")
 
 
@@ -229,7 +229,7 @@ def test_motion_is_only_for_those_who_ask(page: Page) -> None:
     assert np.allclose(camera(page), stopped, atol=1e-9)
 
 
-def test_pictures_and_turns_are_saved(page: Page, browser: Chromium, tmp_path: Path) -> None:
+def test_images_and_turns_are_saved(page: Page, browser: Chromium, tmp_path: Path) -> None:
     browser.devtools.send(
         "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path)
     )

@@ -9,10 +9,10 @@ import pytest
 
 from tests.helpers.shown_splats import Running, serving, write_ply, write_run
 from tests.helpers.viewer_pages import (
+    image,
     look,
     needs_chromium,
     options,
-    picture,
     press,
     psnr,
     shown,
@@ -27,7 +27,7 @@ pytestmark = needs_chromium
 SIZE = (240, 180)
 POSITION = (0, 0, 6)
 OTHER_DB = 45
-"""Pictures of other splats than before, which are small, are less alike."""
+"""Images of other splats than before, which are small, are less alike."""
 
 
 @pytest.fixture
@@ -68,15 +68,15 @@ def drawn(browser: Chromium, path: Path) -> np.ndarray:
     with serving([path], page_files()) as server, shown(browser, server, *SIZE) as page:
         options(page, background="black")
         look(page, POSITION)
-        return picture(page)
+        return image(page)
 
 
 def test_the_newest_snapshot_is_seen_and_the_camera_stays(page: Page, run: Path) -> None:
     assert "step 100 of 3,000" in text(page, "#live")
-    before, camera = picture(page), page.evaluate("gsEsdViewer.camera()")
+    before, camera = image(page), page.evaluate("gsEsdViewer.camera()")
     snapshot(run, draw=1, step=200)
     until_step(page, 200)
-    assert psnr(picture(page), before) < OTHER_DB
+    assert psnr(image(page), before) < OTHER_DB
     assert page.evaluate("gsEsdViewer.camera()") == camera
 
 
@@ -85,7 +85,7 @@ def test_the_last_of_many_snapshots_is_what_stays(page: Page, browser: Chromium,
         snapshot(run, draw, step=100 * draw, n=30 + draw)
         time.sleep(0.1)
     until_step(page, 700)
-    last = picture(page)
+    last = image(page)
     assert psnr(last, drawn(browser, run / "live.ply")) > 60
 
 
@@ -93,7 +93,7 @@ def test_the_old_splat_is_seen_until_the_new_one_is_ready(page: Page, run: Path)
     lit = "gsEsdViewer.counts().draws"
     before = page.evaluate(lit)
     darkest = """(async () => {
-        const canvas = document.getElementById("picture");
+        const canvas = document.getElementById("image");
         const sheet = new OffscreenCanvas(60, 45).getContext("2d", { willReadFrequently: true });
         let least = Infinity;
         for (const start = performance.now(); performance.now() - start < 3000;) {
@@ -104,21 +104,21 @@ def test_the_old_splat_is_seen_until_the_new_one_is_ready(page: Page, run: Path)
         return least - 60 * 45 * 255;
     })()"""
     snapshot(run, draw=3, step=300)
-    assert page.evaluate(darkest) > 0.3 * 255 * 3 * picture(page).sum() / 16 / 3
+    assert page.evaluate(darkest) > 0.3 * 255 * 3 * image(page).sum() / 16 / 3
     assert page.evaluate(lit) > before
 
 
-def test_a_pause_holds_the_picture(page: Page, run: Path) -> None:
+def test_a_pause_holds_the_image(page: Page, run: Path) -> None:
     press(page, " ")
     assert "Paused" in text(page, "#live")
-    before = picture(page)
+    before = image(page)
     snapshot(run, draw=2, step=200)
     until_step(page, 200)
-    assert (picture(page) == before).all()
+    assert (image(page) == before).all()
     page.evaluate("document.getElementById('pause').click()")
     until(page, "document.getElementById('live-text').innerText.startsWith('Live')")
     page.evaluate("gsEsdViewer.settled()")
-    assert psnr(picture(page), before) < OTHER_DB
+    assert psnr(image(page), before) < OTHER_DB
 
 
 def test_a_finished_run_loses_its_counter(page: Page, run: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_broken_file_says_so_until_it_is_whole(page: Page, run: Path) -> None:
     snapshot(run, draw=2, step=400)
     until_step(page, 400)
     until(page, "!document.querySelector('.cell-state').innerText")
-    assert picture(page).max() > 0.2
+    assert image(page).max() > 0.2
 
 
 def test_new_runs_join_the_grid(browser: Chromium, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_lost_connection_is_told_and_made_again(browser: Chromium, run: Path) 
         page.evaluate("gsEsdViewer.ready")
         port = server.port
     until(page, "document.getElementById('messages').innerText.includes('connection')")
-    assert picture(page).std() > 0.01
+    assert image(page).std() > 0.01
     with serving([run], page_files(), port=port):
         until(page, "!document.getElementById('messages').innerText")
         snapshot(run, draw=4, step=500)

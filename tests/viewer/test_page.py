@@ -1,4 +1,4 @@
-"""The page's picture: the rasterizer's, to the colour and the pixel, and drawn when it must be."""
+"""The page's image: the rasterizer's, to the colour and the pixel, and drawn when it must be."""
 
 import math
 import time
@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.export.frames import Up
+from gs_esd.export.frames import FileAxes
 from gs_esd.export.ply import load_ply, save_ply
 from gs_esd.splats.parameters import SH_Y0
-from tests.helpers.splat_files import colorful_cloud
+from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
+    image,
     look,
     needs_chromium,
     opened,
     options,
-    picture,
     press,
     psnr,
     rendered,
@@ -35,28 +35,28 @@ SMALL = (160, 120)
 BAR_DB = 50.0
 
 
-def fluffy_cloud(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
+def fluffy_splats(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
     """Gaussians of all shapes, directions, opacities, and colours that go beyond white."""
-    cloud = colorful_cloud(n, sh_degree, seed)
+    splats = colorful_splats(n, sh_degree, seed)
     generator = torch.Generator().manual_seed(seed)
-    cloud["quats"].data = torch.randn(n, 4, generator=generator)
-    cloud["scales"].data = math.log(0.3 * n ** (-1 / 3)) + 0.4 * torch.randn(
+    splats["quats"].data = torch.randn(n, 4, generator=generator)
+    splats["scales"].data = math.log(0.3 * n ** (-1 / 3)) + 0.4 * torch.randn(
         n, 3, generator=generator
     )
-    return cloud
+    return splats
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "large.ply"
-    save_ply(fluffy_cloud(GAUSSIANS, sh_degree=3), path)
+    save_ply(fluffy_splats(GAUSSIANS, sh_degree=3), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.ply"
-    save_ply(fluffy_cloud(60, sh_degree=3), path)
+    save_ply(fluffy_splats(60, sh_degree=3), path)
     return path
 
 
@@ -68,35 +68,35 @@ def small_page(browser: Chromium, small: Path) -> Iterator[Page]:
 
 @pytest.fixture
 def page(small_page: Page) -> Page:
-    """The page of the small cloud as it is at first, over black."""
+    """The page of the small splats as it is at first, over black."""
     small_page.send("Page.bringToFront")  # the browser draws no others
     options(small_page, background="black", mode="splats", splatScale=1, shDegree=3, up="file")
     look(small_page, FRONT)
     return small_page
 
 
-def test_pictures_are_the_rasterizers(browser: Chromium, large: Path) -> None:
+def test_images_are_the_rasterizers(browser: Chromium, large: Path) -> None:
     with opened(browser, [large], *SIZE) as page:
         for position in (FRONT, BACK):
             rgb, alpha = rendered(load_ply(large), position, *SIZE)
             look(page, position)
             for background, white in (("black", 0.0), ("white", 1.0)):
                 options(page, background=background)
-                assert psnr(picture(page), rgb + white * (1 - alpha)) >= BAR_DB
+                assert psnr(image(page), rgb + white * (1 - alpha)) >= BAR_DB
 
 
 def test_colours_are_those_of_the_file(browser: Chromium, tmp_path: Path) -> None:
     colors = torch.tensor([[51, 127, 204], [204, 51, 51], [25, 153, 229], [128, 128, 128]]) / 255
     places = torch.tensor([[0.0, -0.4, 0.4], [0, 0.4, 0.4], [0, -0.4, -0.4], [0, 0.4, -0.4]])
-    cloud = colorful_cloud(4, sh_degree=0)
-    cloud["means"].data = places
-    cloud["sh0"].data = ((colors - 0.5) / SH_Y0)[:, None]
-    cloud["scales"].data[:] = math.log(0.15)
-    cloud["opacities"].data[:] = 12
-    save_ply(cloud, tmp_path / "patches.ply")
+    splats = colorful_splats(4, sh_degree=0)
+    splats["means"].data = places
+    splats["sh0"].data = ((colors - 0.5) / SH_Y0)[:, None]
+    splats["scales"].data[:] = math.log(0.15)
+    splats["opacities"].data[:] = 12
+    save_ply(splats, tmp_path / "patches.ply")
     with opened(browser, [tmp_path / "patches.ply"], *SMALL) as page:
         look(page, (0, 0, 2.4))
-        shown = picture(page)
+        shown = image(page)
         focal = 0.5 * SMALL[1] / math.tan(math.radians(45) / 2)
         for (_, right, up), color in zip(places.tolist(), colors.numpy(), strict=True):
             x, y = (SMALL[0] / 2 + focal * right / 2.4, SMALL[1] / 2 - focal * up / 2.4)
@@ -108,7 +108,7 @@ def test_backgrounds_are_exact(page: Page) -> None:
     look(page, (0, 0, 50))
     for background, color in colors.items():
         options(page, background=background)
-        assert (picture(page)[0, 0] * 255 == color).all(), background
+        assert (image(page)[0, 0] * 255 == color).all(), background
 
 
 def test_system_background_is_light_or_dark(page: Page) -> None:
@@ -118,14 +118,14 @@ def test_system_background_is_light_or_dark(page: Page) -> None:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         page.send("Emulation.setEmulatedMedia", features=features)
         page.evaluate("new Promise(requestAnimationFrame).then(() => 0)")
-        corners.append(picture(page)[0, 0].mean())
+        corners.append(image(page)[0, 0].mean())
     assert corners[0] > 0.9
     assert corners[1] < 0.1
 
 
 def test_without_a_background_there_is_alpha(page: Page, small: Path) -> None:
     options(page, background="transparent")
-    shown = picture(page, "RGBA")
+    shown = image(page, "RGBA")
     rgb, alpha = rendered(load_ply(small), FRONT, *SMALL)
     assert np.abs(shown[..., 3:] - alpha).max() <= 2 / 255
     most = np.minimum(rgb, alpha)  # a PNG cannot tell of more
@@ -137,56 +137,56 @@ def test_fewer_spherical_harmonics_are_drawn_on_demand(
     page: Page, small: Path, degree: int
 ) -> None:
     press(page, str(degree))
-    cloud = dict(load_ply(small).items())
-    cloud["shN"] = cloud["shN"][:, : (degree + 1) ** 2 - 1]
-    rgb, _ = rendered(cloud, FRONT, *SMALL)
-    assert psnr(picture(page), rgb) >= BAR_DB
+    splats = dict(load_ply(small).items())
+    splats["shN"] = splats["shN"][:, : (degree + 1) ** 2 - 1]
+    rgb, _ = rendered(splats, FRONT, *SMALL)
+    assert psnr(image(page), rgb) >= BAR_DB
 
 
 def test_splats_are_scaled_and_back(page: Page, small: Path) -> None:
-    before = picture(page)
+    before = image(page)
     options(page, splatScale=0.5)
-    cloud = dict(load_ply(small).items())
-    cloud["scales"] = cloud["scales"] + math.log(0.5)
-    rgb, _ = rendered(cloud, FRONT, *SMALL)
-    assert psnr(picture(page), rgb) >= BAR_DB
+    splats = dict(load_ply(small).items())
+    splats["scales"] = splats["scales"] + math.log(0.5)
+    rgb, _ = rendered(splats, FRONT, *SMALL)
+    assert psnr(image(page), rgb) >= BAR_DB
     options(page, splatScale=1)
-    assert (picture(page) == before).all()
+    assert (image(page) == before).all()
 
 
 def test_points_are_dots_of_the_size_that_they_have_on_the_screen(page: Page) -> None:
     options(page, mode="points")
-    covered = (picture(page).max(-1) > 0).mean() * SMALL[0] * SMALL[1]
+    covered = (image(page).max(-1) > 0).mean() * SMALL[0] * SMALL[1]
     assert 60 < covered < 60 * 16
     look(page, [2 * each for each in FRONT])
-    farther = (picture(page).max(-1) > 0).mean() * SMALL[0] * SMALL[1]
+    farther = (image(page).max(-1) > 0).mean() * SMALL[0] * SMALL[1]
     assert farther > 0.5 * covered
 
 
 def test_ellipses_have_edges(page: Page) -> None:
     options(page, mode="opaque", background="transparent")
-    alpha = picture(page, "RGBA")[..., 3]
+    alpha = image(page, "RGBA")[..., 3]
     assert np.isin(alpha, (0, 1)).all()
     assert 0.05 < alpha.mean() < 0.95
 
 
-@pytest.mark.parametrize("up", list(Up))
+@pytest.mark.parametrize("up", list(FileAxes))
 def test_files_stand_upright_whatever_their_axes(
-    browser: Chromium, page: Page, small: Path, tmp_path: Path, up: Up
+    browser: Chromium, page: Page, small: Path, tmp_path: Path, up: FileAxes
 ) -> None:
-    upright = picture(page)
+    upright = image(page)
     save_ply(load_ply(small), tmp_path / "turned.ply", up)
     with opened(browser, [tmp_path / "turned.ply"], *SMALL) as turned:
         options(turned, background="black")
         look(turned, FRONT)
-        assert psnr(picture(turned), upright) >= BAR_DB
+        assert psnr(image(turned), upright) >= BAR_DB
 
 
 def test_another_up_axis_turns_the_splats(page: Page) -> None:
-    before = picture(page)
+    before = image(page)
     options(page, up="z-up")
     look(page, FRONT)
-    assert psnr(picture(page), before) < 30
+    assert psnr(image(page), before) < 30
 
 
 def test_nothing_is_drawn_while_nothing_changes(page: Page) -> None:

@@ -123,7 +123,7 @@ def test_what_the_file_says_goes_before_what_its_folder_says(tmp_path: Path) -> 
 def test_unfinished_runs_show_their_snapshot_or_say_that_there_is_none(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", lam=0.5, finished=False)
     (found,) = shown(run).cells
-    assert (found.problem, found.lambda_esd, found.gaussians) == ("no picture yet", 0.5, 0)
+    assert (found.problem, found.lambda_esd, found.gaussians) == ("no image yet", 0.5, 0)
     write_ply(run / "live.ply", prompt="a corgi", step=20, steps=700)
     (found,) = shown(run).cells
     assert (found.problem, found.step, found.steps) == (None, 20, 700)
@@ -134,7 +134,7 @@ def test_failed_runs_say_why(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with (run / "train.log").open("a") as log:
         log.write("2026-11-22 21:28:17,570 ERROR no <GPU>\n")
-    assert shown(run).cells[0].problem == "no picture: the run failed: no <GPU>"
+    assert shown(run).cells[0].problem == "no image: the run failed: no <GPU>"
     (finished_run(tmp_path / "other") / "splats.ply").unlink()
     assert "splats.ply is gone" in str(shown(tmp_path / "other").cells[0].problem)
 

@@ -1,4 +1,4 @@
-"""Pictures of the page: of the size that was asked for, of what there is to see, or a reason."""
+"""Images of the page: of the size that was asked for, of what there is to see, or a reason."""
 
 from pathlib import Path
 
@@ -31,15 +31,15 @@ def write_red_ball(path: Path) -> Path:
 
 
 @needs_chromium
-def test_a_picture_has_the_size_and_shows_the_splat(tmp_path: Path) -> None:
+def test_a_image_has_the_size_and_shows_the_splat(tmp_path: Path) -> None:
     watch = Watch([write_red_ball(tmp_path / "a.ply")])
     write_shot(watch, page_files(), tmp_path / "a.png", (200, 150))
-    picture = Image.open(tmp_path / "a.png").convert("RGB")
-    assert picture.size == (200, 150)
-    red, green, blue = picture.getpixel((100, 75))
+    image = Image.open(tmp_path / "a.png").convert("RGB")
+    assert image.size == (200, 150)
+    red, green, blue = image.getpixel((100, 75))
     assert red > 200
     assert max(green, blue) < 60
-    corner = picture.getpixel((2, 2))
+    corner = image.getpixel((2, 2))
     assert max(corner) - min(corner) < 20
 
 

@@ -1,4 +1,4 @@
-"""How large the pictures are that a model looks at, by its settings alone. Imports no torch."""
+"""How large the images are that a model looks at, by its settings alone. Imports no torch."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from gs_esd.priors.hub.supported import is_flow
 
 
 def pixels_a_side(files: ModelFiles, wanted: int | None = None) -> int:
-    """The size of pictures that is wanted, or else the one that the model was trained on.
+    """The size of images that is wanted, or else the one that the model was trained on.
 
     Raises UserError for a size that its denoiser cannot take.
     """
@@ -17,13 +17,13 @@ def pixels_a_side(files: ModelFiles, wanted: int | None = None) -> int:
     multiple = downsampling(files) * _multiple(network)
     if size % multiple:
         raise UserError(
-            f"prior.picture_size={size}: {files.folder} takes multiples of {multiple} pixels"
+            f"prior.image_size={size}: {files.folder} takes multiples of {multiple} pixels"
         )
     return size
 
 
 def downsampling(files: ModelFiles) -> int:
-    """Pixels a side of a picture for each of its latent."""
+    """Pixels a side of an image for each of its latent."""
     if "vae" not in files.components:
         return 1
     vae = files.config("vae")
@@ -33,7 +33,7 @@ def downsampling(files: ModelFiles) -> int:
 
 
 def _multiple(network: dict[str, Any]) -> int:
-    """What the size of the denoiser's pictures must be a multiple of."""
+    """What the size of the denoiser's images must be a multiple of."""
     if "patch_size" in network:
         return network["patch_size"]
     return 2 ** (len(network["block_out_channels"]) - 1)

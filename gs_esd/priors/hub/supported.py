@@ -22,7 +22,7 @@ TOKENIZER_OF = {
 }
 UNET_ENCODERS = ("CLIPTextModel", "T5EncoderModel")
 EXTRA_INPUTS = ("class_embed_type", "num_class_embeds")
-"""Settings of a U-Net that wants to know more than a picture, a noise level and a text."""
+"""Settings of a U-Net that wants to know more than an image, a noise level and a text."""
 
 
 def is_flow(files: ModelFiles) -> bool:
@@ -53,14 +53,14 @@ def _check_unet(files: ModelFiles) -> None:
     if taken != channels:
         raise _unsupported(
             files,
-            f"its U-Net takes {taken} channels of which a noisy picture fills {channels}, as those "
+            f"its U-Net takes {taken} channels of which a noisy image fills {channels}, as those "
             "for inpainting, upscaling or depth do",
         )
     encoder = files.components["text_encoder"].class_name
     if "text_encoder_2" in files.components or encoder not in UNET_ENCODERS:
         raise _unsupported(files, "its U-Net takes two text encoders, as Stable Diffusion XL does")
     if _wants_more(unet):
-        raise _unsupported(files, "its U-Net takes more than a noisy picture and a text")
+        raise _unsupported(files, "its U-Net takes more than a noisy image and a text")
 
 
 def _wants_more(unet: dict[str, Any]) -> bool:

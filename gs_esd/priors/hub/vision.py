@@ -1,6 +1,6 @@
 """Finds a CLIP or an image classifier in a folder, in the Hub's cache or on it. Imports no torch.
 
-Either is a folder in transformers' format: config.json, safetensors, how pictures are to be
+Either is a folder in transformers' format: config.json, safetensors, how images are to be
 prepared in preprocessor_config.json and, of a CLIP, a tokenizer.
 """
 
@@ -43,7 +43,7 @@ class VisionFiles:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What a model wants done to pictures: the shorter side to `edge` pixels, the middle `size` of
+    """What a model wants done to images: the shorter side to `edge` pixels, the middle `size` of
     either side, and (RGB - mean) / std of RGB in [0, 1].
     """
 
@@ -185,7 +185,7 @@ def _otherwise(kind: _Kind) -> str:
 
 
 def read_preprocessing(folder: Path) -> Preprocessing:
-    """How a model's pictures are prepared; as OpenAI's CLIP's where the folder does not say.
+    """How a model's images are prepared; as OpenAI's CLIP's where the folder does not say.
 
     Raises UserError for settings that cannot be read.
     """
@@ -209,5 +209,5 @@ def _pixels(size: Any, file: Path) -> int:
     """Pixels a side; older files say a number, newer ones {"shortest_edge": 224} or a height."""
     pixels = size.get("shortest_edge", size.get("height")) if isinstance(size, dict) else size
     if not isinstance(pixels, int):
-        raise UserError(f"{file} asks for pictures of size {size}, which is not understood")
+        raise UserError(f"{file} asks for images of size {size}, which is not understood")
     return pixels

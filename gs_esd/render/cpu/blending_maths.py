@@ -8,7 +8,7 @@ Notation, for one tile of one camera
     T          [P] transmittance left at a pixel. A finished pixel keeps its final one with a minus
                sign, which makes every later test fail without a second mask.
     sums       [max(3, D)·P] colour so far, channel by channel. The first three channels are written
-               out, so that pictures are quick; further ones are looped over.
+               out, so that images are quick; further ones are looped over.
     V          [max(3, D)·P] dL/d(image); v_q is dL/dq of any other quantity q.
     shapes, (x, y), (u, v, w, fade) are those of `tiles.py`.
     s          (u dx + v dy)² + w dy² + fade, so that alpha = exp(-s) before its cap.

@@ -23,12 +23,12 @@ def launchers() -> Finding:
 
 
 def browser() -> Finding:
-    """Whether the viewer can take pictures of its page."""
+    """Whether the viewer can take images of its page."""
     from viewer.chromium import find_chromium
 
     found = find_chromium()
     if found:
-        return Finding("Chromium", f"{found}: python -m viewer ... --shot takes pictures")
+        return Finding("Chromium", f"{found}: python -m viewer ... --shot takes images")
     return Finding("Chromium", "not found; optional, for python -m viewer ... --shot")
 
 

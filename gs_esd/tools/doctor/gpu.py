@@ -53,10 +53,10 @@ def kernels() -> Finding:
     built_for = torch_cuda_version()
     if built_for is None:
         return Finding("gsplat", "compiles nothing for a CPU build of torch", "", CUDA)
-    lacks = gsplat_build.lacks(built_for)
-    if lacks:
-        what = "; ".join(lack.what for lack in lacks)
-        return Finding("gsplat", what, ". ".join(lack.fix for lack in lacks), CUDA)
+    missing_requirements = gsplat_build.missing_requirements(built_for)
+    if missing_requirements:
+        what = "; ".join(lack.what for lack in missing_requirements)
+        return Finding("gsplat", what, ". ".join(lack.fix for lack in missing_requirements), CUDA)
     if gsplat_build.is_prebuilt():
         return Finding("gsplat", "installed with its kernels")
     build = gsplat_build.build_folder(built_for)
@@ -76,7 +76,7 @@ def vram() -> Finding:
     total = torch.cuda.get_device_properties(0).total_memory / 1e9
     fitting = [preset for preset in PRESETS if preset <= total + 1]
     if not fitting:
-        fix = "vram=8 may do with smaller pictures: prior.picture_size=256"
+        fix = "vram=8 may do with smaller images: prior.image_size=256"
         return Finding("GPU memory", f"{total:.1f} GB, less than any preset is for", fix)
     advice = "none is needed" if fitting[0] == PRESETS[0] else f"take vram={fitting[0]}"
     return Finding("GPU memory", f"{total:.1f} GB; of the presets vram=8 to 24, {advice}")

@@ -1,8 +1,8 @@
 """What the tiny prior is trained on: noise, captions, and what a perfect prior would answer.
 
 Notation
-    M           pictures of one subject
-    N, C, h, w  pictures of a batch, and their latents' shape; D = C h w
+    M           images of one subject
+    N, C, h, w  images of a batch, and their latents' shape; D = C h w
     T           timesteps
     x_t, v      alpha x_0 + sigma eps, and the v-prediction alpha eps - sigma x_0 (arXiv 2202.00512)
 """
@@ -17,17 +17,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras.view_names import VIEW_NAMES
-from gs_esd.diffusion.gaussian_mixture import log_posterior, posterior_mean
-from gs_esd.diffusion.parameterization import prediction_of
-from gs_esd.diffusion.process import add_noise, noise_from_denoised
+from gs_esd.diffusion.ideal_denoiser import log_posterior, posterior_mean
+from gs_esd.diffusion.parameterization import training_target
+from gs_esd.diffusion.process import add_noise, eps_from_x_0
 from gs_esd.toyzoo.captions import caption
 from gs_esd.toyzoo.prompt import ZooSubject
-from gs_esd.toyzoo.training_images import SubjectPictures, on_background
+from gs_esd.toyzoo.training_images import SubjectImages, on_background
 
 PLAIN_SHARE = 0.5
 """How often an animal comes in its own colours."""
 VIEW_SHARE = 0.5
-"""How often a caption says from where a picture was taken."""
+"""How often a caption says from where an image was taken."""
 EMPTY_SHARE = 0.1
 """How often a caption is dropped, for classifier-free guidance."""
 VIEW_LEVELS = (-6.0, -2.0)
@@ -40,7 +40,7 @@ Encode = Callable[[Float[Tensor, "N 3 H W"]], Float[Tensor, "N C h w"]]
 
 @dataclass(frozen=True)
 class SubjectLatents:
-    """Latents of all pictures of one subject on black, then on white, and the views they are of."""
+    """Latents of all images of one subject on black, then on white, and the views they are of."""
 
     subject: ZooSubject
     latents: Float[Tensor, "M C h w"]
@@ -58,7 +58,7 @@ class NoisyBatch:
     target: Float[Tensor, "N C h w"]
 
     def shares(self, n: int) -> list["NoisyBatch"]:
-        """The batch in `n` parts, as near to equal as may be; fewer if it has fewer pictures."""
+        """The batch in `n` parts, as near to equal as may be; fewer if it has fewer images."""
         of_tensors = (
             x.tensor_split(min(n, len(x))) for x in (self.x_t, self.timestep, self.target)
         )
@@ -70,7 +70,7 @@ class NoisyBatch:
 
 
 def encode_zoo(
-    zoo: list[SubjectPictures], encode: Encode, device: torch.device
+    zoo: list[SubjectImages], encode: Encode, device: torch.device
 ) -> list[SubjectLatents]:
     """The latents of every subject, on the device.
 
@@ -89,16 +89,16 @@ def encode_zoo(
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Draws batches for v-prediction; the target is the exact one for the pictures there are.
+    """Draws batches for v-prediction; the target is the exact one for the images there are.
 
-    The mean of v over all pictures that could have become x_t is known in closed form; it teaches
-    the same as the one picture that did, without its noise (arXiv 2302.00670).
+    The mean of v over all images that could have become x_t is known in closed form; it teaches
+    the same as the one image that did, without its noise (arXiv 2302.00670).
     """
 
     zoo: list[SubjectLatents]
     log_snr: Float[Tensor, " T"]
     rows: int
-    """Pictures of a batch."""
+    """Images of a batch."""
 
     def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
         """A batch on the zoo's device; random numbers are drawn on the CPU all the same."""
@@ -111,15 +111,15 @@ class BatchMaker:
         )
 
     def _draw_row(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
-        pictures = self._draw_subject(choice)
-        shown, view = self._draw_view(pictures, generator, choice)
-        x_0 = pictures.latents[shown[torch.randint(len(shown), (1,), generator=generator)]]
+        images = self._draw_subject(choice)
+        shown, view = self._draw_view(images, generator, choice)
+        x_0 = images.latents[shown[torch.randint(len(shown), (1,), generator=generator)]]
         timestep = self._draw_timestep(generator, choice)
         eps = torch.randn(x_0.shape, generator=generator).to(x_0)
         log_snr = self.log_snr[timestep].to(x_0)
         x_t = add_noise(x_0, eps, log_snr)
-        words = "" if choice.random() < EMPTY_SHARE else caption(pictures.subject, view, choice)
-        return NoisyBatch(x_t, timestep, [words], mean_v(x_t, log_snr, pictures, shown))
+        words = "" if choice.random() < EMPTY_SHARE else caption(images.subject, view, choice)
+        return NoisyBatch(x_t, timestep, [words], mean_v(x_t, log_snr, images, shown))
 
     def _draw_subject(self, choice: random.Random) -> SubjectLatents:
         plain = choice.random() < PLAIN_SHARE
@@ -134,27 +134,27 @@ class BatchMaker:
         return allowed[torch.randint(len(allowed), (1,), generator=generator)]
 
     def _draw_view(
-        self, pictures: SubjectLatents, generator: torch.Generator, choice: random.Random
+        self, images: SubjectLatents, generator: torch.Generator, choice: random.Random
     ) -> tuple[Int[Tensor, " m"], str | None]:
-        """Which pictures a caption is for, and the view that it names, as often as it is taken."""
+        """Which images a caption is for, and the view that it names, as often as it is taken."""
         if choice.random() >= VIEW_SHARE:
-            return torch.arange(len(pictures.views)), None
-        view = pictures.views[torch.randint(len(pictures.views), (1,), generator=generator)]
-        return (pictures.views == view).nonzero()[:, 0], VIEW_NAMES[int(view)]
+            return torch.arange(len(images.views)), None
+        view = images.views[torch.randint(len(images.views), (1,), generator=generator)]
+        return (images.views == view).nonzero()[:, 0], VIEW_NAMES[int(view)]
 
 
 def mean_v(
     x_t: Float[Tensor, "N C h w"],
     log_snr: Float[Tensor, " N"],
-    pictures: SubjectLatents,
+    images: SubjectLatents,
     shown: Int[Tensor, " m"],
 ) -> Float[Tensor, "N C h w"]:
-    """E[v | x_t] where x_0 is one of the pictures that are `shown`, all equally likely."""
-    flat = pictures.latents.flatten(1)
+    """E[v | x_t] where x_0 is one of the images that are `shown`, all equally likely."""
+    flat = images.latents.flatten(1)
     allowed = torch.zeros(len(x_t), len(flat), dtype=torch.bool, device=flat.device)
     allowed[:, shown] = True
     products = x_t.flatten(1) @ flat.T
-    log_weights = log_posterior(products, pictures.squared_norms, log_snr, allowed)
+    log_weights = log_posterior(products, images.squared_norms, log_snr, allowed)
     x_0 = posterior_mean(log_weights, flat).view_as(x_t)
-    eps = noise_from_denoised(x_t, x_0, log_snr)
-    return prediction_of(x_0, eps, log_snr, "v_prediction")
+    eps = eps_from_x_0(x_t, x_0, log_snr)
+    return training_target(x_0, eps, log_snr, "v_prediction")

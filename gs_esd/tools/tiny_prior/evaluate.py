@@ -1,12 +1,12 @@
-"""Does the tiny prior draw what it is asked for, from where its training pictures were taken?
+"""Does the tiny prior draw what it is asked for, from where its training images were taken?
 
     python -m gs_esd.tools.tiny_prior.evaluate                    the model in this package
     python -m gs_esd.tools.tiny_prior.evaluate --model outputs/tiny-prior/model --samples 200
 
-A classifier trained on the zoo's own pictures looks at samples for "a corgi", "a blue corgi" and
+A classifier trained on the zoo's own images looks at samples for "a corgi", "a blue corgi" and
 the like, half of them with a colour: `recognised` is the share of samples in which it sees the
 animal that was asked for, `views` how often each side is shown, next to how often the training
-pictures show it. What the classifier says of unseen zoo pictures that went through the model's
+images show it. What the classifier says of unseen zoo images that went through the model's
 codec, `recognised_zoo` and `views_zoo`, is the best that a model could reach.
 """
 
@@ -31,7 +31,7 @@ from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.captions import caption, subjects
 from gs_esd.toyzoo.classifier import Answers, ZooClassifier, draw_labelled, train_classifier
 from gs_esd.toyzoo.prompt import ZooSubject
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
 SEED = 1
 CLASSIFIER_STEPS = 1200
@@ -39,16 +39,14 @@ BATCH = 32
 """Samples of one caption that are drawn at once."""
 
 Sample = Callable[[str, int], Float[Tensor, "n H W 3"]]
-"""Pictures in [0, 1] of a caption, and how many of them."""
+"""Images in [0, 1] of a caption, and how many of them."""
 
 
-def zoo_pictures(
-    pictures: int, front_bias: float, purpose: str, threads: int
-) -> list[SubjectPictures]:
-    """Pictures of every subject that the tiny prior has not seen."""
+def zoo_images(images: int, front_bias: float, purpose: str, threads: int) -> list[SubjectImages]:
+    """Images of every subject that the tiny prior has not seen."""
     return draw_zoo(
-        4 * pictures,
-        pictures,
+        4 * images,
+        images,
         RESOLUTION,
         front_bias=front_bias,
         generator=stream(SEED, purpose),
@@ -73,26 +71,26 @@ def judge(
     right, views = 0, torch.zeros(len(VIEW_NAMES))
     for words in dict.fromkeys(captions):
         these = [s for s, c in zip(wanted, captions, strict=True) if c == words]
-        pictures = sample(words, len(these)).permute(0, 3, 1, 2)
-        answers = classifier.answer(2 * pictures - 1)
+        images = sample(words, len(these)).permute(0, 3, 1, 2)
+        answers = classifier.answer(2 * images - 1)
         right += int((answers.animals == list(ANIMALS).index(these[0].animal)).sum())
         views += answers.views.bincount(minlength=len(VIEW_NAMES))
     return right / len(wanted), (views / len(wanted)).tolist()
 
 
 def judge_zoo(
-    classifier: ZooClassifier, codec: PatchCodec, zoo: list[SubjectPictures], n: int
+    classifier: ZooClassifier, codec: PatchCodec, zoo: list[SubjectImages], n: int
 ) -> tuple[float, list[float], list[float]]:
-    """The same of real pictures that went through a codec, and their true views."""
-    pictures, truth = draw_labelled(zoo, n, stream(SEED, "test"))
-    answers = classifier.answer(through(codec, pictures))
+    """The same of real images that went through a codec, and their true views."""
+    images, truth = draw_labelled(zoo, n, stream(SEED, "test"))
+    answers = classifier.answer(through(codec, images))
     right = float((answers.animals == truth.animals).float().mean())
     return right, _shares(answers), _shares(truth)
 
 
-def through(codec: PatchCodec, pictures: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """What a codec leaves of pictures."""
-    decoded: Tensor = codec.decode(codec.encode(pictures).latents).sample
+def through(codec: PatchCodec, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """What a codec leaves of images."""
+    decoded: Tensor = codec.decode(codec.encode(images).latents).sample
     return decoded
 
 
@@ -102,7 +100,7 @@ def _shares(answers: Answers) -> list[float]:
 
 
 def sampler(model: str, guidance_scale: float, steps: int) -> Sample:
-    """Pictures of a stored model."""
+    """Images of a stored model."""
 
     def sample(words: str, n: int) -> Float[Tensor, "n H W 3"]:
         prior = load_prior(
@@ -121,12 +119,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     codec = PatchCodec.from_pretrained(_folder(options.model) / "vae", use_safetensors=True)
     classifier = train_classifier(
-        zoo_pictures(48, 0.0, "classifier", options.threads),
+        zoo_images(48, 0.0, "classifier", options.threads),
         CLASSIFIER_STEPS,
-        lambda pictures: through(codec, pictures),
+        lambda images: through(codec, images),
         stream(SEED, "training"),
     )
-    unseen = zoo_pictures(8, options.front_bias, "unseen", options.threads)
+    unseen = zoo_images(8, options.front_bias, "unseen", options.threads)
     recognised_zoo, views_zoo, views_true = judge_zoo(classifier, codec, unseen, 2000)
     sample = sampler(options.model, options.guidance_scale, options.steps)
     recognised, views = judge(classifier, sample, asked_for(options.samples))
@@ -152,7 +150,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=1000)
     parser.add_argument("--steps", type=int, default=25, help="denoising steps a sample")
     parser.add_argument("--guidance-scale", type=float, default=3.0)
-    parser.add_argument("--front-bias", type=float, default=0.5, help="of the training pictures")
+    parser.add_argument("--front-bias", type=float, default=0.5, help="of the training images")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 

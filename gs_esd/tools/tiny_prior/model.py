@@ -18,7 +18,7 @@ from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.toyzoo.captions import vocabulary
 
 RESOLUTION = 64
-"""Pixels a side of the pictures that the model knows."""
+"""Pixels a side of the images that the model knows."""
 PATCH_SIZE, LATENT_CHANNELS = 8, 32
 TEXT_WIDTH, TEXT_LENGTH = 128, 16
 WORD_STD = 0.3

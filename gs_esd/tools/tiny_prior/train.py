@@ -1,7 +1,7 @@
 """Train the tiny prior, a text-to-image diffusion model of the toy zoo, and store it.
 
     python -m gs_esd.tools.tiny_prior.train                  into outputs/tiny-prior, or go on there
-    python -m gs_esd.tools.tiny_prior.train --samples 64 --pictures 8 --pictures-a-color 2
+    python -m gs_esd.tools.tiny_prior.train --samples 64 --images 8 --images-a-color 2
 
 OUT/checkpoint.pt is where it goes on from, OUT/log.jsonl tells how it went, OUT/model is the model
 (the running average of the weights, in float16), written with every checkpoint.
@@ -40,7 +40,7 @@ from gs_esd.tools.tiny_prior.model import (
     make_tokenizer,
     make_unet,
 )
-from gs_esd.toyzoo.training_images import SubjectPictures, draw_zoo, on_background
+from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo, on_background
 
 BATCH = 16
 LEARNING_RATE = 8e-4
@@ -59,11 +59,11 @@ class Training:
     """A model in training: U-Net, its running average, the optimiser, and where it all stands."""
 
     def __init__(
-        self, zoo: list[SubjectPictures], samples: int, device: torch.device, workers: int = 1
+        self, zoo: list[SubjectImages], samples: int, device: torch.device, workers: int = 1
     ) -> None:
         """Begin; `load` goes on.
 
-        samples: pictures after which the training will end, which the learning rate depends on.
+        samples: images after which the training will end, which the learning rate depends on.
         workers: threads that share each batch. Layers are too small to be shared themselves.
         """
         torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
@@ -86,7 +86,7 @@ class Training:
 
     @property
     def samples(self) -> int:
-        """Pictures seen so far."""
+        """Images seen so far."""
         return self.steps * BATCH
 
     def step(self) -> float:
@@ -165,19 +165,19 @@ class Training:
         for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
             mean.lerp_(value, 1 - weight)
 
-    def _encode(self, pictures: Tensor) -> Tensor:
-        return self.codec.encode(pictures).latents * self.codec.config.scaling_factor
+    def _encode(self, images: Tensor) -> Tensor:
+        return self.codec.encode(images).latents * self.codec.config.scaling_factor
 
 
-def fit_codec(zoo: list[SubjectPictures]) -> PatchCodec:
-    """The codec for a zoo, from at most 8 pictures of each subject on random backgrounds."""
+def fit_codec(zoo: list[SubjectImages]) -> PatchCodec:
+    """The codec for a zoo, from at most 8 images of each subject on random backgrounds."""
     generator = stream(SEED, "codec")
-    pictures = [
+    images = [
         on_background(subject.rgba[i : i + 1], torch.rand(3, generator=generator))
         for subject in zoo
         for i in range(min(8, len(subject.rgba)))
     ]
-    return PatchCodec.fit(torch.cat(pictures), PATCH_SIZE, LATENT_CHANNELS)
+    return PatchCodec.fit(torch.cat(images), PATCH_SIZE, LATENT_CHANNELS)
 
 
 def rate_at(samples: int, total: int) -> float:
@@ -229,8 +229,8 @@ def main() -> None:
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
     zoo = draw_zoo(
-        options.pictures,
-        options.pictures_a_color,
+        options.images,
+        options.images_a_color,
         RESOLUTION,
         front_bias=options.front_bias,
         generator=stream(SEED, "zoo"),
@@ -248,9 +248,9 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
-    parser.add_argument("--samples", type=int, default=600_000, help="pictures to learn from")
-    parser.add_argument("--pictures", type=int, default=1024, help="drawn of every animal")
-    parser.add_argument("--pictures-a-color", type=int, default=128)
+    parser.add_argument("--samples", type=int, default=600_000, help="images to learn from")
+    parser.add_argument("--images", type=int, default=1024, help="drawn of every animal")
+    parser.add_argument("--images-a-color", type=int, default=128)
     parser.add_argument("--front-bias", type=float, default=0.5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")

@@ -5,7 +5,7 @@ is about the unit ball, and then placed on the body.
 """
 
 from gs_esd.toyzoo.animals.heads import eyes, iris_on
-from gs_esd.toyzoo.appearance import Look
+from gs_esd.toyzoo.appearance import Appearance
 from gs_esd.toyzoo.primitives import (
     CREAM,
     WHITE,
@@ -21,7 +21,7 @@ from gs_esd.toyzoo.primitives import (
 BILL: Vec = (0.97, 0.60, 0.14)
 
 
-def owl(look: Look) -> list[Ellipsoid]:
+def owl(look: Appearance) -> list[Ellipsoid]:
     """Brown, with a pale face of two discs, yellow eyes, ear tufts, a flecked belly and wings."""
     coat = look.coat((0.55, 0.38, 0.24))
     dark = darker(coat, 0.4)
@@ -64,7 +64,7 @@ def owl(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def penguin(look: Look) -> list[Ellipsoid]:
+def penguin(look: Appearance) -> list[Ellipsoid]:
     """Dark blue behind and white before, with golden cheeks, flippers and orange feet."""
     coat = look.coat((0.17, 0.22, 0.36))
     saddle = lighter(coat, 0.28)
@@ -98,7 +98,7 @@ def penguin(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def duck(look: Look) -> list[Ellipsoid]:
+def duck(look: Appearance) -> list[Ellipsoid]:
     """Yellow, with a broad orange bill, folded wings and a turned-up tail."""
     coat = look.coat((0.99, 0.83, 0.25))
     deep = blend(darker(coat, 0.12), BILL, 0.35)

@@ -6,10 +6,10 @@ from gs_esd.toyzoo.animals.birds import duck, owl, penguin
 from gs_esd.toyzoo.animals.farm import cow, pig, sheep
 from gs_esd.toyzoo.animals.quadrupeds import corgi, elephant, fox, lion, turtle
 from gs_esd.toyzoo.animals.sitting import bear, cat, frog, panda, rabbit
-from gs_esd.toyzoo.appearance import Look
+from gs_esd.toyzoo.appearance import Appearance
 from gs_esd.toyzoo.primitives import Ellipsoid
 
-Builder = Callable[[Look], list[Ellipsoid]]
+Builder = Callable[[Appearance], list[Ellipsoid]]
 
 ANIMALS: dict[str, Builder] = {
     "bear": bear,

@@ -4,7 +4,7 @@ import math
 
 from gs_esd.toyzoo.animals.heads import eyes, iris_on
 from gs_esd.toyzoo.animals.quadrupeds import legs
-from gs_esd.toyzoo.appearance import Look
+from gs_esd.toyzoo.appearance import Appearance
 from gs_esd.toyzoo.primitives import (
     PINK,
     WHITE,
@@ -18,7 +18,7 @@ from gs_esd.toyzoo.primitives import (
 )
 
 
-def pig(look: Look) -> list[Ellipsoid]:
+def pig(look: Appearance) -> list[Ellipsoid]:
     """Pink and round, with a snout, floppy ears, dark hooves and a curly tail."""
     coat = look.coat((0.97, 0.68, 0.70))
     deep = blend(darker(coat, 0.22), (0.85, 0.35, 0.42), 0.35)
@@ -50,7 +50,7 @@ def pig(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def cow(look: Look) -> list[Ellipsoid]:
+def cow(look: Appearance) -> list[Ellipsoid]:
     """White with black patches, a pink muzzle, horns, an udder and a tufted tail."""
     coat = look.coat(WHITE)
     spot = (0.17, 0.15, 0.17)
@@ -87,8 +87,8 @@ def cow(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def sheep(look: Look) -> list[Ellipsoid]:
-    """A cloud of wool with a dark face, dark legs and a woolly topknot."""
+def sheep(look: Appearance) -> list[Ellipsoid]:
+    """Splats of wool with a dark face, dark legs and a woolly topknot."""
     coat = look.coat((0.96, 0.93, 0.86))
     dark = (0.25, 0.20, 0.20)
     wide = 0.42 * look.girth

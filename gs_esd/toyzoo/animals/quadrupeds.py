@@ -7,7 +7,7 @@ is about the unit ball, and then placed on the body.
 import math
 
 from gs_esd.toyzoo.animals.heads import ears, eyes, iris_on, muzzle
-from gs_esd.toyzoo.appearance import Look
+from gs_esd.toyzoo.appearance import Appearance
 from gs_esd.toyzoo.primitives import (
     BLUSH,
     CREAM,
@@ -25,7 +25,9 @@ from gs_esd.toyzoo.primitives import (
 )
 
 
-def legs(look: Look, x: Vec, length: float, thick: float, color: Vec, paw: Vec) -> list[Ellipsoid]:
+def legs(
+    look: Appearance, x: Vec, length: float, thick: float, color: Vec, paw: Vec
+) -> list[Ellipsoid]:
     """Four legs with paws. x: of the front legs, of the hind legs, and how far apart they stand."""
     front, hind, wide = x
     half = 0.5 * length * look.legs
@@ -39,7 +41,7 @@ def legs(look: Look, x: Vec, length: float, thick: float, color: Vec, paw: Vec) 
     ]
 
 
-def corgi(look: Look) -> list[Ellipsoid]:
+def corgi(look: Appearance) -> list[Ellipsoid]:
     """Fox-red and white, with a blaze, huge ears, short legs and a fluffy white behind."""
     coat = look.coat((0.90, 0.55, 0.20))
     wide = 0.36 * look.girth
@@ -67,7 +69,7 @@ def corgi(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def fox(look: Look) -> list[Ellipsoid]:
+def fox(look: Appearance) -> list[Ellipsoid]:
     """Orange with white cheeks, black stockings, a pointed snout and a bushy white-tipped tail."""
     coat = look.coat((0.93, 0.42, 0.10))
     sock = (0.20, 0.13, 0.13)
@@ -105,7 +107,7 @@ def fox(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def lion(look: Look) -> list[Ellipsoid]:
+def lion(look: Appearance) -> list[Ellipsoid]:
     """Tan, with shaggy brown hair around the face and a tufted tail held high."""
     coat = look.coat((0.93, 0.72, 0.36))
     hair = blend(coat, (0.50, 0.20, 0.05), 0.75)
@@ -142,7 +144,7 @@ def lion(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def elephant(look: Look) -> list[Ellipsoid]:
+def elephant(look: Appearance) -> list[Ellipsoid]:
     """Grey-blue, with sail-like ears, pink inside, a curled trunk and tusks."""
     coat = look.coat((0.56, 0.62, 0.72))
     wide = 0.47 * look.girth
@@ -164,7 +166,7 @@ def elephant(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def turtle(look: Look) -> list[Ellipsoid]:
+def turtle(look: Appearance) -> list[Ellipsoid]:
     """Green, under a brown dome with golden plates, with a smile and a stub of a tail."""
     coat = look.coat((0.52, 0.76, 0.38))
     shell = (0.52, 0.34, 0.18)

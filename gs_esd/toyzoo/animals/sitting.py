@@ -5,7 +5,7 @@ is about the unit ball, and then placed on the body.
 """
 
 from gs_esd.toyzoo.animals.heads import ears, eyes, iris_on, muzzle
-from gs_esd.toyzoo.appearance import Look
+from gs_esd.toyzoo.appearance import Appearance
 from gs_esd.toyzoo.primitives import (
     INK,
     PINK,
@@ -21,7 +21,7 @@ from gs_esd.toyzoo.primitives import (
 )
 
 
-def limbs(look: Look, color: Vec, pad: Vec) -> list[Ellipsoid]:
+def limbs(look: Appearance, color: Vec, pad: Vec) -> list[Ellipsoid]:
     """Arms that hang to the front, and legs stretched forward that show the pads of their feet."""
     wide = 0.42 * look.girth
     reach = 0.34 * look.legs
@@ -38,7 +38,7 @@ def limbs(look: Look, color: Vec, pad: Vec) -> list[Ellipsoid]:
     )
 
 
-def bear(look: Look) -> list[Ellipsoid]:
+def bear(look: Appearance) -> list[Ellipsoid]:
     """A brown teddy with a light muzzle and belly, paw pads and a stub of a tail."""
     coat = look.coat((0.58, 0.36, 0.19))
     light = lighter(coat, 0.55)
@@ -58,7 +58,7 @@ def bear(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def panda(look: Look) -> list[Ellipsoid]:
+def panda(look: Appearance) -> list[Ellipsoid]:
     """White with black limbs, shoulders, ears and eye patches."""
     coat = look.coat(WHITE)
     black = (0.13, 0.12, 0.14)
@@ -81,7 +81,7 @@ def panda(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def rabbit(look: Look) -> list[Ellipsoid]:
+def rabbit(look: Appearance) -> list[Ellipsoid]:
     """Sandy, with long ears, a pink nose, a white bib, long feet and a cotton tail."""
     coat = look.coat((0.80, 0.66, 0.50))
     dark = darker(coat, 0.28)
@@ -111,7 +111,7 @@ def rabbit(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def cat(look: Look) -> list[Ellipsoid]:
+def cat(look: Appearance) -> list[Ellipsoid]:
     """A grey tabby with green eyes, white bib and paws, and its tail round to the side."""
     coat = look.coat((0.60, 0.60, 0.64))
     stripe = darker(coat, 0.5)
@@ -149,7 +149,7 @@ def cat(look: Look) -> list[Ellipsoid]:
     ]
 
 
-def frog(look: Look) -> list[Ellipsoid]:
+def frog(look: Appearance) -> list[Ellipsoid]:
     """Green, with eyes on top, a wide smile, a pale belly, folded legs and a spotted back."""
     coat = look.coat((0.38, 0.72, 0.26))
     dark = darker(coat, 0.45)

@@ -1,4 +1,4 @@
-"""Nothing a cloud can turn into crashes the rasterizer or makes its gradients NaN."""
+"""Nothing splats can turn into crashes the rasterizer or makes its gradients NaN."""
 
 from typing import Any
 

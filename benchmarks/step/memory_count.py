@@ -24,15 +24,16 @@ from gs_esd.cameras.orbit import Orbit, sample_orbit
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import StagesConfig
 from gs_esd.diffusion.process import add_noise
-from gs_esd.guidance.esd import EsdSource
 from gs_esd.guidance.lambda_schedules import constant
-from gs_esd.guidance.objectives import NoisyViews, score_difference
-from gs_esd.guidance.predict import how_to_ask
+from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.objectives import EsdSource
+from gs_esd.guidance.predict import distillation_gradient
+from gs_esd.guidance.predict_batched import choose_predict
 from gs_esd.guidance.weighting import one
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.variational.base import RenderedScore
-from gs_esd.variational.lora import LoraRenderedScore
+from gs_esd.variational.base import VariationalScore
+from gs_esd.variational.lora import LoraScore
 
 BESIDES = 1.5
 """Gigabytes that are set aside for what is not counted."""
@@ -91,7 +92,7 @@ def log_memory(
     stages: StagesConfig,
     orbit: Orbit,
     prior: DiffusionPrior,
-    rendered: RenderedScore,
+    variational: VariationalScore,
     device: torch.device,
 ) -> None:
     """Tell what the step with the most views takes, and warn where the GPU has not as much."""
@@ -99,7 +100,7 @@ def log_memory(
     stage = max((stages.coarse, stages.middle, stages.fine), key=lambda stage: stage.views)
     cameras = sample_orbit(stage.views, orbit, stage.resolution, torch.Generator()).to(device)
     try:
-        counted = count_step(prior, rendered, Views(cameras, torch.ones(3, device=device)))
+        counted = count_step(prior, variational, Views(cameras, torch.ones(3, device=device)))
     except RuntimeError as reason:  # an operation that a network has and the count cannot follow
         log.warning("memory: a step could not be counted beforehand (%s)", reason)
         return
@@ -124,18 +125,20 @@ def warn_if_short(needed: float, free: float) -> None:
         )
 
 
-def count_step(prior: DiffusionModelPrior, rendered: RenderedScore, views: Views) -> StepMemory:
+def count_step(
+    prior: DiffusionModelPrior, variational: VariationalScore, views: Views
+) -> StepMemory:
     """What a step takes with these networks, which are neither asked nor changed.
 
     views: as many as a step has, of the size that they are rendered at, where the networks are.
     """
-    weights, count = go_through_step(prior, rendered, views, AllocationCount)
+    weights, count = go_through_step(prior, variational, views, AllocationCount)
     return StepMemory(sum(each.nbytes for each in weights) / 1e9, count.most / 1e9)
 
 
 def go_through_step(
     prior: DiffusionModelPrior,
-    rendered: RenderedScore,
+    variational: VariationalScore,
     views: Views,
     watching: Callable[[list[Tensor]], Watch],
     lambda_esd: float = 0.5,
@@ -146,10 +149,10 @@ def go_through_step(
     Returns the weights and the context manager.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    lora = rendered if isinstance(rendered, LoraRenderedScore) else None
+    lora = variational if isinstance(variational, LoraScore) else None
     # A generator cannot be copied among tensors without contents, and does not move on with them.
     memo: dict[int, Any] = {
-        id(o): o for o in vars(rendered).values() if isinstance(o, torch.Generator)
+        id(o): o for o in vars(variational).values() if isinstance(o, torch.Generator)
     }
     with torch.compiler.set_stance("force_eager"), fake:
         with FakeCopyMode(fake):
@@ -162,7 +165,7 @@ def go_through_step(
 
 
 def _step(
-    prior: DiffusionModelPrior, lora: LoraRenderedScore | None, views: Views, lambda_esd: float
+    prior: DiffusionModelPrior, lora: LoraScore | None, views: Views, lambda_esd: float
 ) -> None:
     """What gs_esd/trainer.py does with the networks; renderings wait for their gradient."""
     cameras, device = views.cameras, views.background.device
@@ -175,8 +178,8 @@ def _step(
     x_t = add_noise(x_0.detach(), eps, log_snr)
     if lora:
         noisy = NoisyViews(x_t, eps, log_snr, views, progress=0.0)
-        source, ask = EsdSource(constant(lambda_esd)), how_to_ask(prior, lora)
-        gradient = score_difference(source, one, prior, lora, noisy, ask)
+        source, ask = EsdSource(constant(lambda_esd)), choose_predict(prior, lora)
+        gradient = distillation_gradient(source, one, prior, lora, noisy, ask)
     else:
         gradient = prior.predict_noise(x_t, log_snr, views)
     x_0.backward(gradient)
