@@ -31,6 +31,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/codespell
 	test ! -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
 

@@ -1,4 +1,4 @@
-"""How the figures look: colours that the colour-blind tell apart, little ink, a README's width."""
+"""How the figures look: colours safe for the colour-blind, little ink, a README's width."""
 
 import os
 from io import BytesIO
@@ -60,7 +60,7 @@ def without_frame(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of at most 256 colours, which halves it; says which file it is."""
+    """Write a PNG of at most 256 colours, which halves it, and print its name."""
     drawn = BytesIO()
     figure.savefig(drawn, format="png")
     with atomic_write(path) as partial:

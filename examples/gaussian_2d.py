@@ -25,7 +25,7 @@ KEPT = (0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class Rest:
-    """Where an objective went at one noise level, and where theory says that it ends.
+    """Where an objective went at one noise level, and where it ends by theory.
 
     noise: σ/α.
     lam: λ at this noise level, 0 for SDS and VSD.

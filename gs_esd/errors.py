@@ -1,4 +1,4 @@
-"""What went wrong and is the user's to mend."""
+"""Errors that the user can fix."""
 
 
 class UserError(Exception):

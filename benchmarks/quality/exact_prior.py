@@ -1,7 +1,7 @@
-"""What a perfect tiny prior would answer: the exact score of zoo images in its latents.
+"""A perfect tiny prior: the exact score of zoo images in the bundled model's latents.
 
-Put in the place of the network, it tells what of a result is the network's doing, and what that of
-λ, the noise levels and the model of renderings, all of which stay as they are.
+In the place of the network, it separates what of a result is due to the network from what is due
+to λ, the noise levels and the model of renderings, all of which stay as they are.
 """
 
 import torch

@@ -1,4 +1,4 @@
-"""What a run is made of, and how a configuration asks for it.
+"""Build the components of a run from a configuration.
 
 p and q are in gs_esd/build/distributions.py, the objective is in gs_esd/build/guidance.py.
 """
@@ -50,7 +50,7 @@ DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
 
 @dataclass(frozen=True)
 class Components:
-    """The objects that a trainer puts to work; any other of the same protocol will do as well.
+    """The objects a trainer works with; any other of the same protocol will do as well.
 
     Random numbers are drawn on the CPU, so that they do not depend on the device.
     """
@@ -72,7 +72,7 @@ class Components:
 
 
 def build_components(config: Config) -> Components:
-    """Everything a configuration asks for, ready for the first step.
+    """All components of a configuration, ready for the first step.
 
     Raises UserError for a prompt, images, a model or a splat that cannot be used.
     """

@@ -1,7 +1,7 @@
-"""How λ, the entropy weight, changes over a run and with the noise.
+"""Schedules of λ, the entropy weight: over a run, and over noise levels.
 
 Notation
-    lam         λ of a batch, or of each of its images
+    lam         λ of a batch, or of each of its renderings
     r           sigma² / (alpha² main_variance), the noise relative to the views' main direction
     s           the fraction of the prior's spread of views that is to be kept
 
@@ -20,7 +20,7 @@ from gs_esd.cameras.views import Views
 from gs_esd.guidance.noisy_views import NoisyViews
 
 LambdaAt = Callable[[NoisyViews], float | Float[Tensor, " B"]]
-"""λ of a noisy batch: a number where it is the same for all images, or one for each."""
+"""λ of a noisy batch: one number, or one for each rendering."""
 
 
 def constant(lam: float) -> LambdaAt:
@@ -36,10 +36,12 @@ def linear(lam: float) -> LambdaAt:
 def noise_consistent(s: float, main_variance: Callable[[Views], float]) -> LambdaAt:
     """The λ that keeps the fraction `s` of the prior's spread at every noise level.
 
-    main_variance: the prior's variance along the views' main direction, see `ImageSetPrior`.
+    Args:
+        s: the fraction, usually in [0, 1].
+        main_variance: the prior's variance along the views' main direction, see `ImageSetPrior`.
     """
     if s == 1:
-        return constant(1.0)  # as the formula says, and known without looking at the noise
+        return constant(1.0)  # then λ = 1 at every noise level, and ε_ψ(c) is not needed
 
     def lam(noisy: NoisyViews) -> Float[Tensor, " B"]:
         r = (-noisy.log_snr).exp() / main_variance(noisy.views)

@@ -51,7 +51,7 @@ class Predictions:
 
 @runtime_checkable
 class Source(Protocol):
-    """What is subtracted from ε_φ; this alone tells the objectives apart."""
+    """What is subtracted from ε_φ; the objectives differ in nothing else."""
 
     def needed(self, noisy: NoisyViews) -> NeededPredictions:
         """Which predictions of q the source is computed from."""

@@ -17,7 +17,7 @@ def choose_predict(prior: DiffusionPrior, variational: VariationalScore) -> Pred
     if not isinstance(prior, DiffusionModelPrior) or not isinstance(variational, LoraScore):
         return predict_separately
     is_shared = prior.denoiser is variational.denoiser
-    # A compiled U-Net would take no notice of the hooks that tell rows apart.
+    # A compiled U-Net ignores the hooks by which rows of ψ differ from rows of φ.
     is_compiled = variational.denoiser.unet._compiled_call_impl is not None
     is_one_call = is_shared and not prior.rows_per_call and not is_compiled
     return predict_batched if is_one_call else predict_separately

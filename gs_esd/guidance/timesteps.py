@@ -6,7 +6,7 @@ Notation
     progress    the fraction of the run that is done, in [0, 1)
 
 The ends of the schedule are left out, as everybody does: at t < 0.02 a prior's gradient is noise,
-at t > 0.98 it hardly looks at the image.
+at t > 0.98 it hardly depends on the image.
 """
 
 from collections.abc import Callable

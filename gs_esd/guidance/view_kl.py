@@ -5,9 +5,9 @@ Notation
     view KL     SNR D² / 2 = KL(q(x_t|c) ‖ q(x_t|c')) on average: the nats by which a noisy
                 rendering speaks for its own camera against another; snr = alpha² / sigma²
 
-What an exact ε_ψ(∅) makes of a noisy rendering depends on the view KL alone. Far above 1 it knows
-the camera, so that ε_ψ(∅) = ε_ψ(c) and λ multiplies nothing; far below 1 the prior can tell no
-views apart either. Entropy acts in between.
+The exact ε_ψ(∅) of a noisy rendering depends on the view KL alone. Far above 1
+the camera is certain, so that ε_ψ(∅) = ε_ψ(c) and λ multiplies nothing; far below 1 the prior
+cannot distinguish views either. Entropy acts in between.
 """
 
 from jaxtyping import Float
@@ -68,7 +68,7 @@ def _warning(seen: int, acting: int) -> str:
     first, last = MONITORED_PROGRESS
     return (
         f"only {acting} of {seen} renderings between {first:.0%} and {last:.0%} of the run were "
-        f"noised to a view KL below {INERT_VIEW_KL:g}. With less noise a rendering betrays its "
-        "camera, and lambda_esd hardly acts. Draw noisier levels (timesteps.*), or take a prior "
+        f"noised to a view KL below {INERT_VIEW_KL:g}. With less noise a rendering gives its "
+        "camera away, and lambda_esd hardly acts. Draw noisier levels (timesteps.*), or take a prior "
         "with zero terminal SNR."
     )

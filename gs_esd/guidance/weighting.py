@@ -1,4 +1,4 @@
-"""ω(t): how much each noise level counts in the gradient.
+"""Weighting ω(t) of the noise levels in the gradient.
 
 Notation (see also gs_esd/diffusion/process.py)
     ᾱ           alpha², sigmoid(log_snr); sigma² = 1 - ᾱ
@@ -17,7 +17,7 @@ WeightingFn = Callable[[Float[Tensor, " B"]], Float[Tensor, " B"]]
 
 
 def one_minus_alpha_bar(log_snr: Float[Tensor, " B"]) -> Float[Tensor, " B"]:
-    """σ² = 1 - ᾱ, as DreamFusion and threestudio have it."""
+    """σ² = 1 - ᾱ, the weighting of DreamFusion and threestudio."""
     return (-log_snr).sigmoid()
 
 

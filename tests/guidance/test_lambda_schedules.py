@@ -17,9 +17,9 @@ def _noisy(progress: float = 0.0) -> NoisyViews:
     return NoisyViews(x_t, x_t, LOG_SNR, views_from(torch.zeros(len(LOG_SNR))), progress)
 
 
-def _main_variance(views: Views, resolution: int) -> float:
-    """Of a prior whose views vary with the size of images and the background's blue."""
-    return resolution * float(views.background[2])
+def _main_variance(views: Views) -> float:
+    """Of a prior whose views vary with the background's blue."""
+    return 4 * float(views.background[2])
 
 
 def _noise_consistent(s: float) -> Tensor:
