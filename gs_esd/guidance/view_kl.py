@@ -69,6 +69,6 @@ def _warning(seen: int, acting: int) -> str:
     return (
         f"only {acting} of {seen} renderings between {first:.0%} and {last:.0%} of the run were "
         f"noised to a view KL below {INERT_VIEW_KL:g}. With less noise a rendering gives its "
-        "camera away, and lambda_esd hardly acts. Draw noisier levels (timesteps.*), or take a prior "
-        "with zero terminal SNR."
+        "camera away, and lambda_esd hardly acts. Draw noisier levels (timesteps.*), or take a "
+        "prior with zero terminal SNR."
     )
