@@ -74,7 +74,7 @@ def without_renderer() -> Iterator[None]:
     """Inside, renderings are of one colour, the Gaussians' mean: for where gsplat cannot be had."""
     with (
         patch("gs_esd.render.gsplat_build.load"),
-        patch("gs_esd.render._backend", lambda means: _mean_colors),
+        patch("gs_esd.render.renderings._backend", lambda means: _mean_colors),
     ):
         yield
 

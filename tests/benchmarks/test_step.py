@@ -129,7 +129,7 @@ def test_waits_are_counted_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
     total, line = waits(step).items()
     assert total == ("waits", 2)
-    assert line[0].startswith("test_step_benchmark.py:")
+    assert line[0].startswith("test_step.py:")
     assert line[1] == 2
     assert modes == ["warn", "default"]
 

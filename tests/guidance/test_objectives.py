@@ -137,7 +137,7 @@ class Spy(ClosedFormPixelScore):
 
     def __init__(self, variational: ClosedFormPixelScore) -> None:
         """Answer as `variational` does."""
-        super().__init__(memory=8)
+        super().__init__(buffer_size=8)
         self.load_state_dict(variational.state_dict())
         self.null: list[float] = []
         self.camera: list[float] = []
