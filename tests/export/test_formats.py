@@ -21,7 +21,7 @@ from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.glb import save_glb
-from gs_esd.export.ply import load_metadata, load_ply
+from gs_esd.export.ply import load_metadata, load_splats
 from gs_esd.export.splat import save_splat
 from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import SH_Y0
@@ -234,7 +234,7 @@ def test_header_of_compressed_ply(tmp_path: Path, sh_degree: int) -> None:
     assert path.stat().st_size == len(header) + 2 * 72 + 300 * (16 + rest)
     assert load_metadata(path)["seed"] == 1
     with pytest.raises(UserError, match=r"is a compressed \.ply"):
-        load_ply(path)
+        load_splats(path)
 
 
 def test_glb_says_what_it_is(tmp_path: Path) -> None:

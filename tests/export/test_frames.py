@@ -16,7 +16,7 @@ from gs_esd.export.frames import (
     rotate_sh,
     unit_quats,
 )
-from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.export.ply import load_splats, save_splats
 from gs_esd.render.renderings import render
 from tests.helpers.splat_files import WORLD_FROM_FILE, colorful_splats, raw_splats, raw_table
 
@@ -36,7 +36,7 @@ def test_file_shows_the_same_images_in_its_own_axes(
     tmp_path: Path, sh_degree: int, up: FileAxes
 ) -> None:
     splats = colorful_splats(60, sh_degree)
-    save_ply(splats, tmp_path / "a.ply", up)
+    save_splats(splats, tmp_path / "a.ply", up)
     cameras = turntable(4, 0.3, ORBIT, 32)
     expected = render(splats, cameras)
     found = render(raw_splats(tmp_path / "a.ply", 60, sh_degree), in_file_axes(cameras, up.value))
@@ -56,7 +56,7 @@ def test_front_right_and_top_are_where_the_frame_has_them(tmp_path: Path, up: Fi
     splats = colorful_splats(4, sh_degree=0)
     corners = torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]])
     splats["means"].data.copy_(corners)
-    save_ply(splats, tmp_path / "a.ply", up)
+    save_splats(splats, tmp_path / "a.ply", up)
     positions = raw_table(tmp_path / "a.ply", 4)[:, :3].tolist()
     assert positions == [*FRONT_RIGHT_TOP[up.value], [0, 0, 0]]
 
@@ -99,7 +99,7 @@ def test_padding_changes_no_image(tmp_path: Path, sh_degree: int) -> None:
     splats["shN"].data = pad_sh(splats["shN"].data)
     assert splats["shN"].shape == (40, 15, 3)
     torch.testing.assert_close(render(splats, cameras).rgb, expected, rtol=0, atol=1e-6)
-    save_ply(splats, tmp_path / "a.ply")
+    save_splats(splats, tmp_path / "a.ply")
     torch.testing.assert_close(
-        load_ply(tmp_path / "a.ply")["shN"], splats["shN"], rtol=0, atol=1e-6
+        load_splats(tmp_path / "a.ply")["shN"], splats["shN"], rtol=0, atol=1e-6
     )

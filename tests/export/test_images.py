@@ -11,7 +11,7 @@ from gs_esd.cameras.orbit import Orbit, orbit_cameras
 from gs_esd.errors import UserError
 from gs_esd.export.images import (
     BACKGROUND,
-    CHUNK,
+    BATCH_IMAGES,
     contact_sheet,
     orbit_images,
     preview,
@@ -45,8 +45,8 @@ def test_preview_shows_views_in_order_on_a_plain_background() -> None:
 
 
 def test_orbit_images_come_in_bounded_batches_without_a_graph() -> None:
-    batches = list(orbit_images(SPLATS, ORBIT, 8, CHUNK + 3))
-    assert [len(rgb) for rgb in batches] == [CHUNK, 3]
+    batches = list(orbit_images(SPLATS, ORBIT, 8, BATCH_IMAGES + 3))
+    assert [len(rgb) for rgb in batches] == [BATCH_IMAGES, 3]
     assert not any(rgb.requires_grad for rgb in batches)
     assert torch.is_grad_enabled()
 

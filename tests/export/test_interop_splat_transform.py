@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gs_esd.export.command import save
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from tests.helpers.npm_packages import installed
 from tests.helpers.splat_files import colorful_splats, decode_glb
 
@@ -34,7 +34,7 @@ def test_splat_transform_takes_our_files(
     splats = colorful_splats(300, sh_degree)
     save(splats, tmp_path / name, None, {"prompt": "a corgi\n猫" * 50})
     transform(tmp_path / name, tmp_path / "theirs.ply")
-    theirs = load_ply(tmp_path / "theirs.ply")
+    theirs = load_splats(tmp_path / "theirs.ply")
     nearest = torch.cdist(splats["means"], theirs["means"]).argmin(dim=1)
     # Quantised formats have steps of 1/128 and less; a wrong layout is off by much more.
     for parameter in ("means", "scales"):

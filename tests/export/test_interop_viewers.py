@@ -24,7 +24,7 @@ from torch.nn import ParameterDict
 from gs_esd.cameras.orbit import Cameras, Orbit, turntable
 from gs_esd.export.command import save
 from gs_esd.export.frames import FileAxes
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.render.renderings import render
 from tests.helpers.npm_packages import INTEROP, installed
 from tests.helpers.splat_files import WORLD_FROM_FILE
@@ -153,21 +153,21 @@ def test_another_program_shows_our_image(draw: Draw, files: Path, engine: str, n
 def mirrored(file: Path) -> None:
     splats = statue()
     splats["means"].data[:, 1] *= -1
-    save_ply(splats, file)
+    save_splats(splats, file)
 
 
 def overturned(file: Path) -> None:
-    save_ply(statue(), file, FileAxes.y_up)
+    save_splats(statue(), file, FileAxes.y_up)
 
 
 def on_its_back(file: Path) -> None:
-    save_ply(statue(), file, FileAxes.z_up)
+    save_splats(statue(), file, FileAxes.z_up)
 
 
 def half_around(file: Path) -> None:
     splats = statue()
     splats["means"].data[:, :2] *= -1
-    save_ply(splats, file)
+    save_splats(splats, file)
 
 
 @pytest.mark.parametrize("spoil", [mirrored, overturned, on_its_back, half_around])
@@ -184,6 +184,6 @@ def test_coefficients_that_are_not_turned_would_be_noticed(
     draw: Draw, files: Path, reference: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gs_esd.export.frames.rotate_sh", lambda sh, rotation: sh)
-    save_ply(statue(), files / "unturned.ply")
+    save_splats(statue(), files / "unturned.ply")
     for engine in FORMATS:
         assert max(psnr_db(draw(engine, "unturned.ply"), reference)) < AT_LEAST_DB

@@ -24,7 +24,7 @@ from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
 from gs_esd.run.checkpoint import load_checkpoint, restore_splats, save_checkpoint, splats_state
 from gs_esd.splats.densify import Densifier, build_densifier, growth_threshold
-from gs_esd.splats.parameters import adam_per_parameter, init_ball
+from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.splats.relocation_cpu import relocation
 
 STEPS = 24
@@ -48,7 +48,7 @@ class Run:
     def __init__(self, config: DensifyConfig, n: int = 100, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(0)
         self.splats = init_ball(n, radius=0.8, opacity=0.1, sh_degree=1, generator=generator)
-        self.optimizers = adam_per_parameter(self.splats, RATES)
+        self.optimizers = create_optimizers(self.splats, RATES)
         self.densifier = build_densifier(
             config, self.splats, self.optimizers, STEPS, torch.Generator().manual_seed(seed)
         )
@@ -58,13 +58,13 @@ class Run:
             means2d = 8 * self.splats["means"][None, :, :2]
             radii = torch.ones(means2d.shape, dtype=torch.int32)
             info = {"means2d": means2d, "radii": radii, **IMAGE}
-            self.densifier.before_backward(info, step)
+            self.densifier.step_pre_backward(step, info)
             weight = sum(p.flatten(1).square().mean(1) for p in self.splats.values() if p.dim() > 1)
             ((1 + weight + self.splats["opacities"]) * means2d.square().sum(-1)).sum().backward()
             for optimizer in self.optimizers.values():
                 optimizer.step()
                 optimizer.zero_grad()
-            self.densifier.after_backward(info, step)
+            self.densifier.step_post_backward(step, info)
         return self
 
 
@@ -86,7 +86,7 @@ def small_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
     splats = init_ball(n, radius=0.8, opacity=0.5, sh_degree=0, generator=generator)
     splats["means"].data[:, 0] = torch.arange(float(n))
     splats["scales"].data.fill_(math.log(0.01))
-    return splats, adam_per_parameter(splats, RATES)
+    return splats, create_optimizers(splats, RATES)
 
 
 def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None) -> ParameterDict:
@@ -98,7 +98,7 @@ def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None
     for name, value in (change or {}).items():
         splats[name].data[-1] = value
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
-    densifier.after_backward(info_with(torch.arange(float(n))), 50)
+    densifier.step_post_backward(50, info_with(torch.arange(float(n))))
     return splats
 
 
@@ -163,9 +163,9 @@ def test_what_the_renderer_says_is_understood(config: Any) -> None:
     splats, optimizers = small_splats(20)
     densifier = build_densifier(config, splats, optimizers, STEPS, torch.Generator())
     renderings = render(splats, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
-    densifier.before_backward(renderings.info, 4)
+    densifier.step_pre_backward(4, renderings.info)
     renderings.rgb.square().sum().backward()
-    densifier.after_backward(renderings.info, 4)
+    densifier.step_post_backward(4, renderings.info)
     assert len(splats["means"]) > 20
 
 
@@ -208,7 +208,7 @@ def test_opacities_are_never_reset() -> None:
     config = default_config(grow_quantile=1.0, every=1)
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
     for step in range(100):
-        densifier.after_backward(info_with(torch.zeros(10)), step)
+        densifier.step_post_backward(step, info_with(torch.zeros(10)))
     assert torch.equal(splats["opacities"], before)
 
 
@@ -265,7 +265,7 @@ def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
     splats["opacities"].data[:4] = -9.0
     config = McmcDensifyConfig(cap=10, every=50, noise=0.0)
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
-    densifier.after_backward({}, 50)
+    densifier.step_post_backward(50, {})
     assert len(splats["means"]) == 10
     assert set(splats["means"][:, 0].tolist()) <= set(range(4, 10))
     assert (splats["opacities"].sigmoid() > config.prune_opacity).all()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.splats.parameters import SH_Y0, activate, adam_per_parameter, init_ball
+from gs_esd.splats.parameters import SH_Y0, activate, create_optimizers, init_ball
 
 KEYS = ("means", "quats", "scales", "opacities", "sh0", "shN")
 
@@ -87,7 +87,7 @@ def test_every_parameter_can_be_learned_through_its_activation() -> None:
 def test_each_optimizer_moves_its_own_parameter_at_its_own_rate() -> None:
     splats = _ball(3, sh_degree=1)
     rates = {name: 10.0**-i for i, name in enumerate(KEYS)}
-    optimizers = adam_per_parameter(splats, rates)
+    optimizers = create_optimizers(splats, rates)
     assert set(optimizers) == set(KEYS)
     for name, optimizer in optimizers.items():
         before = {key: p.detach().clone() for key, p in splats.items()}

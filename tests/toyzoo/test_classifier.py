@@ -40,7 +40,7 @@ def test_probabilities_are_of_every_animal_from_every_view(unseen) -> None:
     probabilities = classifier.probabilities(images)
     assert probabilities.shape == (20, len(ANIMALS) * len(VIEW_NAMES))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(20))
-    answers = classifier.answer(images)
+    answers = classifier.classify(images)
     likeliest = answers.animals * len(VIEW_NAMES) + answers.views
     assert torch.equal(probabilities.argmax(1), likeliest)
 

@@ -105,7 +105,7 @@ def test_synonyms_lead_to_animals() -> None:
 
 def test_parsing_needs_no_torch() -> None:
     code = (
-        "import sys; from gs_esd.toyzoo import parse_prompt; parse_prompt('a cat');"
+        "import sys; from gs_esd.toyzoo.prompt import parse_prompt; parse_prompt('a cat');"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
