@@ -1,4 +1,4 @@
-"""PlayCanvas' splat-transform reads every format of ours that it knows; its glTF is like ours."""
+"""PlayCanvas' splat-transform reads our files; its glTF has our numbers."""
 
 import subprocess
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def transform(request: pytest.FixtureRequest) -> Transform:
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", ["ours.ply", "ours.compressed.ply", "ours.splat"])
-def test_splat_transform_takes_our_files(
+def test_splat_transform_reads_our_files(
     transform: Transform, tmp_path: Path, name: str, sh_degree: int
 ) -> None:
     splats = colorful_splats(300, sh_degree)
@@ -48,7 +48,7 @@ def test_splat_transform_takes_our_files(
     assert (alike / norms).min() > 0.999
 
 
-def test_its_gltf_has_our_numbers_turned_half_around(transform: Transform, tmp_path: Path) -> None:
+def test_splat_transform_gltf_equals_ours_rotated(transform: Transform, tmp_path: Path) -> None:
     splats = colorful_splats(300, 3)
     for name in ("ours.ply", "ours.glb"):
         save(splats, tmp_path / name, None, {})

@@ -1,4 +1,4 @@
-"""Densification: what grows and goes, how many, and that it can be repeated and resumed."""
+"""Densification: growth and pruning, the cap, reproducible and resumable."""
 
 import math
 from pathlib import Path
@@ -43,7 +43,7 @@ BOTH = pytest.mark.parametrize("config", [DEFAULT, MCMC], ids=["default", "mcmc"
 
 
 class Run:
-    """Splats that is drawn to the middle of an image, without the cost of rendering."""
+    """Splats pulled to the middle of an image, without the cost of rendering."""
 
     def __init__(self, config: DensifyConfig, n: int = 100, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(0)
@@ -73,7 +73,7 @@ def assert_same(a: ParameterDict, b: ParameterDict) -> None:
 
 
 def info_with(gradients: Tensor) -> dict[str, Any]:
-    """What a rendering would say if the Gaussians had these positional gradients."""
+    """`info` of a rendering whose Gaussians have these positional gradients."""
     means2d = torch.zeros(1, len(gradients), 2)
     means2d.grad = torch.stack([gradients, torch.zeros_like(gradients)], dim=-1)[None]
     radii = torch.ones(1, len(gradients), 2, dtype=torch.int32)
@@ -90,7 +90,7 @@ def small_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
 
 
 def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None) -> ParameterDict:
-    """A small splats after one refinement, gradients rising with the index.
+    """Small splats after one refinement, gradients rising with the index.
 
     change: new raw value of the last Gaussian, by parameter.
     """
@@ -109,7 +109,7 @@ def default_config(**changes: Any) -> DefaultDensifyConfig:
 
 
 @BOTH
-def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any) -> None:
+def test_sizes_consistent_and_below_cap(config: Any) -> None:
     run = Run(config)
     numbers = set()
     for step in range(STEPS):
@@ -119,8 +119,8 @@ def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any)
         assert n <= config.cap
         for name, parameter in run.splats.items():
             assert len(parameter) == n
-            (known,) = run.optimizers[name].param_groups[0]["params"]
-            assert known is parameter
+            (optimized,) = run.optimizers[name].param_groups[0]["params"]
+            assert optimized is parameter
             assert list(run.optimizers[name].state) == [parameter]
             state = run.optimizers[name].state[parameter]
             assert state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape
@@ -129,7 +129,7 @@ def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any)
 
 
 @BOTH
-def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
+def test_reproducible_without_global_generator(config: Any) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = Run(config).go(range(STEPS))
@@ -142,7 +142,7 @@ def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("pause", [6, 13])
-def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
+def test_resume_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
     run = Run(config).go(range(pause))
     state = {
         "splats": splats_state(run.splats, run.optimizers),
@@ -159,7 +159,7 @@ def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int)
 
 
 @BOTH
-def test_what_the_renderer_says_is_understood(config: Any) -> None:
+def test_info_of_renderer_accepted(config: Any) -> None:
     splats, optimizers = small_splats(20)
     densifier = build_densifier(config, splats, optimizers, STEPS, torch.Generator())
     renderings = render(splats, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
@@ -169,25 +169,25 @@ def test_what_the_renderer_says_is_understood(config: Any) -> None:
     assert len(splats["means"]) > 20
 
 
-def test_without_densification_nothing_happens() -> None:
+def test_no_densification() -> None:
     run = Run(NoDensifyConfig())
     assert type(run.densifier) is Densifier
     assert run.densifier.state_dict() == {}
     assert len(run.go(range(STEPS)).splats["means"]) == 100
 
 
-def test_the_highest_gradients_grow() -> None:
+def test_grow_by_quantile() -> None:
     x = refine(default_config(grow_quantile=0.7), 11)["means"][:, 0]
     assert x.tolist() == [*range(11), 8, 9, 10]
 
 
-def test_at_the_cap_the_very_highest_gradients_grow() -> None:
+def test_grow_limited_by_cap() -> None:
     x = refine(default_config(grow_quantile=0.2, cap=13), 11)["means"][:, 0]
     assert x.tolist() == [*range(11), 9, 10]
     assert len(refine(default_config(grow_quantile=0.2, cap=11), 11)["means"]) == 11
 
 
-def test_large_ones_are_split_and_small_ones_duplicated() -> None:
+def test_split_large_and_duplicate_small() -> None:
     change = {"scales": math.log(0.1)}
     splats = refine(default_config(grow_quantile=0.85), 11, change)
     assert splats["means"][:11, 0].tolist() == [*range(10), 9]
@@ -197,12 +197,12 @@ def test_large_ones_are_split_and_small_ones_duplicated() -> None:
 
 
 @pytest.mark.parametrize("change", [{"opacities": -9.0}, {"scales": 0.0}])
-def test_transparent_and_large_ones_are_pruned(change: dict[str, float]) -> None:
+def test_prune_transparent_and_large(change: dict[str, float]) -> None:
     x = refine(default_config(grow_quantile=1.0), 5, change)["means"][:, 0]
     assert x.tolist() == [0, 1, 2, 3]
 
 
-def test_opacities_are_never_reset() -> None:
+def test_no_opacity_reset() -> None:
     splats, optimizers = small_splats(10)
     before = splats["opacities"].detach().clone()
     config = default_config(grow_quantile=1.0, every=1)
@@ -213,7 +213,7 @@ def test_opacities_are_never_reset() -> None:
 
 
 @BOTH
-def test_an_all_transparent_splats_is_a_user_error(config: Any) -> None:
+def test_all_transparent_error(config: Any) -> None:
     run = Run(config)
     run.splats["opacities"].data.fill_(-20.0)
     with pytest.raises(UserError, match=r"transparent.*densify=none"):
@@ -227,9 +227,7 @@ def test_an_all_transparent_splats_is_a_user_error(config: Any) -> None:
     quantile=st.floats(0, 1),
     room=st.integers(-3, 40),
 )
-def test_growth_fits_the_room_whatever_ties(
-    gradients: list[float], quantile: float, room: int
-) -> None:
+def test_growth_threshold_with_ties(gradients: list[float], quantile: float, room: int) -> None:
     values = torch.tensor(gradients)
     above = int((values > growth_threshold(values, quantile, room)).sum())
     assert above <= max(0, room)
@@ -238,7 +236,7 @@ def test_growth_fits_the_room_whatever_ties(
 
 @pytest.mark.parametrize("n", [1, 2, 7, 51])
 @pytest.mark.parametrize("opacity", [0.01, 0.5, 0.99, 1 - 2e-7])
-def test_relocation_is_equation_9(n: int, opacity: float) -> None:
+def test_relocation_equation_9(n: int, opacity: float) -> None:
     o = torch.tensor([opacity], dtype=torch.float64)
     new, scales = relocation(
         o, torch.ones(1, 3, dtype=torch.float64), torch.tensor([n]), torch.zeros(51, 51)
@@ -253,14 +251,14 @@ def test_relocation_is_equation_9(n: int, opacity: float) -> None:
     assert scales.tolist() == [pytest.approx([opacity / math.fsum(terms)] * 3, rel=1e-9)]
 
 
-def test_relocation_of_opaque_gaussians_is_finite() -> None:
+def test_relocation_finite_at_full_opacity() -> None:
     ratios = torch.tensor([1, 2, 51, 60])
     opacities, scales = relocation(torch.ones(4), torch.ones(4, 3), ratios, torch.zeros(51, 51))
     assert opacities.isfinite().all()
     assert ((scales > 0) & (scales <= 1.0001)).all()
 
 
-def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
+def test_relocation_of_transparent_gaussians() -> None:
     splats, optimizers = small_splats(10)
     splats["opacities"].data[:4] = -9.0
     config = McmcDensifyConfig(cap=10, every=50, noise=0.0)
@@ -272,13 +270,13 @@ def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
 
 
 @BOTH
-def test_a_splats_above_the_cap_is_a_user_error(config: Any) -> None:
+def test_initial_count_above_cap_error(config: Any) -> None:
     with pytest.raises(UserError, match=f"200 Gaussians, more than densify.cap={config.cap}"):
         Run(config, n=200)
 
 
 @pytest.mark.parametrize("cameras", [1, 3])
-def test_gradients_are_summed_as_gsplat_sums_them(cameras: int) -> None:
+def test_gradient_sums_match_gsplat(cameras: int) -> None:
     generator = torch.Generator().manual_seed(0)
     ours: dict[str, Any] = {"grad2d": None, "count": None}
     theirs: dict[str, Any] = {"grad2d": None, "count": None, "radii": None}

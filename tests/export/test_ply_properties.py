@@ -1,4 +1,4 @@
-"""Files whose opacities and scales are not the raw ones: recognised, said, and repaired."""
+"""Files whose opacities and scales are activated: detected, reported, deactivated."""
 
 import io
 import re
@@ -16,7 +16,7 @@ from tests.helpers.splat_files import colorful_splats
 
 
 def activated(path: Path) -> None:
-    """Write our .ply again as programs do that forget to undo sigmoid and exp."""
+    """Write our .ply again like programs that forget to undo sigmoid and exp."""
     data = plyfile.PlyData.read(str(path))
     vertex = data["vertex"].data
     vertex["opacity"] = torch.from_numpy(vertex["opacity"].copy()).sigmoid()
@@ -30,7 +30,7 @@ def activated(path: Path) -> None:
 
 @settings(deadline=None, max_examples=30)
 @given(n=st.integers(1, 20), seed=st.integers(0, 1000))
-def test_activated_values_are_recognised_and_can_be_undone(
+def test_activated_values_detected_and_deactivated(
     tmp_path_factory: pytest.TempPathFactory, n: int, seed: int
 ) -> None:
     path = tmp_path_factory.mktemp("activated") / "a.ply"
@@ -47,7 +47,7 @@ def test_activated_values_are_recognised_and_can_be_undone(
     assert load_splats(path, activated=False)["scales"].min() > 0
 
 
-def test_ends_of_the_ranges_have_logits_and_logarithms_too(tmp_path: Path) -> None:
+def test_deactivate_at_range_ends(tmp_path: Path) -> None:
     splats = colorful_splats(3, 0)
     splats["opacities"].data = torch.tensor([-200.0, 0.0, 200.0])
     splats["scales"].data[0] = -200.0
@@ -60,7 +60,7 @@ def test_ends_of_the_ranges_have_logits_and_logarithms_too(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(("log_scale", "logit"), [(-3.0, 0.5), (2.0, -1.0), (2.0, 3.0), (0.0, 0.0)])
-def test_raw_values_are_not_taken_for_activated_ones(
+def test_raw_values_not_detected_as_activated(
     tmp_path: Path, log_scale: float, logit: float
 ) -> None:
     """Small but half opaque, huge and faint, huge and opaque, and made by hand of zeros."""
@@ -73,7 +73,7 @@ def test_raw_values_are_not_taken_for_activated_ones(
     assert torch.equal(load_splats(tmp_path / "b.ply")["scales"], splats["scales"])
 
 
-def test_our_own_files_are_never_taken_for_activated_ones(tmp_path: Path) -> None:
+def test_own_files_never_detected_as_activated(tmp_path: Path) -> None:
     splats = colorful_splats(3, 0)
     splats["scales"].data.fill_(0.5)
     splats["opacities"].data.fill_(0.5)
