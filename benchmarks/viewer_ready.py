@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 import torch
 
 from gs_esd.errors import UserError
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.splats.parameters import init_ball
 from viewer.chromium import Chromium
 
@@ -44,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     with TemporaryDirectory() as name:
         folder = Path(name)
-        save_ply(_splats(options.gaussians), folder / "splats.ply")
+        save_splats(_splats(options.gaussians), folder / "splats.ply")
         try:
             _bundle(folder)
             ours, bare = _measure(folder, options.rounds)

@@ -152,7 +152,7 @@ class Trainer:
         mine = c.ranks.share(len(views))  # the views of this process; alone, all
 
         renderings = render(c.splats, views.cameras[mine])
-        c.densifier.before_backward(renderings.info, self.step)
+        c.densifier.step_pre_backward(self.step, renderings.info)
         x_0 = c.prior.encode(renderings.over(views.background))
         all_x_0, all_renderings = c.ranks.gather(x_0), gather_renderings(c.ranks, renderings)
         scalars = c.variational.update(all_renderings, all_x_0, views)
@@ -208,7 +208,7 @@ class Trainer:
             optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        c.densifier.after_backward(gather_info(c.ranks, renderings.info), self.step)
+        c.densifier.step_post_backward(self.step, gather_info(c.ranks, renderings.info))
         self.finite_check.note_parameters(c.splats, self.step)
         if self._should_sync():
             self.finite_check.check()

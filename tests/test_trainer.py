@@ -265,11 +265,11 @@ def test_a_non_finite_parameter_is_found_before_it_is_saved(tmp_path: Path) -> N
     trainer = Trainer.from_config(config, tmp_path)
     densifier = trainer.components.densifier
 
-    def spoil(info: dict[str, Any], step: int) -> None:
+    def spoil(step: int, info: dict[str, Any]) -> None:
         if step == 2:
             trainer.components.splats["scales"].data[0, 0] = math.nan
 
-    densifier.after_backward = spoil  # type: ignore[method-assign]
+    densifier.step_post_backward = spoil  # type: ignore[method-assign]
     with pytest.raises(NonFiniteError, match="step 2: the splats' scales became NaN"):
         trainer.train()
     assert load_checkpoint(trainer.checkpoint)["step"] == 2

@@ -17,10 +17,17 @@ import numpy as np
 from gs_esd.errors import UserError
 from gs_esd.export.compressed_ply_file import check_compressed
 from gs_esd.export.metadata import from_comments
-from gs_esd.export.ply_checks import check_numbers, check_properties, check_raw, extremes
-from gs_esd.export.ply_header import Header
-from gs_esd.export.ply_names import REST_COUNTS, ROTATION, needed_names, rest
-from gs_esd.export.ply_table import Columns, header_of, read_blocks, standard_header
+from gs_esd.export.ply_file import Columns, Header, read_blocks, read_header, standard_header
+from gs_esd.export.ply_properties import (
+    REST_COUNTS,
+    ROTATION,
+    check_numbers,
+    check_properties,
+    check_raw,
+    extremes,
+    required_names,
+    rest_names,
+)
 from gs_esd.export.splat_file import check_splat_format
 
 Format = Literal["ply", "compressed.ply", "splat"]
@@ -100,8 +107,8 @@ def pieces(file: BinaryIO, splat: Splat, name: str) -> tuple[int, Iterator[bytes
     if splat.is_standard:
         file.seek(0)
         return splat.bytes, iter(partial(file.read, PIECE_BYTES), b"")
-    header = header_of(file, name)
-    names = needed_names(REST_COUNTS[splat.sh_degree])
+    header = read_header(file, name)
+    names = required_names(REST_COUNTS[splat.sh_degree])
     start = standard_header(names, splat.gaussians)
     length = len(start) + splat.gaussians * len(names) * 4
     return length, _standard_pieces(start, names, read_blocks(file, header, name))
@@ -121,7 +128,7 @@ def _inspect(file: BinaryIO, name: str) -> Splat:
     if not start:
         raise UserError(f"{name} is empty. Copy or export it again.")
     if start.startswith(b"ply"):
-        header = header_of(file, name)
+        header = read_header(file, name)
         check = _compressed if header.first.name == "chunk" else _standard
         return check(file, header, size, name)
     for magic, what in OTHERS.items():
@@ -142,14 +149,15 @@ def _standard(file: BinaryIO, header: Header, size: int, name: str) -> Splat:
     check_properties(names, header.first.count, name)
     metadata = from_comments(header.comments)
     ends: list[Columns] = []
-    is_standard = _is_standard(file, header)
+    has_null_rotations = False
     for block in read_blocks(file, header, name):
         check_numbers(block, name)
         ends.append(extremes(block))
-        is_standard = is_standard and not _null_rotations(block).any()
+        has_null_rotations = has_null_rotations or bool(_null_rotations(block).any())
     if "gs-esd" not in metadata:
         check_raw({key: np.concatenate([end[key] for end in ends]) for key in ends[0]}, name)
-    degree = REST_COUNTS.index(len(rest(names)))
+    is_standard = not has_null_rotations and _is_standard(file, header)
+    degree = REST_COUNTS.index(len(rest_names(names)))
     return Splat("ply", size, header.first.count, degree, metadata, is_standard)
 
 

@@ -30,12 +30,12 @@ def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
 
     def rendering() -> None:
         renderings = render(components.splats, views.cameras)
-        components.densifier.before_backward(renderings.info, trainer.step)
+        components.densifier.step_pre_backward(trainer.step, renderings.info)
         renderings.over(views.background).square().mean().backward()
         for optimizer in components.optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        components.densifier.after_backward(renderings.info, trainer.step)
+        components.densifier.step_post_backward(trainer.step, renderings.info)
 
     def encoding() -> None:
         components.prior.encode(images).backward(eps)

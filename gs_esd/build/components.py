@@ -31,7 +31,7 @@ from gs_esd.config.options import (
     RandomBackgroundConfig,
     SolidBackgroundConfig,
 )
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from gs_esd.guidance.objectives import Source
 from gs_esd.guidance.predict import PredictFn
 from gs_esd.guidance.weighting import WeightingFn
@@ -39,7 +39,7 @@ from gs_esd.priors.base import DiffusionPrior
 from gs_esd.render import gsplat_build
 from gs_esd.render.cpu.jit.kernel_cache import forget_stale_kernels
 from gs_esd.splats.densify import Densifier, build_densifier
-from gs_esd.splats.parameters import adam_per_parameter, init_ball
+from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.ranks import Ranks, join
 from gs_esd.system.rng import stream
@@ -89,7 +89,7 @@ def build_components(config: Config) -> Components:
     variational = build_variational(config, prior, ranks)
     splats = build_splats(config.init, stream(config.seed, "init")).to(device)
     rates = config.learning_rates
-    optimizers = adam_per_parameter(splats, {name: getattr(rates, name) for name in splats})
+    optimizers = create_optimizers(splats, {name: getattr(rates, name) for name in splats})
     return Components(
         device=device,
         splats=splats,
@@ -125,7 +125,7 @@ def build_splats(config: InitConfig, generator: torch.Generator) -> ParameterDic
                 generator=generator,
             )
         case PlyInitConfig():
-            return load_ply(config.path)
+            return load_splats(config.path)
         case _:
             raise TypeError(config)
 

@@ -23,7 +23,7 @@ from gs_esd.evaluation.measure import measure_zoo
 from gs_esd.evaluation.measure_clip import Rivals, as_line, measure_around, render_for_networks
 from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.evaluation.zoo_views import render_around
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from gs_esd.priors.hub.vision import DEFAULT
 from gs_esd.toyzoo.classifier import ZooClassifier
 from gs_esd.toyzoo.prompt import UnknownAnimalError, parse_prompt
@@ -69,7 +69,7 @@ def _measure(
     classifier: ImageClassifier | None,
 ) -> dict[str, Any]:
     """What is measured of a splat; the classifier's answers take the place of the zoo's."""
-    splats = load_ply(finished.path)
+    splats = load_splats(finished.path)
     line = _measure_zoo(splats, finished, views) if _in_zoo(finished.prompt) else {}
     if clip is None and classifier is None:
         return line

@@ -1,14 +1,14 @@
-"""Which way is up in a file, by name; `frames` turns splats. Apart from it, to need no torch."""
+"""Axes of files, by name. Needs no torch; `frames` turns splats between them."""
 
 import enum
 
 
 class FileAxes(enum.Enum):
-    """The frames of files: where up is, and with it what the other two axes mean."""
+    """Axes of a file, named by where up is."""
 
     y_down = "y-down"
-    """x right, y down, z away from who looks at the front: COLMAP's and OpenCV's camera axes."""
+    """x right, y down, z away from a viewer of the front: COLMAP's and OpenCV's camera axes."""
     z_up = "z-up"
-    """Our world as it is: the front looks along +x. Blender's up."""
+    """World axes as in this program: the front looks along +x. Blender's up."""
     y_up = "y-up"
     """The front looks along +z, its viewer's right is +x: glTF's axes."""

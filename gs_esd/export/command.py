@@ -1,13 +1,13 @@
-"""Convert a splat: python -m gs_esd.export splats.ply OUT.
+"""Convert splats between file formats: python -m gs_esd.export splats.ply OUT.
 
-By OUT's ending: .ply (the standard 3DGS file), .compressed.ply (PlayCanvas', a quarter of the
-size), .splat (antimatter15's, 32 bytes a Gaussian, one colour from all sides) or .glb (glTF with
-KHR_gaussian_splatting). Standard files of other programs are read as well.
+OUT's ending is the format: .ply (the standard 3DGS file), .compressed.ply (PlayCanvas', a quarter
+of the size), .splat (antimatter15's, 32 bytes a Gaussian, one colour from all sides) or .glb (glTF
+with KHR_gaussian_splatting). Standard files of other programs are read as well.
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,30 @@ from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import pad_sh
 from gs_esd.export.glb import save_glb
-from gs_esd.export.ply import load_metadata, load_ply, save_ply
+from gs_esd.export.ply import load_metadata, load_splats, save_splats
 from gs_esd.export.splat import save_splat
 
-UPS = [up.value for up in FileAxes]
+AXES = [axes.value for axes in FileAxes]
+
+Save = Callable[[ParameterDict, Path, FileAxes, Mapping[str, Any]], None]
+
+FORMATS: dict[str, tuple[Save, FileAxes]] = {
+    ".compressed.ply": (save_compressed_ply, FileAxes.y_down),
+    ".ply": (save_splats, FileAxes.y_down),
+    ".splat": (lambda splats, path, axes, _: save_splat(splats, path, axes), FileAxes.y_down),
+    ".glb": (lambda splats, path, _, metadata: save_glb(splats, path, metadata), FileAxes.y_up),
+}
+"""Writer and usual axes by ending; the first ending that fits counts."""
 
 
-def main() -> None:
-    """Parse the command line and convert."""
-    options = _options()
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m gs_esd.export") -> None:
+    """Parse the command line and convert.
+
+    Args:
+        arguments: words after the program's name; by default those of the process.
+        prog: name of the program in its help and errors.
+    """
+    options = _parser(prog).parse_args(arguments)
     try:
         convert(options)
     except UserError as error:
@@ -35,58 +50,59 @@ def main() -> None:
 
 
 def convert(options: argparse.Namespace) -> None:
-    """Read the one file and write the other, as the command line says.
+    """Read the input and write the output that the command line names.
 
-    Raises UserError for a file that cannot be read or written, and an ending that is not known.
+    Raises:
+        UserError: a file cannot be read or written, or its ending is no known format.
     """
-    up = None if options.up is None else FileAxes(options.up)
-    from_up = None if options.from_up is None else FileAxes(options.from_up)
-    check_output(options.output, up)
-    splats = load_ply(options.input, from_up, options.activated)
+    axes = None if options.up is None else FileAxes(options.up)
+    from_axes = None if options.from_up is None else FileAxes(options.from_up)
+    check_output(options.output, axes)
+    splats = load_splats(options.input, from_axes, options.activated)
     if options.pad_sh:
         splats["shN"].data = pad_sh(splats["shN"].data)
-    save(splats, options.output, up, load_metadata(options.input))
+    save(splats, options.output, axes, load_metadata(options.input))
 
 
-def check_output(path: Path, up: FileAxes | None) -> None:
-    """Raise UserError unless `save` knows a file of this name and frame."""
-    if not path.name.endswith((".ply", ".splat", ".glb")):
-        raise UserError(
-            f"{path.name} does not say which format: end it in .ply, .compressed.ply, .splat, .glb"
-        )
-    if path.suffix == ".glb" and up not in (None, FileAxes.y_up):
-        raise UserError(f"glTF is y-up, it cannot be {up.value}: leave out --up")
+def check_output(path: Path, axes: FileAxes | None) -> None:
+    """Raise UserError unless `save` can write a file of this name in these axes."""
+    _, usual_axes = _format(path)
+    if path.suffix == ".glb" and axes not in (None, usual_axes):
+        raise UserError(f"glTF is y-up, it cannot be {axes.value}: leave out --up")
 
 
 def save(
-    splats: ParameterDict, path: Path, up: FileAxes | None, metadata: Mapping[str, Any]
+    splats: ParameterDict, path: Path, axes: FileAxes | None, metadata: Mapping[str, Any]
 ) -> None:
-    """Write splats in the format that the file's ending says, by default in its usual frame."""
-    name = path.name
-    if name.endswith(".glb"):
-        save_glb(splats, path, metadata)
-    elif name.endswith(".splat"):
-        save_splat(splats, path, up or FileAxes.y_down)
-    elif name.endswith(".compressed.ply"):
-        save_compressed_ply(splats, path, up or FileAxes.y_down, metadata)
-    else:
-        save_ply(splats, path, up or FileAxes.y_down, metadata)
+    """Write splats in the format of the file's ending, by default in its usual axes."""
+    write, usual_axes = _format(path)
+    write(splats, path, axes or usual_axes, metadata)
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m gs_esd.export", description=__doc__)
+def _format(path: Path) -> tuple[Save, FileAxes]:
+    for ending, format in FORMATS.items():
+        if path.name.endswith(ending):
+            return format
+    raise UserError(
+        f"{path.name} does not say which format: end it in .ply, .compressed.ply, .splat, .glb"
+    )
+
+
+def _parser(prog: str) -> argparse.ArgumentParser:
+    description = (__doc__ or "").replace("python -m gs_esd.export", prog)
+    parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("input", type=Path, help="a standard 3DGS .ply, text or binary")
     parser.add_argument("output", type=Path, help="*.ply, *.compressed.ply, *.splat or *.glb")
     parser.add_argument(
         "--up",
-        choices=UPS,
-        help="OUT's frame: y-down is what viewers expect of .ply and .splat and the default, "
+        choices=AXES,
+        help="axes of OUT: y-down is what viewers expect of .ply and .splat and the default, "
         "z-up is Blender's, y-up is glTF's",
     )
     parser.add_argument(
         "--from-up",
-        choices=UPS,
-        help="the input's frame; files of gs-esd say theirs, others are taken to be y-down",
+        choices=AXES,
+        help="axes of the input; files of gs-esd name theirs, others are taken to be y-down",
     )
     parser.add_argument(
         "--pad-sh",
@@ -107,4 +123,4 @@ def _options() -> argparse.Namespace:
         dest="activated",
         help="the input holds logits and logs, though it may not look so",
     )
-    return parser.parse_args()
+    return parser

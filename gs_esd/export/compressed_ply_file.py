@@ -1,4 +1,4 @@
-"""Whether a .compressed.ply, PlayCanvas' format, is one that viewers can read."""
+"""Checks that a .compressed.ply, PlayCanvas' format, is one that viewers read. Needs no torch."""
 
 import os
 from typing import BinaryIO
@@ -6,12 +6,10 @@ from typing import BinaryIO
 import numpy as np
 
 from gs_esd.errors import UserError
-from gs_esd.export.ply_checks import LARGEST_LOG_SCALE
-from gs_esd.export.ply_header import Element, Header
-from gs_esd.export.ply_names import REST_COUNTS, rest
-from gs_esd.export.ply_table import check_length, read_rows
+from gs_esd.export.ply_file import Element, Header, check_length, read_rows
+from gs_esd.export.ply_properties import MAX_LOG_SCALE, REST_COUNTS, rest_names
 
-GAUSSIANS_A_CHUNK = 256
+CHUNK_GAUSSIANS = 256
 BOUNDS = [f"{end}_{axis}" for end in ("min", "max") for axis in "xyz"]
 SCALE_BOUNDS = [f"{end}_scale_{axis}" for end in ("min", "max") for axis in "xyz"]
 PACKED = ["packed_position", "packed_rotation", "packed_scale", "packed_color"]
@@ -19,11 +17,19 @@ REMEDY = "Export it again, or convert it with `npx @playcanvas/splat-transform I
 
 
 def check_compressed(file: BinaryIO, header: Header, path: str | os.PathLike[str]) -> int:
-    """The spherical-harmonics degree of an open file whose first element is `chunk`.
+    """Check an open file whose first element is `chunk`.
 
-    path: the file's name in errors.
-    Raises UserError where it is not laid out as readers expect, holds no Gaussian, is cut short, or
-    its bounds are not finite.
+    Args:
+        file: the file that `header` was read from.
+        header: its header.
+        path: name of the file in errors.
+
+    Returns:
+        Spherical-harmonics degree, 0 to 3.
+
+    Raises:
+        UserError: the layout is not the one that readers expect, the file holds no Gaussian or is
+            cut short, or its bounds are not finite.
     """
     if header.byte_order != "<" or [each.name for each in header.elements[1:2]] != ["vertex"]:
         raise UserError(
@@ -35,7 +41,7 @@ def check_compressed(file: BinaryIO, header: Header, path: str | os.PathLike[str
     _check_fields(vertex, PACKED, "u4", path)
     if vertex.count == 0:
         raise UserError(f"{path} holds no Gaussian. Give a file with at least one.")
-    if chunk.count * GAUSSIANS_A_CHUNK < vertex.count:
+    if chunk.count * CHUNK_GAUSSIANS < vertex.count:
         raise UserError(f"{path} has {chunk.count} chunks for {vertex.count} Gaussians. {REMEDY}")
     has_sh = sh.name == "sh"
     coefficients = _coefficients(sh, vertex, path) if has_sh else 0
@@ -53,7 +59,7 @@ def _check_fields(
 
 
 def _coefficients(sh: Element, vertex: Element, path: str | os.PathLike[str]) -> int:
-    names = rest(name for name, _ in sh.fields)
+    names = rest_names(name for name, _ in sh.fields)
     if not names:
         raise UserError(
             f"{path} has an element `sh` without properties, as some programs write where there "
@@ -72,5 +78,5 @@ def _check_bounds(file: BinaryIO, header: Header, path: str | os.PathLike[str]) 
     file.seek(header.body)
     chunks = read_rows(file, header.row(header.first), header.first.count, path)
     bounds = np.stack([chunks[name] for name in [*BOUNDS, *SCALE_BOUNDS]])
-    if not np.isfinite(bounds).all() or bounds[-3:].max() > LARGEST_LOG_SCALE:
+    if not np.isfinite(bounds).all() or bounds[-3:].max() > MAX_LOG_SCALE:
         raise UserError(f"{path} is damaged: its chunks reach to infinity. {REMEDY}")

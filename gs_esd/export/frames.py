@@ -1,14 +1,14 @@
-"""How splats is turned between our axes and a file's.
+"""Turns splats between world axes and those of a file.
 
 Notation
     N       number of Gaussians
     K       spherical-harmonics coefficients a colour channel, (degree + 1)²
     R       all of them but the constant one, K - 1
     world   ours: z up, the object's front looks along +x
-    file    a frame named by where its up is, see `FileAxes`
+    file    axes named by where up is, see `FileAxes`
 
-Turning splats turns its means, its quaternions and its spherical harmonics: who forgets the last
-keeps the shape and gets the highlights wrong.
+Means, quaternions and spherical harmonics all turn: without the last, the shape is right and the
+highlights are wrong.
 """
 
 import torch
@@ -36,18 +36,20 @@ FILE_FROM_WORLD_QUAT = {
 CONJUGATE = torch.tensor([1.0, -1.0, -1.0, -1.0], dtype=torch.float64)
 
 
-def to_file_axes(splats: ParameterDict, up: FileAxes) -> dict[str, Tensor]:
-    """Splats' raw parameters in a file's axes, on the CPU and without gradients.
+def to_file_axes(splats: ParameterDict, axes: FileAxes) -> dict[str, Tensor]:
+    """Raw parameters in a file's axes, on the CPU and without gradients.
 
-    splats: raw parameters in world axes, on any device; it is not changed.
+    Args:
+        splats: raw parameters in world axes, on any device; they are not changed.
+        axes: axes of the file.
     """
     world = {name: tensor.detach().cpu() for name, tensor in splats.items()}
-    return _turned(world, FILE_FROM_WORLD[up], FILE_FROM_WORLD_QUAT[up])
+    return _turned(world, FILE_FROM_WORLD[axes], FILE_FROM_WORLD_QUAT[axes])
 
 
-def from_file_axes(tensors: dict[str, Tensor], up: FileAxes) -> ParameterDict:
-    """The splats in world axes whose raw parameters in a file's axes these are."""
-    turned = _turned(tensors, FILE_FROM_WORLD[up].T, CONJUGATE * FILE_FROM_WORLD_QUAT[up])
+def from_file_axes(tensors: dict[str, Tensor], axes: FileAxes) -> ParameterDict:
+    """Splats in world axes from raw parameters in a file's axes."""
+    turned = _turned(tensors, FILE_FROM_WORLD[axes].T, CONJUGATE * FILE_FROM_WORLD_QUAT[axes])
     return ParameterDict({name: Parameter(tensor) for name, tensor in turned.items()})
 
 
@@ -71,14 +73,14 @@ def unit_quats(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 4"]:
 
 
 def rotate_sh(sh: Float[Tensor, "N R 3"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "N R 3"]:
-    """Coefficients, all but the constant, of the functions d -> f(rotation⁻¹ d)."""
+    """Turn spherical harmonics: coefficients, but the constant, of d -> f(rotation⁻¹ d)."""
     r = sh.shape[1]
     matrix = _sh_rotation(rotation)[:r, :r]  # degrees do not mix
     return torch.einsum("jk,nkc->njc", matrix, sh.double()).to(sh.dtype)
 
 
 def pad_sh(sh: Float[Tensor, "N R 3"]) -> Float[Tensor, "N 15 3"]:
-    """Coefficients with zeros added up to degree 3, for programs that read no other degree."""
+    """Add zeros up to degree 3, for programs that read no other degree."""
     missing = 15 - sh.shape[1]
     return torch.cat([sh, sh.new_zeros(len(sh), missing, 3)], dim=1)
 
@@ -95,7 +97,7 @@ def _turned(
 
 
 def _sh_rotation(rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "15 15"]:
-    """What turns coefficients of degree 1 to 3: the M of Y(rotation d) M = Y(d) for all d."""
+    """Matrix M that turns coefficients of degree 1 to 3: Y(rotation d) M = Y(d) for all d."""
     generator = torch.Generator().manual_seed(0)
     directions = torch.randn(200, 3, generator=generator, dtype=torch.float64)
     directions = directions / directions.norm(dim=-1, keepdim=True)

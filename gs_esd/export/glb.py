@@ -1,9 +1,9 @@
-"""Splats in glTF, by its extension KHR_gaussian_splatting; one binary file, .glb.
+"""Splats in glTF by its extension KHR_gaussian_splatting, one binary .glb: `save_glb`.
 
 Written by the text of the extension in the glTF repository of July 2026 (release candidate; it
 has been ratified since): standard deviations and opacities as they are, unit quaternions xyzw,
 coefficients by degree and order, and the axes of glTF. Colours are display sRGB, as in all 3DGS
-files. `COLOR_0` is for programs that know points only; there glTF wants linear light.
+files. `COLOR_0` is for programs that only draw points; there glTF requires linear light.
 """
 
 import json
@@ -19,7 +19,7 @@ from torch.nn import ParameterDict
 
 from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import to_file_axes, unit_quats
-from gs_esd.export.metadata import known
+from gs_esd.export.metadata import file_metadata
 from gs_esd.splats.parameters import SH_Y0
 from gs_esd.system.atomic import atomic_write
 
@@ -30,7 +30,7 @@ SPLAT = {
     "projection": "perspective",
     "sortingMethod": "cameraDistance",
 }
-"""3DGS in the extension's words."""
+"""3DGS in the terms of the extension."""
 
 POINTS = 0
 VERTEX_ATTRIBUTES = 34962
@@ -45,21 +45,25 @@ def save_glb(
 ) -> None:
     """Write splats as glTF: one mesh of points, each a Gaussian, y up and the front along +z.
 
-    splats: raw parameters in world axes, on any device.
-    metadata: names and plain values such as the prompt, kept under asset.extras.
-    Raises UserError where the folder cannot be written.
+    Args:
+        splats: raw parameters in world axes, on any device.
+        path: file to write; an old one is replaced only when all is written.
+        metadata: names and plain values such as the prompt, kept under asset.extras.
+
+    Raises:
+        UserError: the folder cannot be written.
     """
     attributes = _attributes(to_file_axes(splats, FileAxes.y_up))
     buffer = b"".join(array.tobytes() for array in attributes.values())
-    described = _describe(attributes, known(metadata, FileAxes.y_up))
-    text = json.dumps(described, ensure_ascii=True).encode("ascii")
+    description = _describe(attributes, file_metadata(metadata, FileAxes.y_up))
+    text = json.dumps(description, ensure_ascii=True).encode("ascii")
     chunks = _chunk(b"JSON", text, b" ") + _chunk(b"BIN\0", buffer, b"\0")
     with atomic_write(path) as partial:
         partial.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks)
 
 
 def _attributes(turned: dict[str, Tensor]) -> Attributes:
-    """What the extension stores of every Gaussian, by the names that it gives them."""
+    """Arrays of all Gaussians by their attribute names in the extension."""
     opacities = turned["opacities"].sigmoid()
     tensors = {
         "ROTATION": unit_quats(turned["quats"])[:, [1, 2, 3, 0]],
@@ -91,7 +95,7 @@ def _point_colors(sh0: Tensor, opacities: Tensor) -> NDArray[np.uint16]:
 
 
 def _describe(attributes: Attributes, metadata: dict[str, Any]) -> dict[str, Any]:
-    """The JSON part: where each attribute lies in the buffer, and that they make splats."""
+    """The JSON part: where each attribute lies in the buffer, and that together they are splats."""
     views, accessors, offset = [], [], 0
     for i, (name, array) in enumerate(attributes.items()):
         views.append(
@@ -131,7 +135,7 @@ def _accessor(view: int, name: str, array: NDArray[Any]) -> dict[str, Any]:
     }
     if array.dtype.name == "uint16":
         accessor["normalized"] = True
-    if name == "POSITION":  # glTF wants these of positions
+    if name == "POSITION":  # glTF requires these of positions
         accessor |= {"min": array.min(axis=0).tolist(), "max": array.max(axis=0).tolist()}
     return accessor
 

@@ -1,11 +1,10 @@
-"""What a file says about itself: prompt, λ, seed and the like, in comments of a .ply header.
+"""Metadata in files: prompt, λ, seed and the like; in a .ply as comments of the header.
 
-A comment must survive programs that know nothing of it. It is JSON in ASCII, so that no prompt
-can bring line breaks or another encoding into the header. It is cut into lines of less than 255
-characters, because some readers have no room for longer ones; all but the last end in a backslash.
-It follows the properties, because INRIA's own viewer takes the third line of the file to be
-`element vertex N`. The word that ends a header is escaped, because some readers look for it
-anywhere.
+A comment must survive programs that do not understand it:
+- It is JSON in ASCII, so that no prompt can bring line breaks or another encoding into the header.
+- It is cut into lines of less than 255 characters, because some readers have no room for longer
+  ones; all lines but the last end in a backslash.
+- The word that ends a header is escaped, because some readers search for it anywhere.
 """
 
 import json
@@ -16,35 +15,37 @@ import gs_esd
 from gs_esd.export.axes import FileAxes
 
 KEYWORD = "gs_esd"
-"""Our comments begin with it."""
-CHARACTERS_A_LINE = 220
-LONGEST_TEXT = 2000
-"""Characters of a value; longer ones are cut, so that no prompt outgrows what readers take for a
-header."""
+"""First word of our comments."""
+LINE_CHARACTERS = 220
+MAX_TEXT_CHARACTERS = 2000
+"""Longer values are cut, so that no prompt outgrows what readers take for a header."""
 
 
-def known(metadata: Mapping[str, Any] | None, up: FileAxes) -> dict[str, Any]:
-    """What a file written now says: its frame, the version that writes it, and `metadata`.
+def file_metadata(metadata: Mapping[str, Any] | None, axes: FileAxes) -> dict[str, Any]:
+    """Add a file's axes and the version that writes it to `metadata`.
 
-    metadata: names and plain values (text, numbers, booleans, None); "up" and "gs-esd" are ours.
+    Args:
+        metadata: names and plain values (text, numbers, booleans, None). "up" and "gs-esd" are
+            replaced.
+        axes: axes of the file.
     """
-    ours = {"up": up.value, "gs-esd": gs_esd.__version__}
+    ours = {"up": axes.value, "gs-esd": gs_esd.__version__}
     given = {name: _cut(value) for name, value in (metadata or {}).items()}
     return {**ours, **given, **ours}
 
 
-def as_comments(values: Mapping[str, Any]) -> list[str]:
-    """The values as comments of a header, without the word `comment`."""
+def to_comments(values: Mapping[str, Any]) -> list[str]:
+    """Comments of a header, without the word `comment`, from which `from_comments` reads back."""
     text = json.dumps(values, ensure_ascii=True).replace("end_header", r"end\u005fheader")
-    pieces = [text[i : i + CHARACTERS_A_LINE] for i in range(0, len(text), CHARACTERS_A_LINE)]
+    pieces = [text[i : i + LINE_CHARACTERS] for i in range(0, len(text), LINE_CHARACTERS)]
     return [f"{KEYWORD} {piece}\\" for piece in pieces[:-1]] + [f"{KEYWORD} {pieces[-1]}"]
 
 
 def from_comments(comments: Iterable[str]) -> dict[str, Any]:
-    """The values in a header's comments; none where there are none, or they are not whole.
+    """Values in a header's comments; empty where there are none, or they are incomplete.
 
-    Files pass through other programs, which may keep a part of the comments. A splat is not worth
-    less for that, so nothing is raised.
+    Other programs may keep only some of the comments. The splats are as good without them, so
+    nothing is raised.
     """
     ours = [comment for comment in comments if comment.startswith(f"{KEYWORD} ")]
     text = "".join(comment.removeprefix(f"{KEYWORD} ").removesuffix("\\") for comment in ours)
@@ -56,6 +57,6 @@ def from_comments(comments: Iterable[str]) -> dict[str, Any]:
 
 
 def _cut(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > LONGEST_TEXT:
-        return value[: LONGEST_TEXT - 1] + "…"
+    if isinstance(value, str) and len(value) > MAX_TEXT_CHARACTERS:
+        return value[: MAX_TEXT_CHARACTERS - 1] + "…"
     return value

@@ -1,4 +1,4 @@
-"""Splats in the .ply format that every 3D Gaussian viewer reads.
+"""Splats in the .ply format that 3D Gaussian viewers read: `load_splats`, `save_splats`.
 
 Notation and conventions
     N       number of Gaussians
@@ -6,11 +6,11 @@ Notation and conventions
 
 A file holds raw parameters (log scales, logit opacities, wxyz quaternions), one little-endian
 float32 each, in the order of `property_names`. `f_rest` is channel-major: all R coefficients of
-red, then green, then blue. Normals are zeros that nobody reads, but that some programs count on.
+red, then green, then blue. Normals are zeros; no viewer uses them, but some readers expect them.
 
 Viewers take a file's y to point down. They differ in the side they show first: those that turn the
 file about its x axis, as Spark does, start at our front; SuperSplat turns it about z and starts at
-the back. Our files say in a comment which frame they are in; all others are taken to be y-down.
+the back. A comment in our files names their axes; all other files are taken to be y-down.
 """
 
 import os
@@ -24,26 +24,50 @@ from torch.nn import ParameterDict
 from gs_esd.errors import UserError
 from gs_esd.export.axes import FileAxes
 from gs_esd.export.frames import from_file_axes, to_file_axes
-from gs_esd.export.metadata import as_comments, from_comments, known
-from gs_esd.export.ply_checks import check_raw, check_splat, deactivated
-from gs_esd.export.ply_names import COLOR, OPACITY, POSITION, ROTATION, SCALE, property_names, rest
-from gs_esd.export.ply_table import Columns, read_header, read_table, write_table
+from gs_esd.export.metadata import file_metadata, from_comments, to_comments
+from gs_esd.export.ply_file import Columns, open_ply, read_header, read_table, write_table
+from gs_esd.export.ply_properties import (
+    COLOR,
+    OPACITY,
+    POSITION,
+    ROTATION,
+    SCALE,
+    check_raw,
+    check_splats,
+    deactivate,
+    property_names,
+    rest_names,
+)
 
 
-def save_ply(
+def save_splats(
     splats: ParameterDict,
     path: str | os.PathLike[str],
-    up: FileAxes = FileAxes.y_down,
+    axes: FileAxes = FileAxes.y_down,
     metadata: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write splats as a standard 3DGS file; an old file is replaced only when all is written.
+    """Write splats as a standard 3DGS .ply.
 
-    splats: raw parameters in world axes, on any device.
-    up: the file's frame; viewers expect y-down.
-    metadata: what `load_metadata` gives back: names and plain values such as the prompt.
-    Raises UserError where the folder cannot be written.
+    Args:
+        splats: raw parameters in world axes, on any device.
+        path: file to write; an old one is replaced only when all is written.
+        axes: axes of the file; viewers expect y-down.
+        metadata: names and plain values, such as the prompt, that `load_metadata` returns.
+
+    Raises:
+        UserError: the folder cannot be written.
+
+    Example:
+        >>> import torch
+        >>> from gs_esd.splats.parameters import init_ball
+        >>> ball = init_ball(
+        ...     100, radius=0.5, opacity=0.1, sh_degree=0, generator=torch.Generator()
+        ... )
+        >>> save_splats(ball, "ball.ply", metadata={"prompt": "a grey ball"})
+        >>> load_metadata("ball.ply")["prompt"]
+        'a grey ball'
     """
-    turned = to_file_axes(splats, up)
+    turned = to_file_axes(splats, axes)
     n = len(turned["means"])
     sh_rest = turned["shN"].transpose(1, 2).reshape(n, -1)  # [N, 3 R]
     columns = [
@@ -55,57 +79,75 @@ def save_ply(
         turned["scales"],
         turned["quats"],
     ]
-    names = property_names(sh_rest.shape[1])
-    write_table(path, names, torch.cat(columns, dim=1).numpy(), as_comments(known(metadata, up)))
+    names, table = property_names(sh_rest.shape[1]), torch.cat(columns, dim=1).numpy()
+    write_table(path, names, table, to_comments(file_metadata(metadata, axes)))
 
 
-def load_ply(
-    path: str | os.PathLike[str], up: FileAxes | None = None, activated: bool | None = None
+def load_splats(
+    path: str | os.PathLike[str], axes: FileAxes | None = None, activated: bool | None = None
 ) -> ParameterDict:
-    """Read a standard 3DGS file, spherical harmonics of degree 0 to 3, into splats in world axes.
+    """Read a standard 3DGS .ply, spherical harmonics of degree 0 to 3, into world axes.
 
     Text or binary of either byte order; normals, unknown properties and whatever follows the
     Gaussians are ignored.
 
-    up: the file's frame; by default what our own files say, and y-down for others.
-    activated: whether the file holds opacities in [0, 1] and standard deviations instead of
-        logits and logarithms; by default it must not look so, unless it is ours.
-    Raises UserError where the file is missing, not a .ply, cut short, empty, lacks properties,
-    holds numbers that are not finite or that look activated.
+    Args:
+        path: file to read.
+        axes: axes of the file; by default those that our own files name, and y-down for others.
+        activated: whether the file holds opacities in [0, 1] and standard deviations instead of
+            logits and logarithms. By default it does not, and one of another program that looks
+            so is refused.
+
+    Returns:
+        Raw parameters as in `gs_esd.splats.parameters`, on the CPU.
+
+    Raises:
+        UserError: the file is missing, not a .ply, cut short, empty, lacks properties, holds
+            numbers that are not finite or that look activated.
+
+    Example:
+        >>> splats = load_splats("ball.ply")  # as written in `save_splats`
+        >>> splats["means"].shape
+        torch.Size([100, 3])
     """
     columns, header = read_table(path)
-    check_splat(columns, path)
+    check_splats(columns, path)
     metadata = from_comments(header.comments)
     if activated:
-        columns = deactivated(columns, path)
+        columns = deactivate(columns, path)
     elif activated is None and "gs-esd" not in metadata:
         check_raw(columns, path)
-    return from_file_axes(_raw_parameters(columns), up or _frame(metadata, path))
+    return from_file_axes(_raw_parameters(columns), axes or _axes(metadata, path))
 
 
 def load_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What was said about a file when it was written, by name; empty of files that are not ours.
+    """Read what a .ply of this program says about itself; empty for files of other programs.
 
-    "up" is the frame, "gs-esd" the version that wrote the file. Texts of more than 2,000 characters
-    were cut. Raises UserError where the file cannot be read or is no .ply.
+    Returns:
+        The metadata given to `save_splats`, texts of more than 2,000 characters cut; besides, "up"
+        names the axes and "gs-esd" the version that wrote the file.
+
+    Raises:
+        UserError: the file cannot be read or is no .ply.
     """
-    return from_comments(read_header(path).comments)
+    with open_ply(path) as file:
+        return from_comments(read_header(file, path).comments)
 
 
-def _frame(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> FileAxes:
+def _axes(metadata: Mapping[str, Any], path: str | os.PathLike[str]) -> FileAxes:
     try:
         return FileAxes(metadata.get("up", FileAxes.y_down.value))
     except ValueError as error:
         raise UserError(
             f"{path} says that its frame is {metadata['up']}; known are "
-            f"{', '.join(up.value for up in FileAxes)}. Convert it, saying which it is: "
+            f"{', '.join(axes.value for axes in FileAxes)}. Convert it, saying which it is: "
             f"python -m gs_esd.export {path} OUT.ply --from-up y-down"
         ) from error
 
 
 def _raw_parameters(columns: Columns) -> dict[str, Tensor]:
-    """A checked file's columns as raw parameters, in the file's axes."""
-    names = rest(columns)
+    """Raw parameters in the file's axes, from the columns of a checked file."""
+    names = rest_names(columns)
     n = len(columns["x"])
     return {
         "means": _stack(columns, POSITION),

@@ -1,4 +1,4 @@
-"""A video of the camera going once around the object."""
+"""Turntable video: the camera goes once around the object."""
 
 import os
 from collections.abc import Generator
@@ -13,8 +13,8 @@ from gs_esd.errors import UserError
 from gs_esd.export.images import orbit_images, to_bytes
 from gs_esd.system.atomic import atomic_write
 
-MACROBLOCK = 16
-"""H.264 codes blocks of this many pixels; other sizes are rescaled by ffmpeg, and blurred."""
+MACROBLOCK_PIXELS = 16
+"""H.264 codes blocks of this size; ffmpeg rescales, and blurs, images that are no multiple."""
 REMEDY = "Is the disk full? Does `pip install --force-reinstall imageio-ffmpeg` help?"
 
 
@@ -26,12 +26,20 @@ def save_turntable(
     frames: int = 96,
     fps: int = 24,
 ) -> None:
-    """Write an H.264 video (yuv420p, plays everywhere) of one turn; a loop has no repeated frame.
+    """Write an H.264 video (yuv420p, plays everywhere) of one turn, which loops seamlessly.
 
-    resolution: pixels a side, rounded up to a multiple of 16.
-    Raises UserError where ffmpeg is missing or fails, or the folder cannot be written.
+    Args:
+        splats: raw parameters.
+        path: file to write, .mp4; an old one is replaced only when all is written.
+        orbit: where cameras stand.
+        resolution: pixels a side, rounded up to a multiple of 16.
+        frames: images of the turn.
+        fps: frames a second.
+
+    Raises:
+        UserError: ffmpeg is missing or fails, or the folder cannot be written.
     """
-    size = -(-resolution // MACROBLOCK) * MACROBLOCK
+    size = -(-resolution // MACROBLOCK_PIXELS) * MACROBLOCK_PIXELS
     with atomic_write(path) as partial:
         with closing(_h264_writer(partial, size, fps)) as writer:
             for rgb in orbit_images(splats, orbit, size, frames):
@@ -42,14 +50,14 @@ def save_turntable(
 
 
 def _h264_writer(path: Path, size: int, fps: int) -> Generator[None, bytes, None]:
-    """A started encoder that takes the RGB bytes of one image after another."""
+    """Started encoder; send it the RGB bytes of one image after another."""
     writer = imageio_ffmpeg.write_frames(
         path,
         (size, size),
         fps=fps,
         codec="libx264",
         pix_fmt_out="yuv420p",
-        macro_block_size=MACROBLOCK,
+        macro_block_size=MACROBLOCK_PIXELS,
         quality=7,
         ffmpeg_log_level="error",
         output_params=["-movflags", "+faststart"],
@@ -62,7 +70,7 @@ def _h264_writer(path: Path, size: int, fps: int) -> Generator[None, bytes, None
 
 
 def _frames_in(path: Path) -> int:
-    """Frames in a finished video, 0 where it is damaged; ffmpeg's exit status does not reach us."""
+    """Frames in a finished video, 0 where it is damaged; imageio hides ffmpeg's exit status."""
     try:
         frames, _ = imageio_ffmpeg.count_frames_and_secs(str(path))
     except RuntimeError:

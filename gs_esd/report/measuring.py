@@ -74,11 +74,11 @@ def _measure(run: Run) -> dict[str, Any]:
     from gs_esd.evaluation.finished import find_finished
     from gs_esd.evaluation.measure import measure_zoo
     from gs_esd.evaluation.zoo_views import render_around
-    from gs_esd.export.ply import load_ply
+    from gs_esd.export.ply import load_splats
     from gs_esd.toyzoo.classifier import ZooClassifier
 
     (finished,) = find_finished(run.folder, None)
-    renderings = render_around(load_ply(finished.path), finished.orbit, VIEWS)
+    renderings = render_around(load_splats(finished.path), finished.orbit, VIEWS)
     classifier = ZooClassifier.load(CLASSIFIER)
     return asdict(measure_zoo(renderings, run.prompt, finished.orbit, classifier))
 

@@ -17,7 +17,7 @@ import gs_esd
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.config.options import Config
 from gs_esd.export.images import preview, save_png
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.export.turntable import save_turntable
 from gs_esd.system.atomic import atomic_write
 from gs_esd.system.memory import peak_memory_gb
@@ -38,7 +38,7 @@ def write_results(
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
-    save_ply(splats, folder / "splats.ply", metadata=metadata(config))
+    save_splats(splats, folder / "splats.ply", metadata=metadata(config))
     save_png(folder / "preview.png", preview(splats, orbit, resolution))
     save_turntable(splats, folder / "turntable.mp4", orbit, resolution)
     metrics = {

@@ -12,7 +12,7 @@ from pathlib import Path
 from torch.nn import ParameterDict
 
 from gs_esd.config.options import Config
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.run.results import metadata
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class Snapshots:
     def _write(self, splats: ParameterDict, step: int) -> None:
         told = {**self._metadata, "step": step}
         try:
-            save_ply(most_visible(splats, LIMIT), self._path, metadata=told)
+            save_splats(most_visible(splats, LIMIT), self._path, metadata=told)
         except Exception as error:  # whatever it is: the run is worth more than a look at it
             if not self._warned:
                 log.warning(f"no snapshot for the viewer, the run goes on without: {error}")

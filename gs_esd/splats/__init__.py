@@ -1,1 +1,1 @@
-"""Splats as raw parameters under gsplat's names, and how their number changes."""
+"""Splats as raw parameters under gsplat's names, their optimisers, and densification."""

@@ -1,11 +1,11 @@
-"""How the number of Gaussians changes: gsplat's strategies, on CPU and CUDA tensors.
+"""Densification: gsplat's strategies add and remove Gaussians, on CPU and CUDA tensors.
 
 Notation
     N       number of Gaussians
-    info    what `gs_esd.render.render` gives besides the image, for the batch of the step
+    info    what `gs_esd.render.renderings.render` returns besides the images of the step
 
-Ours is what to grow (a quantile and a cap in place of absolute thresholds), what to prune, and
-where randomness comes from; the surgery on parameters and optimiser state is gsplat's.
+This module decides what to grow (by a quantile and a cap instead of absolute thresholds), what to
+prune, and where random numbers come from; gsplat edits the parameters and the optimiser state.
 """
 
 import math
@@ -39,7 +39,43 @@ class QuantileStrategy(DefaultStrategy):
     Absolute thresholds on the gradient, as in gsplat, differ 500-fold between systems and with the
     guidance scale. Here `grow_grad2d` is set anew at every refinement, to the quantile
     `grow_quantile` of the gradients or to what fills the cap, whichever is more. Gaussians with a
-    standard deviation above `prune_scale3d` go at any time; gsplat waits for a first opacity reset.
+    standard deviation above `prune_scale3d` are removed at any refinement; gsplat waits for a first
+    opacity reset.
+
+    Args:
+        cap: Gaussians that there are at most. Default is 10_000.
+        grow_quantile: in [0, 1]; Gaussians whose gradient of the projected position is above this
+            quantile are duplicated or split. Default is 0.9.
+        grow_scale3d: of those that grow, Gaussians with a standard deviation, in world units, of at
+            most this are duplicated, larger ones split. Default is gsplat's 0.01.
+        prune_opa: Gaussians of an opacity below this are removed. Default is gsplat's 0.005.
+        prune_scale3d: Gaussians with a standard deviation, in world units, above this are removed.
+            Default is gsplat's 0.1.
+        refine_start_iter: refinement begins after this step. Default is gsplat's 500.
+        refine_stop_iter: it ends before this step. Default is gsplat's 15_000.
+        refine_every: steps from one refinement to the next. Default is gsplat's 100.
+        reset_every: steps from one opacity reset to the next. Default is gsplat's 3000.
+        pause_refine_after_reset, revised_opacity, verbose: as in gsplat.
+        grow_grad2d: overwritten at every refinement.
+        refine_scale2d_stop_iter: must stay 0: sizes on the image are not recorded. So
+            `grow_scale2d` and `prune_scale2d` have no effect.
+        absgrad, key_for_gradient: must stay as they are: gradients are those of "means2d".
+
+    Example:
+        >>> from gs_esd.splats.parameters import create_optimizers, init_ball
+        >>> splats = init_ball(
+        ...     100, radius=0.8, opacity=0.1, sh_degree=0, generator=torch.Generator()
+        ... )
+        >>> optimizers = create_optimizers(splats, dict.fromkeys(splats, 1e-3))
+        >>> strategy = QuantileStrategy(cap=200, grow_quantile=0.8)
+        >>> densifier = StrategyDensifier(strategy, splats, optimizers, torch.Generator())
+        >>> for step in range(1000):  # doctest: +SKIP
+        ...     renderings = render(splats, cameras)
+        ...     densifier.step_pre_backward(step, renderings.info)
+        ...     loss(renderings).backward()
+        ...     for optimizer in optimizers.values():
+        ...         optimizer.step()
+        ...     densifier.step_post_backward(step, renderings.info)
     """
 
     cap: int = 10_000
@@ -53,11 +89,11 @@ class QuantileStrategy(DefaultStrategy):
         info: dict[str, Any],
         packed: bool = False,
     ) -> None:
-        """gsplat's sums, over all Gaussians: to pick those that are seen is to wait for the GPU."""
-        seen = (info["radii"] > 0).all(dim=-1)  # [C, N]
+        """gsplat's sums, over all Gaussians: selecting the visible ones would sync with the GPU."""
+        visible = (info["radii"] > 0).all(dim=-1)  # [C, N]
         across, down = info["means2d"].grad.unbind(-1)  # per pixel; gsplat's unit is half an image
         norms = info["n_cameras"] / 2 * torch.hypot(info["width"] * across, info["height"] * down)
-        for name, numbers in (("grad2d", norms * seen), ("count", seen)):
+        for name, numbers in (("grad2d", norms * visible), ("count", visible)):
             total = numbers.float().sum(0)
             state[name] = total if state[name] is None else state[name] + total
 
@@ -93,7 +129,11 @@ class QuantileStrategy(DefaultStrategy):
 
 @dataclass
 class RelocationStrategy(MCMCStrategy):
-    """gsplat's MCMCStrategy, on a CPU too, that stops where no Gaussian is left to relocate to."""
+    """gsplat's MCMCStrategy, also on CPU tensors.
+
+    Fields are gsplat's: `cap_max`, `noise_lr` and so on. Raises UserError where every Gaussian is
+    transparent and none is left to relocate to.
+    """
 
     def __post_init__(self) -> None:
         patch_gsplat()
@@ -106,9 +146,9 @@ class RelocationStrategy(MCMCStrategy):
         step: int,
         info: dict[str, Any],
     ) -> None:
-        """gsplat's, with the rate of the positions at this step, which the random walk follows."""
-        rate = optimizers["means"].param_groups[0]["lr"]
-        super().step_post_backward(params, optimizers, state, step, info, lr=rate)
+        """gsplat's, with the learning rate of the means now, which scales the random walk."""
+        learning_rate = optimizers["means"].param_groups[0]["lr"]
+        super().step_post_backward(params, optimizers, state, step, info, lr=learning_rate)
 
     def _relocate_gs(
         self, params: ParameterDict, optimizers: dict[str, Optimizer], binoms: Tensor
@@ -118,9 +158,12 @@ class RelocationStrategy(MCMCStrategy):
 
 
 def growth_threshold(gradients: Float[Tensor, " N"], quantile: float, room: int) -> float:
-    """The gradient above which Gaussians grow: at most `room` are, however many tie.
+    """Threshold that at most `room` gradients are above, however many are equal.
 
-    quantile: in [0, 1], of all gradients. Each Gaussian above becomes two.
+    Args:
+        gradients: of the projected positions; each Gaussian above the threshold becomes two.
+        quantile: in [0, 1]; the threshold is at least this quantile of the gradients.
+        room: Gaussians that may be added; the threshold is infinite where it is 0 or less.
     """
     if room <= 0:
         return math.inf
@@ -131,38 +174,54 @@ def growth_threshold(gradients: Float[Tensor, " N"], quantile: float, room: int)
 
 
 class Densifier:
-    """Keeps the number of Gaussians as it is; its subclass changes it.
+    """Keeps the number of Gaussians as it is; `StrategyDensifier` changes it.
 
-    A step is: render, `before_backward`, backward, optimisers, `after_backward`. After the
-    optimisers, because new parameters have no gradient and would miss the step.
+    A training step: render, `step_pre_backward`, backward, optimisers, `step_post_backward`. After
+    the optimisers, because new parameters have no gradient and would miss the step.
     """
 
-    def before_backward(self, info: dict[str, Any], step: int) -> None:
-        """To be called between the rendering and the backward pass of a step."""
+    def step_pre_backward(self, step: int, info: dict[str, Any]) -> None:
+        """Prepare to record gradients; call it between rendering and the backward pass.
 
-    def after_backward(self, info: dict[str, Any], step: int) -> None:
-        """To be called after the optimisers' step; may replace parameters and optimiser state.
+        Args:
+            step: number of the training step, from 0.
+            info: of the step's renderings.
+        """
 
-        Raises UserError where no Gaussian would be left.
+    def step_post_backward(self, step: int, info: dict[str, Any]) -> None:
+        """Record gradients and refine; call it after the optimisers' step.
+
+        May replace parameters and optimiser state.
+
+        Args:
+            step: number of the training step, from 0.
+            info: of the step's renderings, after the backward pass.
+
+        Raises:
+            UserError: no Gaussian would be left.
         """
 
     def refines(self, step: int) -> bool:
-        """Whether `after_backward` will add, move or remove Gaussians at this step, or may."""
+        """Whether `step_post_backward` may add, move or remove Gaussians at this step."""
         return False
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values from which `load_state_dict` goes on exactly."""
+        """Tensors and plain values, from which a resumed run continues bit for bit."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
 
 
 class StrategyDensifier(Densifier):
-    """Applies a gsplat strategy to splats and its optimisers, in place.
+    """Applies a gsplat strategy to splats and their optimisers, in place.
 
-    The strategy's random numbers come from `generator` (on the CPU); torch's global generators are
-    left as they were.
+    Args:
+        strategy: what to grow and to remove.
+        splats: raw parameters.
+        optimizers: one a parameter, under the same keys.
+        generator: on the CPU, of the strategy's random numbers; torch's global generators are left
+            as they were.
     """
 
     def __init__(
@@ -179,12 +238,12 @@ class StrategyDensifier(Densifier):
         self.generator = generator
         self.strategy_state: dict[str, Any] = strategy.initialize_state()
 
-    def before_backward(self, info: dict[str, Any], step: int) -> None:
+    def step_pre_backward(self, step: int, info: dict[str, Any]) -> None:
         self.strategy.step_pre_backward(
             self.splats, self.optimizers, self.strategy_state, step, info
         )
 
-    def after_backward(self, info: dict[str, Any], step: int) -> None:
+    def step_post_backward(self, step: int, info: dict[str, Any]) -> None:
         with _global_generators_from(self.generator, self.splats["means"].device):
             self.strategy.step_post_backward(
                 self.splats, self.optimizers, self.strategy_state, step, info
@@ -192,8 +251,8 @@ class StrategyDensifier(Densifier):
 
     def refines(self, step: int) -> bool:
         strategy = self.strategy
-        begun = strategy.refine_start_iter < step < strategy.refine_stop_iter
-        return begun and step % strategy.refine_every == 0
+        is_in_range = strategy.refine_start_iter < step < strategy.refine_stop_iter
+        return is_in_range and step % strategy.refine_every == 0
 
     def state_dict(self) -> dict[str, Any]:
         strategy = {
@@ -218,9 +277,17 @@ def build_densifier(
     steps: int,
     generator: torch.Generator,
 ) -> Densifier:
-    """The densifier a configuration asks for, in a run of `steps` steps.
+    """Build the densifier of a configuration.
 
-    Raises UserError where the splats are above the cap to begin with.
+    Args:
+        config: kind and thresholds.
+        splats: raw parameters, on the run's device.
+        optimizers: one a parameter, under the same keys.
+        steps: length of the run, of which the configuration gives fractions.
+        generator: on the CPU, of all random numbers of the densification.
+
+    Raises:
+        UserError: the splats are above the cap to begin with.
     """
     if isinstance(config, NoDensifyConfig):
         return Densifier()
@@ -249,8 +316,9 @@ def _quantile_strategy(config: DefaultDensifyConfig, steps: int) -> QuantileStra
         refine_stop_iter=round(config.stop_fraction * steps),
         refine_every=config.every,
         # Beyond the run: no opacity reset. It can push every alpha below 1/255, where gradients
-        # vanish, and what it is for, floaters near cameras, an orbit around one object hardly has.
-        # gsplat 1.5.3 never resets, by a slip of operator precedence; later versions do.
+        # vanish, and it is against floaters near cameras, which an orbit around one object hardly
+        # has.
+        # gsplat 1.5.3 never resets, by a mistake in operator precedence; later versions do.
         reset_every=steps + 1,
     )
 
@@ -267,7 +335,7 @@ def _relocation_strategy(config: McmcDensifyConfig, steps: int) -> RelocationStr
 
 
 def _check_some_left(prune_mask: Bool[Tensor, " N"]) -> None:
-    """Raise UserError if every Gaussian is marked."""
+    """Raise UserError if every Gaussian would be removed."""
     if prune_mask.all():
         raise UserError(
             f"all {len(prune_mask)} Gaussians have become transparent or too large, none is left. "
@@ -278,9 +346,9 @@ def _check_some_left(prune_mask: Bool[Tensor, " N"]) -> None:
 
 @contextmanager
 def _global_generators_from(generator: torch.Generator, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generators from ours within the block, and put them back after it.
+    """Seed torch's global generators from `generator` within the block, and restore them after it.
 
-    gsplat draws from the global ones; so its draws are reproducible, and disturb nobody else's.
+    gsplat draws from the global ones; so its draws can be repeated, and change no others.
     """
     seed = int(torch.randint(2**62, (), generator=generator))
     gpus = [device] if device.type == "cuda" else []

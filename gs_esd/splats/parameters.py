@@ -1,4 +1,4 @@
-"""The splats: raw parameters of N Gaussians under gsplat's names, and their optimisers.
+"""Splats: raw parameters of N Gaussians under gsplat's names, and their optimisers.
 
 Notation
     N           number of Gaussians
@@ -28,7 +28,11 @@ SH_Y0 = 0.5 / math.sqrt(math.pi)
 
 @dataclass(frozen=True)
 class Activated:
-    """Splats' parameters as a renderer takes them."""
+    """Parameters as a renderer takes them.
+
+    scales: standard deviations in world units. opacities: in [0, 1]. colors: spherical-harmonics
+    coefficients.
+    """
 
     means: Float[Tensor, "N 3"]
     quats: Float[Tensor, "N 4"]
@@ -39,7 +43,7 @@ class Activated:
 
 
 def activate(splats: ParameterDict) -> Activated:
-    """Splats' standard deviations, opacities in [0, 1] and spherical-harmonics coefficients."""
+    """Apply exp to log scales and sigmoid to logits, and join the coefficients of colour."""
     colors = torch.cat([splats["sh0"], splats["shN"]], dim=1)  # [N, K, 3]
     return Activated(
         means=splats["means"],
@@ -59,10 +63,19 @@ def init_ball(
     sh_degree: int,
     generator: torch.Generator,
 ) -> ParameterDict:
-    """Grey splats: `n` round Gaussians, uniform in a ball of `radius` about the origin.
+    """Create grey splats: round Gaussians, uniform in a ball about the origin.
 
-    A Gaussian's standard deviation is half the mean spacing, radius · n^(-1/3).
-    `opacity`, in (0, 1), is that of each.
+    Their standard deviation is half the mean spacing, radius · n^(-1/3).
+
+    Args:
+        n: number of Gaussians.
+        radius: of the ball, in world units.
+        opacity: of each Gaussian, in (0, 1).
+        sh_degree: of the spherical harmonics, whose coefficients begin at zero.
+        generator: on the CPU, of all random numbers.
+
+    Returns:
+        Raw parameters on the CPU, under the names at the top of this module.
     """
     direction = torch.randn(n, 3, generator=generator)
     direction = direction / direction.norm(dim=-1, keepdim=True)
@@ -82,10 +95,15 @@ def init_ball(
     )
 
 
-def adam_per_parameter(
+def create_optimizers(
     splats: ParameterDict, learning_rates: Mapping[str, float]
 ) -> dict[str, Optimizer]:
-    """One Adam a parameter, as gsplat's strategies want them; the rates have the splats' keys."""
+    """Create one Adam a parameter, as gsplat's strategies require.
+
+    Args:
+        splats: raw parameters, on the device where they are trained.
+        learning_rates: by the same keys.
+    """
     return {
         name: Adam([{"params": [parameter], "lr": learning_rates[name], "name": name}], eps=1e-15)
         for name, parameter in splats.items()

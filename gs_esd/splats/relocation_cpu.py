@@ -1,12 +1,12 @@
-"""Lets gsplat's MCMCStrategy work on CPU tensors.
+"""CPU versions of what gsplat's MCMCStrategy has in CUDA only.
 
-gsplat 1.5.3 has two of the strategy's operations in CUDA only. `patch_gsplat` puts functions in
-their place that look where the tensors are: on a GPU they call gsplat's own, on a CPU they do the
-same in torch. Nothing else of gsplat is touched, and its CUDA extension is not loaded.
+These are two operations in gsplat 1.5.3. `patch_gsplat` replaces them by functions that call
+gsplat's own for CUDA tensors and compute the same in torch for CPU tensors. Nothing else of gsplat
+is changed, and its CUDA extension is not loaded.
 
 Notation
     M       Gaussians that are relocated
-    n       into how many Gaussians one is divided
+    n       Gaussians that one is divided into
 """
 
 import math
@@ -30,9 +30,9 @@ BINOMIALS = torch.tensor(
 
 
 def patch_gsplat() -> None:
-    """Make `gsplat.strategy.ops` call the functions below; doing so again changes nothing.
+    """Make `gsplat.strategy.ops` call the functions below; repeated calls change nothing.
 
-    The names are globals of that module, and strategies offer no other way in.
+    Strategies use these names as globals of that module and take no others.
     """
     ops.quat_scale_to_covar_preci = covariances
     ops.compute_relocation = relocation
@@ -45,7 +45,7 @@ def covariances(
     compute_preci: bool = True,
     triu: bool = False,
 ) -> tuple[Tensor | None, Tensor | None]:
-    """gsplat's `quat_scale_to_covar_preci`, on a CPU by gsplat's own reference implementation."""
+    """gsplat's `quat_scale_to_covar_preci`; for CPU tensors gsplat's reference implementation."""
     function = quat_scale_to_covar_preci if quats.is_cuda else _quat_scale_to_covar_preci
     return function(quats, scales, compute_covar, compute_preci, triu)
 
@@ -58,9 +58,18 @@ def relocation(
 ) -> tuple[Float[Tensor, " M"], Float[Tensor, "M 3"]]:
     """Opacities and scales of n = `ratios` Gaussians that together look like the one they replace.
 
-    Eq. 9 of arXiv:2404.09591. opacities in [0, 1]; scales are standard deviations. With o' the new
-    opacity, 1 - (1 - o)^(1/n), scales shrink by o / Σ_{i=1..n} Σ_{k<i} C(i-1, k) (-1)^k o'^(k+1) /
-    √(k+1). The sum over i is C(n, k+1), which leaves one sum over j = k + 1.
+    Eq. 9 of arXiv:2404.09591. With o' the new opacity, 1 - (1 - o)^(1/n), scales shrink by
+    o / Σ_{i=1..n} Σ_{k<i} C(i-1, k) (-1)^k o'^(k+1) / √(k+1). The sum over i is C(n, k+1), which
+    leaves one sum over j = k + 1.
+
+    Args:
+        opacities: in [0, 1].
+        scales: standard deviations.
+        ratios: n of each, 51 at most.
+        binoms: gsplat's table of C(n, j), used on a GPU.
+
+    Returns:
+        Opacities and standard deviations of each of the n Gaussians.
     """
     if opacities.is_cuda:
         return compute_relocation(opacities, scales, ratios, binoms)

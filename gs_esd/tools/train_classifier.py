@@ -19,7 +19,13 @@ from torch.nn.functional import avg_pool2d, interpolate
 from gs_esd.config.options import HardwareConfig
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.rng import stream
-from gs_esd.toyzoo.classifier import STORED, Answers, ZooClassifier, draw_labelled, train_classifier
+from gs_esd.toyzoo.classifier import (
+    WEIGHTS_PATH,
+    Labels,
+    ZooClassifier,
+    draw_labelled,
+    train_classifier,
+)
 from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
 SEED = 2
@@ -41,10 +47,10 @@ def blur_and_noise(generator: torch.Generator) -> Degrade:
 
 
 def rightness(
-    classifier: ZooClassifier, images: Float[Tensor, "B 3 H W"], truth: Answers
+    classifier: ZooClassifier, images: Float[Tensor, "B 3 H W"], truth: Labels
 ) -> dict[str, float]:
     """The shares of images whose animal, and whose view, is told right."""
-    answers = classifier.answer(images)
+    answers = classifier.classify(images)
     return {
         "animals": float((answers.animals == truth.animals).float().mean()),
         "views": float((answers.views == truth.views).float().mean()),
@@ -62,7 +68,7 @@ def draw_images(images: int, purpose: str, threads: int) -> list[SubjectImages]:
 def main() -> None:
     """Parse the command line, train, store, and print how good it is."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=STORED)
+    parser.add_argument("--out", type=Path, default=WEIGHTS_PATH)
     parser.add_argument("--steps", type=int, default=3000, help="batches of 64 images")
     parser.add_argument("--images", type=int, default=96, help="drawn of every animal and colour")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")

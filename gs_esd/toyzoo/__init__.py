@@ -1,1 +1,4 @@
-"""The toy zoo: procedural animals, ray traced, as a closed-form stand-in for an image prior."""
+"""Toy zoo: ray-traced procedural animals, whose images are a closed-form image prior.
+
+`prompt` and `captions` need no torch, so that wrong prompts fail at once.
+"""

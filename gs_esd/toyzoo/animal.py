@@ -1,4 +1,4 @@
-"""From a description to an animal: parts packed into arrays and scaled to the unit ball.
+"""Animals for the tracer: ellipsoids packed into arrays and scaled to the unit ball.
 
 Notation
     P   parts (ellipsoids) of the animal
@@ -35,9 +35,9 @@ class Animal(NamedTuple):
 
 
 def build_animal(subject: ZooSubject, individual: int = 0) -> Animal:
-    """The animal of a prompt. `individual` 0 is canonical, any other number varies it a little."""
-    look = individual_appearance(individual, subject.color)
-    return pack(ANIMALS[subject.animal](look), np.array(look.light))
+    """Build the animal of a prompt; `individual` 0 is canonical, any other number varies it."""
+    appearance = individual_appearance(individual, subject.color)
+    return pack(ANIMALS[subject.animal](appearance), np.array(appearance.light))
 
 
 def pack(parts: list[Ellipsoid], light: Float[np.ndarray, " 3"]) -> Animal:

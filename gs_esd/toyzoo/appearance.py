@@ -1,4 +1,4 @@
-"""What tells one individual of a species from another: proportions, tint and light."""
+"""Appearance of an individual: proportions, tint and light. Needs no torch."""
 
 import colorsys
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ class Appearance:
     """Proportions (1 is canonical), colour and light of one individual.
 
     color: replaces the main coat colour if given, as in "a blue cat".
-    tint: shifts of hue (turns), saturation and value (factors) of the coat.
+    tint: change of the coat's hue (in turns, added), saturation and value (factors).
     light: unit direction towards the light, fixed to the animal.
     """
 
@@ -27,7 +27,7 @@ class Appearance:
     light: Vec = (0.485, 0.343, 0.804)
 
     def coat(self, usual: Vec) -> Vec:
-        """The main colour of an animal that is `usual` of its species."""
+        """Main colour of this individual, where `usual` is that of its species."""
         hue, saturation, value = colorsys.rgb_to_hsv(*(self.color or usual))
         turn, vivid, bright = self.tint
         return colorsys.hsv_to_rgb(
@@ -41,7 +41,15 @@ def _light(azimuth: float, elevation: float) -> Vec:
 
 
 def individual_appearance(individual: int, color: Vec | None) -> Appearance:
-    """The look of one individual; number 0 is the canonical one, others vary by up to a sixth."""
+    """Appearance by number: 0 is canonical, others vary by up to a sixth.
+
+    Args:
+        individual: 0, or a positive seed.
+        color: of the coat, display sRGB in [0, 1]; None for the usual one.
+
+    Raises:
+        ValueError: a negative number.
+    """
     if individual == 0:
         return Appearance(color)
     if individual < 0:

@@ -1,7 +1,7 @@
-"""A bank of images of one subject from cameras that favour its front, as photographers do.
+"""Banks of images of one subject, from cameras that favour its front, as photographers do.
 
-The bank plays the part of an image prior: its images are all that a closed-form denoiser knows.
-The cameras that took them are known here but are a secret to whoever distils from the bank.
+A closed-form denoiser of the bank is an image prior. The cameras are returned for tests and
+training; the distillation does not use them.
 
 Notation
     n       images in the bank
@@ -30,11 +30,22 @@ def sample_bank_cameras(
     resolution: int,
     generator: torch.Generator,
 ) -> Cameras:
-    """Draw `n` cameras that favour the front.
+    """Draw cameras that favour the front.
 
     The azimuth has the von Mises density exp(κ cos φ) / (2π I₀(κ)) with κ = `front_bias`: 0 is
-    uniform, and the front is seen exp(2κ) times as often as the back. The elevation is uniform
-    in the given range. All angles are radians.
+    uniform, and the front is seen exp(2κ) times as often as the back.
+
+    Args:
+        n: number of cameras.
+        front_bias: κ, not negative.
+        elevation: range of the uniform elevation, radians.
+        distance: from the origin, in world units.
+        fov: full field of view, radians.
+        resolution: pixels a side.
+        generator: on the CPU, of all random numbers.
+
+    Raises:
+        ValueError: `front_bias` is negative.
     """
     azimuth = _sample_von_mises(n, front_bias, generator)
     low, high = elevation
@@ -71,10 +82,26 @@ def draw_bank(
     supersampling: int = 2,
     threads: int = 1,
 ) -> tuple[Float[Tensor, "n 4 H W"], Cameras]:
-    """Draw `n` images, premultiplied RGBA in [0, 1], and return them with their true cameras.
+    """Draw images of one subject.
 
-    The images show in turn the individuals `individual_seed`, `individual_seed` + 1, …, of
-    which there are `individuals`; number 0 is the canonical one.
+    They show in turn the individuals `individual_seed`, `individual_seed` + 1, …, of which there
+    are `individuals`; number 0 is the canonical one.
+
+    Args:
+        subject: animal and colour.
+        n: number of images.
+        resolution: pixels a side.
+        front_bias, elevation, distance, fov, generator: of `sample_bank_cameras`.
+        individuals: different individuals on the images.
+        individual_seed: number of the first one.
+        supersampling: samples along each side of a pixel.
+        threads: images drawn at the same time.
+
+    Returns:
+        Images, premultiplied RGBA in [0, 1], display sRGB, and their cameras.
+
+    Raises:
+        ValueError: `n` or `individuals` is below 1, or a number of `sample_bank_cameras` is wrong.
     """
     if n < 1 or individuals < 1:
         raise ValueError(f"n and individuals must be at least 1, got {n} and {individuals}")

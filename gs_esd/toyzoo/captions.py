@@ -1,4 +1,4 @@
-"""What images of the zoo are called: the language that the tiny prior learns."""
+"""Captions of the zoo's images, which the tiny prior is trained on. Needs no torch."""
 
 import random
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.prompt import COLORS, SYNONYMS, ZooSubject
 
 SYNONYM_SHARE = 0.2
-"""How often another word for an animal is taken, where there is one."""
+"""Share of captions that use a synonym of the animal, where there is one."""
 OTHER_WORDS = ("a", "an", "view", ",")
 
 
@@ -18,7 +18,7 @@ def vocabulary() -> list[str]:
 
 
 def subjects() -> Iterator[ZooSubject]:
-    """Every animal as it is, then every animal in every colour; words of one colour count once."""
+    """Every animal in its usual colours, then every animal in every colour, synonyms once."""
     names = {color: name for name, color in COLORS.items()}
     for animal in ANIMALS:
         yield ZooSubject(animal)
@@ -28,9 +28,12 @@ def subjects() -> Iterator[ZooSubject]:
 
 
 def caption(subject: ZooSubject, view: str | None, choice: random.Random) -> str:
-    """One way to say what an image shows: "a blue panda, side view".
+    """Draw a caption of an image, such as "a blue panda, side view".
 
-    view: one of VIEW_NAMES, or None to say nothing of it.
+    Args:
+        subject: animal and colour.
+        view: one of VIEW_NAMES, or None to leave it out.
+        choice: draws among synonyms.
     """
     synonyms = [word for word, animal in SYNONYMS.items() if animal == subject.animal]
     use_synonym = bool(synonyms) and choice.random() < SYNONYM_SHARE

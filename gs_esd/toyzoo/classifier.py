@@ -1,4 +1,4 @@
-"""Which animal of the zoo an image shows, and from which side: a small network.
+"""Classifier of the zoo: a small network for the animal on an image and its view.
 
 Notation
     A, V        animals of the zoo and VIEW_NAMES
@@ -21,18 +21,18 @@ from gs_esd.system.atomic import atomic_write
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.training_images import SubjectImages, on_background
 
-STORED = Path(__file__).parent / "classifier.pt"
-"""The trained one in this package."""
+WEIGHTS_PATH = Path(__file__).parent / "classifier.pt"
+"""Trained weights in this package."""
 BATCH = 64
 DEGRADED_SHARE = 0.5
-"""How often a training image is seen through `degrade`."""
+"""Share of training images that go through `degrade`."""
 
 Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a classifier sees: indices into ANIMALS (in their order) and VIEW_NAMES."""
+class Labels:
+    """Animal and view of each image: indices into ANIMALS (in their order) and VIEW_NAMES."""
 
     animals: Int[Tensor, " B"]
     views: Int[Tensor, " B"]
@@ -42,7 +42,7 @@ class ZooClassifier(nn.Module):
     """A convolutional network for images of 64² pixels in [-1, 1] on any plain background."""
 
     def __init__(self) -> None:
-        """Random weights; `train_classifier` gives it its knowledge."""
+        """Create a network with random weights; `train_classifier` trains one."""
         super().__init__()
         widths = (3, 32, 64, 128, 192)
         self.features = nn.Sequential(
@@ -67,8 +67,8 @@ class ZooClassifier(nn.Module):
             torch.save(weights, partial)
 
     @classmethod
-    def load(cls, path: Path = STORED) -> "ZooClassifier":
-        """What `save` wrote, in single precision and ready to answer."""
+    def load(cls, path: Path = WEIGHTS_PATH) -> "ZooClassifier":
+        """Load what `save` wrote, in single precision and evaluation mode."""
         classifier = cls()
         weights = torch.load(path, map_location="cpu", weights_only=True)
         classifier.load_state_dict({name: value.float() for name, value in weights.items()})
@@ -76,17 +76,24 @@ class ZooClassifier(nn.Module):
 
     @torch.no_grad()
     def probabilities(self, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B AV"]:
-        """Of every animal from every view, such as "a corgi from the back"; rows sum to one."""
+        """Probabilities of every animal from every view, such as "a corgi from the back".
+
+        Args:
+            images: in [-1, 1], 64² pixels.
+
+        Returns:
+            The animal changes slowest; rows sum to one.
+        """
         logits = [self(part) for part in images.split(BATCH)]
         animals, views = (torch.cat([both[i] for both in logits]).softmax(1) for i in range(2))
         return torch.einsum("ba,bv->bav", animals, views).flatten(1)
 
     @torch.no_grad()
-    def answer(self, images: Float[Tensor, "B 3 H W"]) -> Answers:
-        """The likeliest animal and view of each image."""
+    def classify(self, images: Float[Tensor, "B 3 H W"]) -> Labels:
+        """Likeliest animal and view of each image in [-1, 1]."""
         logits = [self(part) for part in images.split(BATCH)]
         animals, views = (torch.cat([both[i] for both in logits]).argmax(1) for i in range(2))
-        return Answers(animals, views)
+        return Labels(animals, views)
 
 
 def _block(inputs: int, outputs: int) -> nn.Module:
@@ -98,9 +105,13 @@ def _block(inputs: int, outputs: int) -> nn.Module:
 def train_classifier(
     zoo: list[SubjectImages], steps: int, degrade: Degrade, generator: torch.Generator
 ) -> ZooClassifier:
-    """A classifier that has seen `steps` batches of a zoo, half of the images degraded.
+    """Train a classifier, half of the images degraded.
 
-    degrade: what a generator of images does to them at best, such as a codec's losses.
+    Args:
+        zoo: images to train on.
+        steps: batches of 64 images.
+        degrade: what a generator of images does to them at best, such as a codec's losses.
+        generator: on the CPU, of all random numbers; torch's global one is seeded from it.
     """
     torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))  # initial weights
     classifier = ZooClassifier()
@@ -120,8 +131,8 @@ def train_classifier(
 
 def draw_labelled(
     zoo: list[SubjectImages], n: int, generator: torch.Generator
-) -> tuple[Float[Tensor, "n 3 H W"], Answers]:
-    """Images of random subjects on random backgrounds, and what they show."""
+) -> tuple[Float[Tensor, "n 3 H W"], Labels]:
+    """Draw `n` images in [-1, 1] of random subjects on random backgrounds, and their labels."""
     names = list(ANIMALS)
     rows, animals, views = [], [], []
     for index in torch.randint(len(zoo), (n,), generator=generator).tolist():
@@ -130,4 +141,4 @@ def draw_labelled(
         rows.append(on_background(subject.rgba[one : one + 1], torch.rand(3, generator=generator)))
         animals.append(names.index(subject.subject.animal))
         views.append(subject.views[one])
-    return torch.cat(rows), Answers(torch.tensor(animals), torch.stack(views))
+    return torch.cat(rows), Labels(torch.tensor(animals), torch.stack(views))

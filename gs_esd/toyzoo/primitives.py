@@ -1,4 +1,4 @@
-"""The modelling kit of the toy zoo: painted ellipsoids and how to arrange them.
+"""Painted ellipsoids, of which animals are made, and ways to arrange them. Needs no torch.
 
 Notation and conventions
     animal frame   right-handed, z up, the animal looks along +x, its left side is at +y
@@ -110,7 +110,10 @@ def chain(
 ) -> list[Ellipsoid]:
     """Overlapping links along a polyline, for tails and trunks.
 
-    radius: of the first and of the last link. colors: spread evenly over the links.
+    Args:
+        points: of the polyline.
+        radius: of the first and of the last link.
+        colors: spread evenly over the links.
     """
     count = 4 * (len(points) - 1)
     links = []

@@ -1,4 +1,4 @@
-"""From the words of a prompt to a subject the zoo can draw. Imports no torch."""
+"""Parses prompts into subjects that the zoo can draw. Needs no torch."""
 
 import re
 import shlex
@@ -9,8 +9,8 @@ from gs_esd.errors import UserError
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.primitives import Vec
 
-_PLAIN = re.compile(r"[\w ,.:;()'-]*")
-"""Prompts that a shell leaves as they are within double quotes, and that look best so."""
+_SHELL_SAFE = re.compile(r"[\w ,.:;()'-]*")
+"""Prompts that a shell does not change within double quotes."""
 
 COLORS: dict[str, Vec] = {
     "black": (0.20, 0.19, 0.21),
@@ -35,7 +35,7 @@ COLORS: dict[str, Vec] = {
     "pink": (0.96, 0.56, 0.70),
 }
 
-# Other words for the same animal, where the zoo can keep what the word promises.
+# Other words for an animal, where the zoo's one fits the word.
 SYNONYMS: dict[str, str] = {
     "dog": "corgi",
     "doggy": "corgi",
@@ -52,22 +52,24 @@ SYNONYMS: dict[str, str] = {
     "tortoise": "turtle",
 }
 
-# Words that part a colour from what stands after them: "a red hat on a cat" is no red cat.
+# Words that separate a colour from the nouns after them: "a red hat on a cat" is no red cat.
 _DIVIDERS = frozenset("a an the this that of on in at by with from under".split())
-_SILENT = _DIVIDERS | frozenset("and is are it its some s".split())  # s: as in "a cat's"
+_IGNORED_SILENTLY = _DIVIDERS | frozenset("and is are it its some s".split())  # s: as in "a cat's"
 _PLURALS = (("ies", "y"), ("ves", "f"), ("es", ""), ("s", ""))
 
 
 class UnknownAnimalError(UserError, ValueError):
-    """A prompt names nothing that lives in the zoo, or nothing at all."""
+    """The prompt names no animal of the zoo, or is empty."""
 
 
 @dataclass(frozen=True)
 class ZooSubject:
-    """What the zoo understands of a prompt.
+    """Animal and colour that a prompt names.
 
-    color: display sRGB in [0, 1] of the coat, None for the usual one; color_name: the word for it.
-    ignored: words that mean nothing to the zoo, in their order, without articles and the like.
+    animal: a key of ANIMALS.
+    color: display sRGB in [0, 1] of the coat, None for the usual one.
+    color_name: the word for it, a key of COLORS.
+    ignored: words that have no effect, in their order, without articles and the like.
     """
 
     animal: str
@@ -95,7 +97,7 @@ def parse_prompt(prompt: str) -> ZooSubject:
     ignored = tuple(
         word
         for word, found in zip(words, animals, strict=True)
-        if found != animal and word != color_name and word not in _SILENT
+        if found != animal and word != color_name and word not in _IGNORED_SILENTLY
     )
     color = None if color_name is None else COLORS[color_name]
     return ZooSubject(animal, color, color_name, ignored)
@@ -108,14 +110,14 @@ def _color_name(words: list[str]) -> str | None:
 
 
 def _words(prompt: str) -> list[str]:
-    """Lower-case words without accents; whatever is no letter or digit parts them."""
+    """Lower-case words without accents; whatever is no letter or digit separates them."""
     plain = unicodedata.normalize("NFKD", prompt.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
     return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", plain))
 
 
 def _animal(word: str) -> str | None:
-    """The animal that a word, singular or plural, stands for."""
+    """Animal that a word, singular or plural, names."""
     singulars = [word[: -len(end)] + new for end, new in _PLURALS if word.endswith(end)]
     for candidate in (word, *singulars):
         candidate = SYNONYMS.get(candidate, candidate)
@@ -127,11 +129,10 @@ def _animal(word: str) -> str | None:
 def _unknown(prompt: str) -> str:
     known = ", ".join(sorted(ANIMALS))
     plain = " ".join(prompt.split())
-    # As it is typed, unless the shell would make something else of it.
-    asked = f'prompt="{plain}"' if _PLAIN.fullmatch(plain) else shlex.quote(f"prompt={plain}")
+    typed = f'prompt="{plain}"' if _SHELL_SAFE.fullmatch(plain) else shlex.quote(f"prompt={plain}")
     return (
-        f'the toy zoo has no animal in "{plain}"; it knows {known}.\n'
+        f'the toy zoo has no animal in "{plain}"; it has {known}.\n'
         "From images of your own: add prior=images prior.path=FOLDER.\n"
         "Anything else, by Stable Diffusion on a GPU: "
-        f"python train.py {asked} prior=sd21"
+        f"python train.py {typed} prior=sd21"
     )

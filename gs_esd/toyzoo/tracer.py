@@ -1,4 +1,4 @@
-"""A ray tracer for painted ellipsoids: exact silhouettes, nearest hits, antialiased RGBA.
+"""Ray tracer for painted ellipsoids: exact silhouettes, nearest hits, antialiased RGBA.
 
 Notation
     B, H, W    cameras, image height and width; k × k samples a pixel
@@ -11,7 +11,7 @@ Notation
 A ray meets the part where |q|² = 1, that is a t² + 2 b t + e = 0 with a = |N p|², b = m·N p and
 e = |m|² − 1. Its discriminant b² − a e = pᵀ S p, with S = Nᵀ(m mᵀ − e 1)N, is the conic of the
 silhouette: on an image row it is a quadratic in i, whose roots bound the samples that hit. The
-near hit has 1/t = (√disc − b)/e. No sample is tested in vain.
+near hit has 1/t = (√disc − b)/e. Samples outside are never tested.
 
 Shading is a wrapped Lambert term of a light l fixed to the world: the colour of a surface point
 does not depend on the view, as in a splat of degree 0. The normal is n = Aᵀq, so that n·l = q·Al;
@@ -29,8 +29,10 @@ from gs_esd.cameras.orbit import Cameras
 from gs_esd.render.cpu.jit.kernel_cache import kernel
 from gs_esd.toyzoo.animal import Animal
 
-SHADE = 0.50  # brightness of a surface that faces away from the light
-LIT = 1.06  # brightness of one that faces it; slightly above 1 lets bright spots bloom
+SHADED_BRIGHTNESS = 0.50
+"""Of a surface that faces away from the light."""
+LIT_BRIGHTNESS = 1.06
+"""Of one that faces it; slightly above 1, so that bright spots saturate."""
 
 _jit = kernel(fastmath=True, error_model="numpy")
 
@@ -38,13 +40,16 @@ _jit = kernel(fastmath=True, error_model="numpy")
 def trace(
     animal: Animal, cameras: Cameras, *, supersampling: int = 2, threads: int = 1
 ) -> Float[Tensor, "B H W 4"]:
-    """Images of an animal as premultiplied RGBA in [0, 1], display sRGB, on the CPU.
+    """Draw an animal as premultiplied RGBA in [0, 1], display sRGB, on the CPU.
 
-    supersampling: k, samples along each side of a pixel.
-    threads: images drawn at the same time.
+    Args:
+        animal: from `build_animal`.
+        cameras: pinhole cameras with the unit ball wholly in front of them.
+        supersampling: k, samples along each side of a pixel.
+        threads: images drawn at the same time.
 
     Raises:
-        ValueError: a camera stands or looks so that the unit ball is not wholly in front of it.
+        ValueError: the unit ball is not wholly in front of a camera, or a number is below 1.
     """
     if supersampling < 1 or threads < 1:
         raise ValueError(
@@ -64,7 +69,7 @@ def trace(
 def _rays(
     cameras: Cameras,
 ) -> tuple[Float[np.ndarray, "B 3"], Float[np.ndarray, "B 3 3"]]:
-    """Camera positions o and the matrices D that turn image positions into rays."""
+    """Camera positions o and the matrices D that map image positions to rays."""
     viewmats = cameras.viewmats.detach().cpu().double().numpy()
     Ks = cameras.Ks.detach().cpu().double().numpy()
     nearest = viewmats[:, 2, 3].min(initial=np.inf)
@@ -107,7 +112,7 @@ def _draw(animal: Animal, origin: np.ndarray, ray: np.ndarray, k: int, out: np.n
 
 @_jit
 def _view_parts(animal: Animal, origin: np.ndarray, ray: np.ndarray) -> np.ndarray:
-    """What one camera needs of each part: a row of N, m, A l and w (3 × 3, 3, 3 and 3 numbers)."""
+    """Each part as seen by one camera: a row of N, m, A l and w (3 × 3, 3, 3 and 3 numbers)."""
     parts = np.zeros((len(animal.centers), 18))
     for part in range(len(parts)):
         for i in range(3):
@@ -167,7 +172,8 @@ def _shade(
     q2 = parts[part, 11] + depth * (parts[part, 6] * x + parts[part, 7] * y + parts[part, 8])
     along = parts[part, 12] * q0 + parts[part, 13] * q1 + parts[part, 14] * q2
     square = parts[part, 15] * q0 * q0 + parts[part, 16] * q1 * q1 + parts[part, 17] * q2 * q2
-    brightness = SHADE + (LIT - SHADE) * 0.5 * (1.0 + along / np.sqrt(square))
+    contrast = LIT_BRIGHTNESS - SHADED_BRIGHTNESS
+    brightness = SHADED_BRIGHTNESS + contrast * 0.5 * (1.0 + along / np.sqrt(square))
     red, green, blue = colors[part, 0], colors[part, 1], colors[part, 2]
     for patch in range(first_patch[part], first_patch[part + 1]):
         u = (q0 - patches[patch, 0]) / patches[patch, 3]

@@ -1,4 +1,4 @@
-"""Images of the whole zoo, which the tiny prior learns from.
+"""Images of the whole zoo, on which the tiny prior and the classifier are trained.
 
 Notation
     M           images of one subject
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SubjectImages:
-    """Images of one subject, premultiplied RGBA, and the views they are of."""
+    """Images of one subject, premultiplied RGBA, and their views, indices into VIEW_NAMES."""
 
     subject: ZooSubject
     rgba: UInt8[Tensor, "M 4 H W"]
@@ -38,9 +38,17 @@ def draw_zoo(
     generator: torch.Generator,
     threads: int,
 ) -> list[SubjectImages]:
-    """`images` of every animal, and `images_a_color` in each colour, from a biased orbit.
+    """Draw every animal in its usual colours and in each colour, favouring the front.
 
     The orbit is that of gs_esd.config.options.CamerasConfig.
+
+    Args:
+        images: of every animal in its usual colours.
+        images_a_color: of every animal in each colour.
+        resolution: pixels a side.
+        front_bias: κ of the azimuth's von Mises distribution.
+        generator: on the CPU, of all random numbers.
+        threads: images drawn at the same time.
     """
     zoo = []
     for subject in subjects():
@@ -64,6 +72,6 @@ def draw_zoo(
 def on_background(
     rgba: UInt8[Tensor, "N 4 H W"], background: Float[Tensor, "3"]
 ) -> Float[Tensor, "N 3 H W"]:
-    """Images in [-1, 1] of premultiplied bytes over a solid colour in [0, 1]."""
+    """Composite premultiplied bytes over a solid colour in [0, 1]; images in [-1, 1]."""
     values = rgba.float() / 255
     return 2 * (values[:, :3] + (1 - values[:, 3:]) * background[:, None, None]) - 1

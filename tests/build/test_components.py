@@ -25,7 +25,7 @@ from gs_esd.config.options import (
     VsdConfig,
 )
 from gs_esd.errors import UserError
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.splats.parameters import init_ball
@@ -63,7 +63,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def splat(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("splat") / "splats.ply"
     splats = init_ball(30, radius=0.8, opacity=0.1, sh_degree=1, generator=stream(5, "splat"))
-    save_ply(splats, file)
+    save_splats(splats, file)
     return file
 
 

@@ -158,7 +158,7 @@ def test_noise_levels_that_cannot_be_are_refused(timesteps: TimestepsConfig, tol
 
 
 def test_a_subject_that_the_zoo_does_not_know_is_refused() -> None:
-    with pytest.raises(UserError, match=r"it knows bear, cat.*\n.*prior=images prior\.path=FOLDER"):
+    with pytest.raises(UserError, match=r"it has bear, cat.*\n.*prior=images prior\.path=FOLDER"):
         validate(replace(GOOD, prompt="a dragon"))
 
 

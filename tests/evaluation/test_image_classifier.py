@@ -16,7 +16,7 @@ from gs_esd.errors import UserError
 from gs_esd.evaluation import command
 from gs_esd.evaluation.image_classifier import BATCH, ImageClassifier, measure_with_classifier
 from gs_esd.evaluation.vision_models import prepare
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.priors.hub.vision import Preprocessing, find_classifier, read_preprocessing
 from gs_esd.splats.parameters import init_ball
 from gs_esd.system.rng import stream
@@ -131,7 +131,7 @@ def test_the_command_measures_any_prompt_with_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     splats = init_ball(40, radius=0.8, opacity=0.9, sh_degree=0, generator=stream(0, "test"))
-    save_ply(splats, tmp_path / "splats.ply")
+    save_splats(splats, tmp_path / "splats.ply")
     options = ["--prompt", "a castle", "--views", "4", "--classifier", str(folder)]
     monkeypatch.setattr(sys, "argv", ["metrics", str(tmp_path / "splats.ply"), *options])
     command.main()

@@ -13,7 +13,7 @@ from gs_esd.evaluation import command
 from gs_esd.evaluation.finished import find_finished
 from gs_esd.evaluation.measure import Measures, measure_zoo
 from gs_esd.evaluation.zoo_views import ELEVATION
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.splats.parameters import init_ball
 from gs_esd.toyzoo.classifier import ZooClassifier
 from tests.helpers.zoo_renderings import ORBIT, rendered_from
@@ -58,7 +58,7 @@ def run_in(folder: Path, prompt: str, **cameras: float) -> None:
     (folder / "metrics.json").write_text(json.dumps(metrics), encoding="utf-8")
     generator = torch.Generator().manual_seed(0)
     splats = init_ball(20, radius=0.5, opacity=0.5, sh_degree=0, generator=generator)
-    save_ply(splats, folder / "splats.ply")
+    save_splats(splats, folder / "splats.ply")
 
 
 def test_runs_tell_what_they_show_and_from_where(tmp_path: Path) -> None:
@@ -75,11 +75,11 @@ def test_a_file_needs_a_prompt_and_a_folder_a_run(tmp_path: Path) -> None:
     file = tmp_path / "splats.ply"
     generator = torch.Generator().manual_seed(0)
     splats = init_ball(20, radius=0.5, opacity=0.5, sh_degree=0, generator=generator)
-    save_ply(splats, file)
+    save_splats(splats, file)
     assert find_finished(file, "a pig")[0].prompt == "a pig"
     with pytest.raises(UserError, match="give --prompt"):
         find_finished(file, None)
-    save_ply(splats, file, metadata={"prompt": "a cow"})
+    save_splats(splats, file, metadata={"prompt": "a cow"})
     assert find_finished(file, None)[0].prompt == "a cow"
     assert find_finished(file, "a pig")[0].prompt == "a pig"
     with pytest.raises(UserError, match="no finished run"):

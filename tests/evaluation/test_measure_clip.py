@@ -23,7 +23,7 @@ from gs_esd.evaluation.measure_clip import (
     render_for_networks,
 )
 from gs_esd.evaluation.zoo_views import render_around
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from gs_esd.toyzoo.classifier import ZooClassifier
 from tests.evaluation.test_measure import run_in
 from tests.helpers.tiny_clip import LOGIT_SCALE, write_clip
@@ -92,7 +92,7 @@ def test_the_numbers_are_those_of_the_renderings(
     run_in(tmp_path / "a", "a castle", distance=4.0)
     (line,), said = run(command.main, tmp_path, "--views", 5, "--clip", folder)
     orbit = make_orbit(CamerasConfig(distance=4.0))
-    seen = render_around(load_ply(tmp_path / "a" / "splats.ply"), orbit, 5, 224)
+    seen = render_around(load_splats(tmp_path / "a" / "splats.ply"), orbit, 5, 224)
     assert seen.shape == (5, 224, 224, 3)
     assert seen[:, 0, 0].min() == 1  # white
     scores = clip_score(clip.of_images(seen), clip.of_prompts(["a castle"])[0])
@@ -173,7 +173,7 @@ def test_what_clip_takes_for_fronts_becomes_faces(clip: Clip) -> None:
 
 def test_renderings_for_clip_have_its_size(tmp_path: Path) -> None:
     run_in(tmp_path / "a", "a castle")
-    splats = load_ply(tmp_path / "a" / "splats.ply")
+    splats = load_splats(tmp_path / "a" / "splats.ply")
     assert render_for_networks(splats, ORBIT, 2).shape == (2, RESOLUTION, RESOLUTION, 3)
 
 

@@ -1,4 +1,4 @@
-"""python -m gs_esd.export: what it reads, writes and refuses."""
+"""python -m gs_esd.export: formats, options and errors."""
 
 import subprocess
 import sys
@@ -10,13 +10,13 @@ import torch
 from gs_esd.export.axes import FileAxes
 from gs_esd.export.command import main
 from gs_esd.export.frames import to_file_axes
-from gs_esd.export.ply import load_metadata, load_ply, save_ply
+from gs_esd.export.ply import load_metadata, load_splats, save_splats
 from tests.helpers.splat_files import colorful_splats, decode_glb, decode_splat, raw_splats
 
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    save_ply(colorful_splats(300, 2), tmp_path / "a.ply", metadata={"prompt": "a corgi"})
+    save_splats(colorful_splats(300, 2), tmp_path / "a.ply", metadata={"prompt": "a corgi"})
     return tmp_path / "a.ply"
 
 
@@ -25,7 +25,7 @@ def export(monkeypatch: pytest.MonkeyPatch, *words: str | Path) -> None:
     main()
 
 
-def test_the_ending_says_the_format(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_format_by_file_ending(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("b.ply", "b.compressed.ply", "b.splat", "b.glb"):
         export(monkeypatch, source, source.with_name(name))
     same, splats = raw_splats(source.with_name("b.ply"), 300, 2), raw_splats(source, 300, 2)
@@ -34,22 +34,29 @@ def test_the_ending_says_the_format(source: Path, monkeypatch: pytest.MonkeyPatc
     assert b"packed_position" in source.with_name("b.compressed.ply").read_bytes()
     assert len(decode_splat(source.with_name("b.splat"))["means"]) == 300
     found, described = decode_glb(source.with_name("b.glb"))
-    assert torch.equal(found["means"], to_file_axes(load_ply(source), FileAxes.y_up)["means"])
+    assert torch.equal(found["means"], to_file_axes(load_splats(source), FileAxes.y_up)["means"])
     assert described["asset"]["extras"]["prompt"] == "a corgi"
     assert load_metadata(source.with_name("b.compressed.ply"))["prompt"] == "a corgi"
 
 
-def test_the_command_says_what_it_wrote(source: Path) -> None:
+def test_output_path_printed(source: Path) -> None:
     words = [sys.executable, "-m", "gs_esd.export", source, source.with_name("b.splat")]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout == f"{source.with_name('b.splat')}\n"
 
 
+def test_help_names_the_program(capsys: pytest.CaptureFixture[str]) -> None:
+    for prog in ("python -m gs_esd.export", "gs-esd export"):
+        with pytest.raises(SystemExit, match="0"):
+            main(["--help"], prog)
+        shown = " ".join(capsys.readouterr().out.split())
+        assert shown.startswith(f"usage: {prog} ")
+        assert f"{prog} splats.ply OUT" in shown
+
+
 @pytest.mark.parametrize("up", ["y-down", "z-up", "y-up"])
-def test_frames_can_be_chosen_on_both_sides(
-    source: Path, monkeypatch: pytest.MonkeyPatch, up: str
-) -> None:
-    splats = load_ply(source)
+def test_up_and_from_up_options(source: Path, monkeypatch: pytest.MonkeyPatch, up: str) -> None:
+    splats = load_splats(source)
     target, foreign = source.with_name("b.ply"), source.with_name("c.ply")
     export(monkeypatch, source, target, "--up", up)
     assert load_metadata(target) == load_metadata(source) | {"up": up}
@@ -63,29 +70,29 @@ def test_frames_can_be_chosen_on_both_sides(
     assert torch.equal(found.sort(dim=0).values, splats["means"].sort(dim=0).values)
 
 
-def test_spherical_harmonics_can_be_padded(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pad_sh_option(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     export(monkeypatch, source, source.with_name("b.ply"), "--pad-sh")
-    found, splats = load_ply(source.with_name("b.ply")), load_ply(source)
+    found, splats = load_splats(source.with_name("b.ply")), load_splats(source)
     assert found["shN"].shape == (300, 15, 3)
     torch.testing.assert_close(found["shN"][:, :8], splats["shN"], rtol=0, atol=1e-6)
     assert not found["shN"][:, 8:].any()
 
 
-def test_activated_values_are_repaired(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    splats = load_ply(source)
+def test_activated_and_raw_options(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    splats = load_splats(source)
     target = source.with_name("b.ply")
     wrong = {**splats, "scales": splats["scales"].exp(), "opacities": splats["opacities"].sigmoid()}
-    save_ply(torch.nn.ParameterDict(wrong), target)
+    save_splats(torch.nn.ParameterDict(wrong), target)
     target.write_bytes(target.read_bytes().replace(b"comment gs_esd", b"comment another"))
     with pytest.raises(SystemExit, match=r"seems to hold activated values"):
         export(monkeypatch, target, source.with_name("c.ply"))
     assert not source.with_name("c.ply").exists()
     export(monkeypatch, target, source.with_name("c.ply"), "--activated")
-    found = load_ply(source.with_name("c.ply"))
+    found = load_splats(source.with_name("c.ply"))
     torch.testing.assert_close(found["scales"], splats["scales"], rtol=0, atol=1e-5)
     torch.testing.assert_close(found["opacities"], splats["opacities"], rtol=0, atol=1e-5)
     export(monkeypatch, target, source.with_name("d.ply"), "--raw")
-    assert load_ply(source.with_name("d.ply"))["scales"].min() > 0
+    assert load_splats(source.with_name("d.ply"))["scales"].min() > 0
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,7 @@ def test_activated_values_are_repaired(source: Path, monkeypatch: pytest.MonkeyP
         (["a.ply", "none/b.splat"], "cannot write .*No such file"),
     ],
 )
-def test_mistakes_are_explained(
+def test_wrong_arguments_error(
     source: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], message: str
 ) -> None:
     monkeypatch.chdir(source.parent)

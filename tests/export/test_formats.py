@@ -1,7 +1,7 @@
-"""The other formats: what they keep comes back, as exactly as they can hold it.
+"""Round trips of .splat, .compressed.ply and .glb, as precise as each format allows.
 
 Bounds: a number rounded to one of n steps over a range r is off by at most r / 2n, one that is cut
-by r / n. A wrong layout, frame, sign or unit is off by far more.
+by r / n. A wrong layout, wrong axes, sign or unit is off by far more.
 """
 
 from dataclasses import replace
@@ -21,7 +21,7 @@ from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import to_file_axes, unit_quats
 from gs_esd.export.glb import save_glb
-from gs_esd.export.ply import load_metadata, load_ply
+from gs_esd.export.ply import load_metadata, load_splats
 from gs_esd.export.splat import save_splat
 from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import SH_Y0
@@ -41,7 +41,7 @@ several = st.builds(
 
 
 def psnr(splats: ParameterDict, found: ParameterDict, up: str) -> float:
-    """How alike splats and a file's splats look, dB; the file's is seen in its own axes."""
+    """PSNR, dB, of splats and those of a file, the latter rendered in the file's axes."""
     cameras = turntable(4, 0.3, ORBIT, 48)
     world_from_file = torch.eye(4)
     world_from_file[:3, :3] = WORLD_FROM_FILE[up]
@@ -65,7 +65,7 @@ def angles(quats: Tensor, others: Tensor) -> Tensor:
 
 @settings(deadline=None, max_examples=20)
 @given(splats=several, up=st.sampled_from(FileAxes))
-def test_splat_keeps_what_it_can_hold(
+def test_splat_round_trip_precision(
     tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("splat") / "a.splat"
@@ -92,7 +92,7 @@ def test_splat_keeps_what_it_can_hold(
 
 @settings(deadline=None, max_examples=20)
 @given(splats=several, up=st.sampled_from(FileAxes))
-def test_compressed_ply_keeps_what_it_can_hold(
+def test_compressed_ply_round_trip_precision(
     tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("compressed") / "a.compressed.ply"
@@ -126,9 +126,7 @@ def test_compressed_ply_keeps_what_it_can_hold(
 
 @settings(deadline=None, max_examples=20)
 @given(splats=several)
-def test_glb_keeps_everything(
-    tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict
-) -> None:
+def test_glb_round_trip(tmp_path_factory: pytest.TempPathFactory, splats: ParameterDict) -> None:
     path = tmp_path_factory.mktemp("glb") / "a.glb"
     save_glb(splats, path)
     found, _ = decode_glb(path)
@@ -142,7 +140,7 @@ def test_glb_keeps_everything(
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_files_show_the_same_images(tmp_path: Path, sh_degree: int) -> None:
+def test_rendered_psnr_of_all_formats(tmp_path: Path, sh_degree: int) -> None:
     splats = colorful_splats(300, sh_degree)
     flat = ParameterDict({**splats, "shN": torch.zeros(300, 0, 3)})
     for up in FileAxes:
@@ -156,7 +154,7 @@ def test_files_show_the_same_images(tmp_path: Path, sh_degree: int) -> None:
     assert psnr(splats, decode_glb(tmp_path / "a.glb")[0], "y-up") > 90
 
 
-def test_splat_sorts_by_importance(tmp_path: Path) -> None:
+def test_splat_order_by_importance(tmp_path: Path) -> None:
     splats = colorful_splats(3, 0)
     splats["scales"].data = torch.tensor([[-3.0] * 3, [-1.0] * 3, [-3.0] * 3])
     splats["opacities"].data = torch.tensor([-2.0, -2.0, 5.0])
@@ -164,8 +162,8 @@ def test_splat_sorts_by_importance(tmp_path: Path) -> None:
     assert torch.equal(decode_splat(tmp_path / "a.splat")["means"], splats["means"][[1, 2, 0]])
 
 
-def test_compressed_ply_of_alike_gaussians_keeps_them(tmp_path: Path) -> None:
-    """Where a chunk's smallest and largest are the same there is nothing to divide by."""
+def test_compressed_ply_constant_chunk(tmp_path: Path) -> None:
+    """Minimum and maximum of a chunk are equal: nothing to divide by."""
     splats = colorful_splats(300, 1)
     for name in ("scales", "sh0", "quats"):
         splats[name].data[:] = splats[name].data[:1]
@@ -175,7 +173,7 @@ def test_compressed_ply_of_alike_gaussians_keeps_them(tmp_path: Path) -> None:
     torch.testing.assert_close(found["sh0"], splats["sh0"].detach())
 
 
-def test_compressed_ply_leaves_out_what_nobody_sees(tmp_path: Path) -> None:
+def test_compressed_ply_drops_transparent_gaussians(tmp_path: Path) -> None:
     splats = colorful_splats(5, 0)
     splats["opacities"].data[1:3] = -6
     save_compressed_ply(splats, tmp_path / "a.compressed.ply")
@@ -185,7 +183,7 @@ def test_compressed_ply_leaves_out_what_nobody_sees(tmp_path: Path) -> None:
         save_compressed_ply(splats, tmp_path / "a.compressed.ply")
 
 
-def test_gaussians_without_a_rotation_are_kept(tmp_path: Path) -> None:
+def test_zero_quaternions_in_all_formats(tmp_path: Path) -> None:
     splats = colorful_splats(4, 0)
     splats["quats"].data[:] = 0
     save_splat(splats, tmp_path / "a.splat")
@@ -220,7 +218,7 @@ BOUNDS = [
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 3])
-def test_header_of_compressed_ply(tmp_path: Path, sh_degree: int) -> None:
+def test_compressed_ply_header(tmp_path: Path, sh_degree: int) -> None:
     path = tmp_path / "a.compressed.ply"
     save_compressed_ply(colorful_splats(300, sh_degree), path, metadata={"seed": 1})
     rest = 3 * (sh_degree + 1) ** 2 - 3
@@ -234,10 +232,10 @@ def test_header_of_compressed_ply(tmp_path: Path, sh_degree: int) -> None:
     assert path.stat().st_size == len(header) + 2 * 72 + 300 * (16 + rest)
     assert load_metadata(path)["seed"] == 1
     with pytest.raises(UserError, match=r"is a compressed \.ply"):
-        load_ply(path)
+        load_splats(path)
 
 
-def test_glb_says_what_it_is(tmp_path: Path) -> None:
+def test_glb_json(tmp_path: Path) -> None:
     splats = colorful_splats(3, 2)
     splats["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
     save_glb(splats, tmp_path / "a.glb", {"prompt": "猫"})
@@ -258,7 +256,7 @@ def test_glb_says_what_it_is(tmp_path: Path) -> None:
     assert position["max"] == turned.amax(dim=0).tolist()
 
 
-def test_points_of_glb_are_in_linear_light(tmp_path: Path) -> None:
+def test_glb_point_colors_linear(tmp_path: Path) -> None:
     splats = colorful_splats(3, 0)
     splats["sh0"].data = torch.tensor([[[-9.0] * 3], [[0.0] * 3], [[9.0] * 3]])
     splats["opacities"].data = torch.zeros(3)

@@ -1,4 +1,4 @@
-"""PlayCanvas' splat-transform reads every format of ours that it knows; its glTF is like ours."""
+"""PlayCanvas' splat-transform reads our files; its glTF has our numbers."""
 
 import subprocess
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gs_esd.export.command import save
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from tests.helpers.npm_packages import installed
 from tests.helpers.splat_files import colorful_splats, decode_glb
 
@@ -28,13 +28,13 @@ def transform(request: pytest.FixtureRequest) -> Transform:
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", ["ours.ply", "ours.compressed.ply", "ours.splat"])
-def test_splat_transform_takes_our_files(
+def test_splat_transform_reads_our_files(
     transform: Transform, tmp_path: Path, name: str, sh_degree: int
 ) -> None:
     splats = colorful_splats(300, sh_degree)
     save(splats, tmp_path / name, None, {"prompt": "a corgi\n猫" * 50})
     transform(tmp_path / name, tmp_path / "theirs.ply")
-    theirs = load_ply(tmp_path / "theirs.ply")
+    theirs = load_splats(tmp_path / "theirs.ply")
     nearest = torch.cdist(splats["means"], theirs["means"]).argmin(dim=1)
     # Quantised formats have steps of 1/128 and less; a wrong layout is off by much more.
     for parameter in ("means", "scales"):
@@ -48,7 +48,7 @@ def test_splat_transform_takes_our_files(
     assert (alike / norms).min() > 0.999
 
 
-def test_its_gltf_has_our_numbers_turned_half_around(transform: Transform, tmp_path: Path) -> None:
+def test_splat_transform_gltf_equals_ours_rotated(transform: Transform, tmp_path: Path) -> None:
     splats = colorful_splats(300, 3)
     for name in ("ours.ply", "ours.glb"):
         save(splats, tmp_path / name, None, {})

@@ -1,4 +1,4 @@
-"""Other programs' renderers draw our files as ours does: the right way up and round, in colour.
+"""Other programs' renderers draw our files as ours does: axes, handedness and colours.
 
 PlayCanvas' engine is what SuperSplat draws with. three.js cuts Gaussians off at two standard
 deviations, which costs it a few dB.
@@ -24,7 +24,7 @@ from torch.nn import ParameterDict
 from gs_esd.cameras.orbit import Cameras, Orbit, turntable
 from gs_esd.export.command import save
 from gs_esd.export.frames import FileAxes
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.render.renderings import render
 from tests.helpers.npm_packages import INTEROP, installed
 from tests.helpers.splat_files import WORLD_FROM_FILE
@@ -38,7 +38,7 @@ VIEWS = torch.tensor([1, 4])
 """Of eight around: the front's left side, and the back."""
 ORBIT = Orbit(distance=3.0, fov=math.radians(40), elevation_min=0.4, elevation_max=0.4)
 BACKGROUND = (0.2, 0.4, 0.6)
-AT_LEAST_DB, WRONG_AT_MOST_DB = 30.0, 20.0
+MIN_PSNR_DB, MAX_WRONG_PSNR_DB = 30.0, 20.0
 
 PAGE_FROM_FILE = {"playcanvas": torch.tensor([-1.0, -1, 1]), "three": torch.tensor([1.0, -1, -1])}
 """How the pages turn a y-down file, half around one axis or the other, as their users do."""
@@ -46,7 +46,7 @@ FORMATS = {
     "playcanvas": ["splat.ply", "splat.compressed.ply"],
     "three": ["splat.ply", "splat.splat", "splat.glb"],
 }
-"""Of ours, those that each program reads."""
+"""Files that each program reads."""
 
 Draw = Callable[[str, str], Tensor]
 
@@ -92,7 +92,7 @@ def pages(address: str) -> Iterator[dict[str, Page]]:
 @pytest.fixture(scope="module")
 def draw(pages: dict[str, Page]) -> Draw:
     def draw(engine: str, name: str) -> Tensor:
-        """A file as another program shows it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
+        """Renderings of a file by another program, seen by `cameras()` [2, SIZE, SIZE, 3]."""
         up = "y-up" if name.endswith(".glb") else "y-down"
         turned = positions(cameras()) @ WORLD_FROM_FILE[up]
         if up == "y-down":
@@ -130,7 +130,7 @@ def reference() -> Tensor:
 
 
 def our_image(splats: ParameterDict) -> Tensor:
-    """Splats as our own rasterizer draws it, seen by `cameras()` [2, SIZE, SIZE, 3]."""
+    """Our own renderings, seen by `cameras()` [2, SIZE, SIZE, 3]."""
     with torch.no_grad():
         return render(splats, cameras()).over(torch.tensor(BACKGROUND)).clamp(0, 1)
 
@@ -143,47 +143,47 @@ def psnr_db(images: Tensor, reference: Tensor) -> list[float]:
 @pytest.mark.parametrize(
     ("engine", "name"), [(engine, name) for engine in FORMATS for name in FORMATS[engine]]
 )
-def test_another_program_shows_our_image(draw: Draw, files: Path, engine: str, name: str) -> None:
+def test_psnr_of_other_renderers(draw: Draw, files: Path, engine: str, name: str) -> None:
     shown = statue(0) if name.endswith(".splat") else statue()  # .splat has no view dependence
     save(shown, files / name, None, {"prompt": "a statue"})
     found = psnr_db(draw(engine, name), our_image(shown))
-    assert min(found) >= AT_LEAST_DB
+    assert min(found) >= MIN_PSNR_DB
 
 
 def mirrored(file: Path) -> None:
     splats = statue()
     splats["means"].data[:, 1] *= -1
-    save_ply(splats, file)
+    save_splats(splats, file)
 
 
 def overturned(file: Path) -> None:
-    save_ply(statue(), file, FileAxes.y_up)
+    save_splats(statue(), file, FileAxes.y_up)
 
 
 def on_its_back(file: Path) -> None:
-    save_ply(statue(), file, FileAxes.z_up)
+    save_splats(statue(), file, FileAxes.z_up)
 
 
 def half_around(file: Path) -> None:
     splats = statue()
     splats["means"].data[:, :2] *= -1
-    save_ply(splats, file)
+    save_splats(splats, file)
 
 
 @pytest.mark.parametrize("spoil", [mirrored, overturned, on_its_back, half_around])
-def test_a_file_that_is_turned_wrong_would_be_noticed(
+def test_wrong_axes_give_low_psnr(
     draw: Draw, files: Path, reference: Tensor, spoil: Callable[[Path], None]
 ) -> None:
     name = f"{spoil.__name__}.ply"
     spoil(files / name)
     for engine in FORMATS:
-        assert max(psnr_db(draw(engine, name), reference)) <= WRONG_AT_MOST_DB
+        assert max(psnr_db(draw(engine, name), reference)) <= MAX_WRONG_PSNR_DB
 
 
-def test_coefficients_that_are_not_turned_would_be_noticed(
+def test_unrotated_sh_give_low_psnr(
     draw: Draw, files: Path, reference: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gs_esd.export.frames.rotate_sh", lambda sh, rotation: sh)
-    save_ply(statue(), files / "unturned.ply")
+    save_splats(statue(), files / "unturned.ply")
     for engine in FORMATS:
-        assert max(psnr_db(draw(engine, "unturned.ply"), reference)) < AT_LEAST_DB
+        assert max(psnr_db(draw(engine, "unturned.ply"), reference)) < MIN_PSNR_DB

@@ -1,4 +1,4 @@
-"""What a .ply says about itself, whatever the prompt."""
+"""Metadata of a .ply, whatever the prompt."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import gs_esd
 from gs_esd.errors import UserError
 from gs_esd.export.axes import FileAxes
-from gs_esd.export.metadata import LONGEST_TEXT, as_comments, from_comments
-from gs_esd.export.ply import load_metadata, load_ply, save_ply
+from gs_esd.export.metadata import MAX_TEXT_CHARACTERS, from_comments, to_comments
+from gs_esd.export.ply import load_metadata, load_splats, save_splats
 from tests.helpers.splat_files import colorful_splats
 
 NASTY = [
@@ -24,7 +24,7 @@ NASTY = [
     "end_header",
     "\\" * 300,
     " " * 700,
-    "🐕" * LONGEST_TEXT,
+    "🐕" * MAX_TEXT_CHARACTERS,
 ]
 
 OURS = {"up": "y-down", "gs-esd": gs_esd.__version__}
@@ -35,17 +35,17 @@ def header(path: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("prompt", NASTY)
-def test_any_prompt_comes_back(tmp_path: Path, prompt: str) -> None:
+def test_prompt_round_trip(tmp_path: Path, prompt: str) -> None:
     splats = colorful_splats(2, sh_degree=0)
     metadata = {"prompt": prompt, "lambda_esd": 0.25, "seed": 3, "guidance": "esd"}
-    save_ply(splats, tmp_path / "a.ply", metadata=metadata)
+    save_splats(splats, tmp_path / "a.ply", metadata=metadata)
     assert load_metadata(tmp_path / "a.ply") == OURS | metadata
-    assert len(load_ply(tmp_path / "a.ply")["means"]) == 2
+    assert len(load_splats(tmp_path / "a.ply")["means"]) == 2
 
 
 @pytest.mark.parametrize("prompt", NASTY)
-def test_the_header_stays_one_that_others_read(tmp_path: Path, prompt: str) -> None:
-    save_ply(colorful_splats(2, sh_degree=0), tmp_path / "a.ply", metadata={"prompt": prompt})
+def test_header_compatibility(tmp_path: Path, prompt: str) -> None:
+    save_splats(colorful_splats(2, sh_degree=0), tmp_path / "a.ply", metadata={"prompt": prompt})
     lines = header(tmp_path / "a.ply")
     assert lines[2] == b"element vertex 2"  # where INRIA's viewer looks for it
     assert all(len(line) < 255 for line in lines)
@@ -61,33 +61,33 @@ plain_values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=F
 
 
 @given(values=st.dictionaries(st.text(max_size=20), plain_values, max_size=5))
-def test_plain_values_come_back(values: dict[str, Any]) -> None:
-    assert from_comments(as_comments(values)) == values
+def test_comments_round_trip(values: dict[str, Any]) -> None:
+    assert from_comments(to_comments(values)) == values
 
 
 @given(comments=st.lists(st.text().map(lambda text: f"gs_esd {text}")))
-def test_comments_that_are_not_whole_say_nothing(comments: list[str]) -> None:
+def test_incomplete_comments_ignored(comments: list[str]) -> None:
     assert isinstance(from_comments(comments), dict)
-    whole = as_comments({"prompt": "a corgi " * 100})
+    whole = to_comments({"prompt": "a corgi " * 100})
     assert len(whole) > 1
     assert from_comments(whole[:-1]) == from_comments(whole[1:]) == {}
     assert from_comments(["made by hand", *whole, "cleaned"]) == {"prompt": "a corgi " * 100}
 
 
-def test_long_texts_are_cut(tmp_path: Path) -> None:
-    save_ply(colorful_splats(2, 0), tmp_path / "a.ply", metadata={"prompt": "x" * 5000})
+def test_long_text_truncated(tmp_path: Path) -> None:
+    save_splats(colorful_splats(2, 0), tmp_path / "a.ply", metadata={"prompt": "x" * 5000})
     prompt = load_metadata(tmp_path / "a.ply")["prompt"]
-    assert len(prompt) == LONGEST_TEXT
+    assert len(prompt) == MAX_TEXT_CHARACTERS
     assert prompt.endswith("x…")
 
 
-def test_the_frame_and_the_version_are_not_for_others_to_say(tmp_path: Path) -> None:
+def test_axes_and_version_not_overridable(tmp_path: Path) -> None:
     metadata = {"up": "left", "gs-esd": "0", "seed": 1}
-    save_ply(colorful_splats(2, 0), tmp_path / "a.ply", FileAxes.y_up, metadata)
+    save_splats(colorful_splats(2, 0), tmp_path / "a.ply", FileAxes.y_up, metadata)
     assert load_metadata(tmp_path / "a.ply") == OURS | {"up": "y-up", "seed": 1}
 
 
-def test_other_programs_files_say_nothing(tmp_path: Path) -> None:
+def test_no_metadata_in_other_programs_files(tmp_path: Path) -> None:
     text = "ply\nformat ascii 1.0\ncomment made by hand\nelement vertex 0\nend_header\n"
     (tmp_path / "a.ply").write_text(text)
     assert load_metadata(tmp_path / "a.ply") == {}
@@ -98,9 +98,7 @@ def test_other_programs_files_say_nothing(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(prompt=st.text())
-def test_prompts_of_all_kinds_come_back_from_files(
-    tmp_path_factory: pytest.TempPathFactory, prompt: str
-) -> None:
+def test_arbitrary_prompt_round_trip(tmp_path_factory: pytest.TempPathFactory, prompt: str) -> None:
     path = tmp_path_factory.mktemp("prompt") / "a.ply"
-    save_ply(colorful_splats(2, sh_degree=0), path, metadata={"prompt": prompt})
+    save_splats(colorful_splats(2, sh_degree=0), path, metadata={"prompt": prompt})
     assert load_metadata(path)["prompt"] == prompt

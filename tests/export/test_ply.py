@@ -1,5 +1,6 @@
-"""The .ply file: standard to the byte, upright in viewers, and lossless."""
+"""load_splats and save_splats: standard to the byte, lossless, errors of bad files."""
 
+import doctest
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gs_esd
+import gs_esd.export.ply
 from gs_esd.errors import UserError
 from gs_esd.export.axes import FileAxes
-from gs_esd.export.ply import load_ply, save_ply
-from gs_esd.export.ply_names import property_names
+from gs_esd.export.ply import load_splats, save_splats
+from gs_esd.export.ply_properties import property_names
 from tests.helpers.splat_files import colorful_splats, raw_splats, raw_table
 
 HEADER_OF_DEGREE_0 = b"""ply
@@ -44,16 +46,25 @@ end_header
 """.replace(b"VERSION", gs_esd.__version__.encode())
 
 
-def test_header_is_the_standard_one(tmp_path: Path) -> None:
-    save_ply(colorful_splats(5, sh_degree=0), tmp_path / "a.ply")
+def test_docstring_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
+    for function in (save_splats, load_splats):
+        for example in finder.find(function, globs=vars(gs_esd.export.ply)):
+            runner.run(example)
+    assert runner.summarize(verbose=False) == (0, 6)
+
+
+def test_standard_header(tmp_path: Path) -> None:
+    save_splats(colorful_splats(5, sh_degree=0), tmp_path / "a.ply")
     content = (tmp_path / "a.ply").read_bytes()
     assert content.startswith(HEADER_OF_DEGREE_0)
     assert len(content) == len(HEADER_OF_DEGREE_0) + 5 * 17 * 4
 
 
 @pytest.mark.parametrize("sh_degree", [0, 3])
-def test_numbers_are_those_gsplat_writes(tmp_path: Path, sh_degree: int) -> None:
-    save_ply(colorful_splats(7, sh_degree), tmp_path / "a.ply")
+def test_same_numbers_as_gsplat_export(tmp_path: Path, sh_degree: int) -> None:
+    save_splats(colorful_splats(7, sh_degree), tmp_path / "a.ply")
     ours = raw_table(tmp_path / "a.ply", 7)
     raw = dict(raw_splats(tmp_path / "a.ply", 7, sh_degree).items())
     gsplat.export_splats(**raw, save_to=str(tmp_path / "b.ply"))
@@ -62,8 +73,8 @@ def test_numbers_are_those_gsplat_writes(tmp_path: Path, sh_degree: int) -> None
     assert not ours[:, 3:6].any()
 
 
-def test_plyfile_reads_what_we_write(tmp_path: Path) -> None:
-    save_ply(colorful_splats(7, sh_degree=3), tmp_path / "a.ply", metadata={"prompt": "猫\n"})
+def test_plyfile_reads_saved_splats(tmp_path: Path) -> None:
+    save_splats(colorful_splats(7, sh_degree=3), tmp_path / "a.ply", metadata={"prompt": "猫\n"})
     content = plyfile.PlyData.read(str(tmp_path / "a.ply"))
     (vertex,) = content.elements
     assert [each.name for each in vertex.properties] == property_names(45)
@@ -79,13 +90,13 @@ def test_plyfile_reads_what_we_write(tmp_path: Path) -> None:
     seed=st.integers(0, 1000),
     up=st.sampled_from(FileAxes),
 )
-def test_round_trip(
+def test_save_load_round_trip(
     tmp_path_factory: pytest.TempPathFactory, n: int, sh_degree: int, seed: int, up: FileAxes
 ) -> None:
     path = tmp_path_factory.mktemp("ply") / "a.ply"
     splats = colorful_splats(n, sh_degree, seed)
-    save_ply(splats, path, up)
-    loaded = load_ply(path)
+    save_splats(splats, path, up)
+    loaded = load_splats(path)
     assert list(loaded.keys()) == list(splats.keys())
     for name in ("means", "scales", "opacities", "sh0"):
         assert torch.equal(loaded[name], splats[name]), name
@@ -95,17 +106,17 @@ def test_round_trip(
     assert all(parameter.requires_grad for parameter in loaded.values())
 
 
-def test_files_of_other_frames_are_read_as_one_says(tmp_path: Path) -> None:
+def test_axes_argument_of_load_splats(tmp_path: Path) -> None:
     splats = colorful_splats(6, sh_degree=2)
-    save_ply(splats, tmp_path / "a.ply", FileAxes.z_up)
+    save_splats(splats, tmp_path / "a.ply", FileAxes.z_up)
     content = (tmp_path / "a.ply").read_bytes()
     (tmp_path / "b.ply").write_bytes(re.sub(rb"comment .*\n", b"", content))
-    assert not torch.equal(load_ply(tmp_path / "b.ply")["means"], splats["means"])
-    assert torch.equal(load_ply(tmp_path / "b.ply", FileAxes.z_up)["means"], splats["means"])
-    assert torch.equal(load_ply(tmp_path / "a.ply")["means"], splats["means"])
+    assert not torch.equal(load_splats(tmp_path / "b.ply")["means"], splats["means"])
+    assert torch.equal(load_splats(tmp_path / "b.ply", FileAxes.z_up)["means"], splats["means"])
+    assert torch.equal(load_splats(tmp_path / "a.ply")["means"], splats["means"])
     (tmp_path / "c.ply").write_bytes(content.replace(b'"z-up"', b'"left"'))
     with pytest.raises(UserError, match="its frame is left; known are y-down, z-up, y-up"):
-        load_ply(tmp_path / "c.ply")
+        load_splats(tmp_path / "c.ply")
 
 
 def described(path: Path, text: bool, byte_order: str, kind: str, inria: bool) -> None:
@@ -127,36 +138,36 @@ def described(path: Path, text: bool, byte_order: str, kind: str, inria: bool) -
 @pytest.mark.parametrize(("text", "byte_order"), [(True, "="), (False, "<"), (False, ">")])
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_other_programs_files_are_read(
+def test_load_other_layouts(
     tmp_path: Path, sh_degree: int, kind: str, text: bool, byte_order: str, inria: bool
 ) -> None:
     splats = colorful_splats(5, sh_degree)
-    save_ply(splats, tmp_path / "a.ply")
-    ours = load_ply(tmp_path / "a.ply")
+    save_splats(splats, tmp_path / "a.ply")
+    ours = load_splats(tmp_path / "a.ply")
     described(tmp_path / "a.ply", text, byte_order, kind, inria)
-    theirs = load_ply(tmp_path / "a.ply")
+    theirs = load_splats(tmp_path / "a.ply")
     for name in splats:
         # In text plyfile keeps 18 digits of double and float: nothing is lost.
         assert torch.equal(theirs[name], ours[name]), name
 
 
-def test_gsplats_files_are_read(tmp_path: Path) -> None:
+def test_load_gsplat_export(tmp_path: Path) -> None:
     splats = colorful_splats(5, sh_degree=2)
-    save_ply(splats, tmp_path / "a.ply")
+    save_splats(splats, tmp_path / "a.ply")
     raw = dict(raw_splats(tmp_path / "a.ply", 5, 2).items())
     gsplat.export_splats(**raw, save_to=str(tmp_path / "b.ply"))
-    ours, theirs = load_ply(tmp_path / "a.ply"), load_ply(tmp_path / "b.ply")
+    ours, theirs = load_splats(tmp_path / "a.ply"), load_splats(tmp_path / "b.ply")
     assert all(torch.equal(ours[name], theirs[name]) for name in splats)
 
 
-def test_text_with_odd_spacing_and_line_ends_is_read(tmp_path: Path) -> None:
-    save_ply(colorful_splats(3, sh_degree=0), tmp_path / "a.ply")
-    ours = load_ply(tmp_path / "a.ply")
+def test_load_text_with_odd_whitespace(tmp_path: Path) -> None:
+    save_splats(colorful_splats(3, sh_degree=0), tmp_path / "a.ply")
+    ours = load_splats(tmp_path / "a.ply")
     described(tmp_path / "a.ply", True, "=", "f4", True)
     text = (tmp_path / "a.ply").read_bytes().replace(b"end_header\n", b"end_header\n\n")
     text = text.replace(b"\n", b" \r\n").replace(b"ply \r\n", b"ply\r\n")
     (tmp_path / "a.ply").write_bytes(text + b"\r\n\r\n")
-    theirs = load_ply(tmp_path / "a.ply")
+    theirs = load_splats(tmp_path / "a.ply")
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
@@ -214,17 +225,17 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("message", BAD_FILES)
-def test_bad_files_are_explained(tmp_path: Path, message: str) -> None:
+def test_bad_file_errors(tmp_path: Path, message: str) -> None:
     path = tmp_path / "a.ply"
-    save_ply(colorful_splats(5, sh_degree=0), path)
+    save_splats(colorful_splats(5, sh_degree=0), path)
     path.write_bytes(BAD_FILES[message](path.read_bytes()))
     with pytest.raises(UserError, match=message):
-        load_ply(path)
+        load_splats(path)
 
 
-def test_missing_file_is_explained(tmp_path: Path) -> None:
+def test_missing_file_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot read .*No such file"):
-        load_ply(tmp_path / "none.ply")
+        load_splats(tmp_path / "none.ply")
 
 
 @settings(deadline=None)
@@ -233,36 +244,36 @@ def test_missing_file_is_explained(tmp_path: Path) -> None:
     content=st.binary(max_size=200),
     text=st.text("0123456789.e-+naif \n", max_size=200),
 )
-def test_noise_after_a_valid_start_is_a_user_error(
+def test_fuzzed_header_and_body_error(
     tmp_path_factory: pytest.TempPathFactory, form: bytes, content: bytes, text: str
 ) -> None:
     path = tmp_path_factory.mktemp("noise") / "a.ply"
     start = b"ply\nformat " + form + b" 1.0\nelement vertex 3\nproperty "
     path.write_bytes(start + content + b"\nend_header\n" + content)
     with pytest.raises(UserError):
-        load_ply(path)
+        load_splats(path)
     path.write_bytes(start + b"float x\nend_header\n" + text.encode())
     with pytest.raises(UserError):
-        load_ply(path)
+        load_splats(path)
 
 
 @settings(deadline=None)
 @given(data=st.data())
-def test_files_with_a_changed_byte_are_read_or_explained(
+def test_flipped_byte_read_or_error(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     path = tmp_path_factory.mktemp("flip") / "a.ply"
-    save_ply(colorful_splats(2, sh_degree=0), path)
+    save_splats(colorful_splats(2, sh_degree=0), path)
     content = bytearray(path.read_bytes())
     position = data.draw(st.integers(0, len(content) - 1))
     content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     with suppress(UserError):
-        assert all(torch.isfinite(each).all() for each in load_ply(path).values())
+        assert all(torch.isfinite(each).all() for each in load_splats(path).values())
 
 
-def test_unwritable_folder_is_explained(tmp_path: Path) -> None:
+def test_unwritable_folder_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in ("none", "file"):
         with pytest.raises(UserError, match=r"hydra\.sweep\.dir"):
-            save_ply(colorful_splats(5, sh_degree=0), tmp_path / folder / "a.ply")
+            save_splats(colorful_splats(5, sh_degree=0), tmp_path / folder / "a.ply")

@@ -21,7 +21,7 @@ SPLATS = init_ball(
 )
 
 
-def test_video_holds_one_turn_at_a_size_codecs_take(tmp_path: Path) -> None:
+def test_video_frames_size_and_codec(tmp_path: Path) -> None:
     path = tmp_path / "turntable.mp4"
     save_turntable(SPLATS, path, ORBIT, resolution=50, frames=12, fps=24)
     frames = iio.imread(path, plugin="FFMPEG")
@@ -35,9 +35,7 @@ def test_video_holds_one_turn_at_a_size_codecs_take(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["turntable.mp4"]
 
 
-def test_a_failing_encoder_leaves_the_old_video(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failing_encoder_keeps_old_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "turntable.mp4"
     path.write_bytes(b"old")
     monkeypatch.setattr(turntable, "_frames_in", lambda _: 3)
@@ -47,14 +45,14 @@ def test_a_failing_encoder_leaves_the_old_video(
     assert [file.name for file in tmp_path.iterdir()] == ["turntable.mp4"]
 
 
-def test_damaged_videos_are_noticed(tmp_path: Path) -> None:
+def test_frame_count_of_damaged_video(tmp_path: Path) -> None:
     path = tmp_path / "turntable.mp4"
     save_turntable(SPLATS, path, ORBIT, resolution=16, frames=4)
     path.write_bytes(path.read_bytes()[:500])
     assert turntable._frames_in(path) == 0
 
 
-def test_missing_encoder_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_ffmpeg_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(tmp_path / "none"))
     with pytest.raises(UserError, match="pip install"):
         save_turntable(SPLATS, tmp_path / "a.mp4", ORBIT, resolution=16, frames=4)

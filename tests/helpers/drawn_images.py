@@ -1,4 +1,4 @@
-"""Images of a rectangle, and what becomes of them in a folder of the user's."""
+"""Drawn rectangles, and the bank that `load_images` makes of them."""
 
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def check_is_a_bank(rgba: Tensor, resolution: int) -> None:
 
 
 def load_one(folder: Path, image: Image.Image, name: str = "a.png", **save: Any) -> Tensor:
-    """What becomes of one image, of which the folder needs two."""
+    """Load one image, saved twice, because a folder must have two."""
     image.save(folder / name, **save)
     image.save(folder / f"z{name}", **save)
     rgba = load(folder)
@@ -61,7 +61,7 @@ def load_one(folder: Path, image: Image.Image, name: str = "a.png", **save: Any)
 
 
 def extent(image: Tensor) -> Box:
-    """Left, top, right, bottom of what is opaque."""
+    """Left, top, right, bottom of the opaque pixels."""
     rows, columns = (image[3] > 0.5).nonzero(as_tuple=True)
     left, top = int(columns.min()), int(rows.min())
     return left, top, int(columns.max()) + 1, int(rows.max()) + 1

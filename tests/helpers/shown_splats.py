@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from gs_esd.export.metadata import as_comments
-from gs_esd.export.ply_names import property_names
-from gs_esd.export.ply_table import write_table
+from gs_esd.export.metadata import to_comments
+from gs_esd.export.ply_file import write_table
+from gs_esd.export.ply_properties import property_names
 from gs_esd.export.splat_file import ROW
 from viewer.answers import Answer, page_files
 from viewer.hosts import resolve
@@ -55,7 +55,7 @@ def write_ply(path: Path, n: int = 3, sh_degree: int = 0, draw: int = 0, **metad
     path.parent.mkdir(parents=True, exist_ok=True)
     ours = {"up": "y-down", "gs-esd": "0", **metadata} if metadata else {}
     names, table = splat_table(n, sh_degree, draw)
-    write_table(path, names, table, as_comments(ours) if ours else ())
+    write_table(path, names, table, to_comments(ours) if ours else ())
     return path
 
 

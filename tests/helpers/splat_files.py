@@ -1,6 +1,6 @@
-"""Splats for the tests of files, and decoders of the formats written from their descriptions.
+"""Splats for tests of files, and decoders of the formats by their descriptions.
 
-A decoded file is splats in the file's own axes. Nothing of gs_esd.export is used to decode.
+Decoded splats are in the axes of the file. Nothing of gs_esd.export is used to decode.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A splat that looks different from every side, and whichever way it is turned or mirrored."""
+"""Splats that look different from every side, and however they are turned or mirrored."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn import Parameter, ParameterDict
 
 from gs_esd.splats.parameters import SH_Y0
 
-# What it is made of: centre, half axes, RGB, Gaussians. The front looks along +x, up is +z.
+# Of each part: centre, half axes, RGB, Gaussians. The front looks along +x, up is +z.
 PARTS = (
     ((0.0, 0.0, -0.1), (0.3, 0.35, 0.45), (0.2, 0.35, 0.7), 1500),  # body
     ((0.25, 0.1, 0.5), (0.22, 0.2, 0.2), (0.9, 0.6, 0.3), 750),  # head, forward and to its left

@@ -13,7 +13,7 @@ from gs_esd.render import gsplat_build
 from gs_esd.render.cpu.rasterization import rasterization
 from gs_esd.render.renderings import render
 from gs_esd.splats.densify import build_densifier
-from gs_esd.splats.parameters import adam_per_parameter, init_ball
+from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.splats.relocation_cpu import covariances, relocation
 from tests.helpers.rasterization_scenes import evaluate, make_scene, relative_error, with_harmonics
 
@@ -108,17 +108,17 @@ def test_strategies_grow_a_splats_on_a_gpu(
     config.every, config.start_fraction, config.stop_fraction = 4, 0.0, 1.0
     generator = torch.Generator().manual_seed(0)
     splats = init_ball(100, radius=0.8, opacity=0.4, sh_degree=1, generator=generator).cuda()
-    optimizers = adam_per_parameter(splats, dict.fromkeys(splats, 1e-3))
+    optimizers = create_optimizers(splats, dict.fromkeys(splats, 1e-3))
     densifier = build_densifier(config, splats, optimizers, 24, generator)
     orbit = Orbit(distance=3.0, fov=0.7, elevation_min=0.0, elevation_max=0.5)
     cameras = turntable(4, 0.3, orbit, 64).to("cuda")
     for step in range(24):
         renderings = render(splats, cameras)
-        densifier.before_backward(renderings.info, step)
+        densifier.step_pre_backward(step, renderings.info)
         renderings.over(torch.ones(3).cuda()).square().sum().backward()
         for optimizer in optimizers.values():
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        densifier.after_backward(renderings.info, step)
+        densifier.step_post_backward(step, renderings.info)
     assert 100 < len(splats["means"]) <= 150
     assert all(bool(parameter.isfinite().all()) for parameter in splats.values())

@@ -20,7 +20,7 @@ from gs_esd.run.checkpoint import (
     save_checkpoint,
     splats_state,
 )
-from gs_esd.splats.parameters import adam_per_parameter, init_ball
+from gs_esd.splats.parameters import create_optimizers, init_ball
 
 RATES = dict.fromkeys(["means", "quats", "scales", "opacities", "sh0", "shN"], 0.01)
 STATE: dict[str, Any] = {
@@ -33,7 +33,7 @@ STATE: dict[str, Any] = {
 def fresh_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
     generator = torch.Generator().manual_seed(n)
     splats = init_ball(n, radius=1.0, opacity=0.1, sh_degree=1, generator=generator)
-    return splats, adam_per_parameter(splats, RATES)
+    return splats, create_optimizers(splats, RATES)
 
 
 def take_steps(

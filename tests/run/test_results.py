@@ -11,7 +11,7 @@ import gs_esd
 from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config, Device, LambdaSchedule
 from gs_esd.errors import UserError
-from gs_esd.export.ply import load_metadata, load_ply
+from gs_esd.export.ply import load_metadata, load_splats
 from gs_esd.run import results
 from gs_esd.run.results import LEARNED, PACKAGES, plain, versions, write_results
 from tests.helpers.tiny_runs import tiny
@@ -39,7 +39,7 @@ def folder(
 
 
 def test_the_splat_is_the_splats(folder: Path, components: Components) -> None:
-    splats = load_ply(folder / "splats.ply")
+    splats = load_splats(folder / "splats.ply")
     for name, parameter in components.splats.items():
         # Written normalised, as viewers expect it.
         expected = (
@@ -82,7 +82,7 @@ def test_free_text_stays_readable(folder: Path) -> None:
     assert PROMPT in (folder / "metrics.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("failing", ["save_ply", "save_png", "save_turntable"])
+@pytest.mark.parametrize("failing", ["save_splats", "save_png", "save_turntable"])
 def test_a_run_whose_results_are_incomplete_is_not_marked_as_finished(
     config: Config,
     components: Components,

@@ -15,7 +15,7 @@ from gs_esd import trainer as trainer_module
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.config.options import Config
 from gs_esd.export.images import orbit_images
-from gs_esd.export.ply import load_metadata, load_ply
+from gs_esd.export.ply import load_metadata, load_splats
 from gs_esd.run import snapshots as live
 from gs_esd.run.snapshots import Snapshots, most_visible
 from gs_esd.trainer import Trainer
@@ -53,7 +53,7 @@ def test_a_snapshot_is_the_splats_and_says_how_far_it_is(
     seen = []
 
     def look() -> None:
-        splats, told = load_ply(tmp_path / "live.ply"), load_metadata(tmp_path / "live.ply")
+        splats, told = load_splats(tmp_path / "live.ply"), load_metadata(tmp_path / "live.ply")
         seen.append((len(splats["means"]), told["step"]))
         expected = {"prompt": PROMPT, "lambda_esd": 1.0, "seed": 3, "guidance": "esd"}
         assert told | expected | {"steps": STEPS} == told
@@ -91,7 +91,7 @@ def test_who_follows_a_run_always_finds_one_whole_splat(
     def follow() -> None:
         while not ended.is_set():
             file = next(f for f in (tmp_path / "splats.ply", tmp_path / "live.ply") if f.exists())
-            found.append(len(load_ply(file)["means"]))
+            found.append(len(load_splats(file)["means"]))
 
     follower = threading.Thread(target=follow)
     failures: list[object] = []
@@ -207,4 +207,4 @@ def test_a_snapshot_of_the_limit_takes_a_fraction_of_a_second(tmp_path: Path) ->
     started = time.monotonic()
     snapshots.update(splats, 0)
     assert time.monotonic() - started < 5
-    assert len(load_ply(tmp_path / "live.ply")["means"]) == live.LIMIT
+    assert len(load_splats(tmp_path / "live.ply")["means"]) == live.LIMIT

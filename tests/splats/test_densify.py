@@ -1,4 +1,4 @@
-"""Densification: what grows and goes, how many, and that it can be repeated and resumed."""
+"""Densification: growth and pruning, the cap, reproducible and resumable."""
 
 import math
 from pathlib import Path
@@ -24,7 +24,7 @@ from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
 from gs_esd.run.checkpoint import load_checkpoint, restore_splats, save_checkpoint, splats_state
 from gs_esd.splats.densify import Densifier, build_densifier, growth_threshold
-from gs_esd.splats.parameters import adam_per_parameter, init_ball
+from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.splats.relocation_cpu import relocation
 
 STEPS = 24
@@ -43,12 +43,12 @@ BOTH = pytest.mark.parametrize("config", [DEFAULT, MCMC], ids=["default", "mcmc"
 
 
 class Run:
-    """Splats that is drawn to the middle of an image, without the cost of rendering."""
+    """Splats pulled to the middle of an image, without the cost of rendering."""
 
     def __init__(self, config: DensifyConfig, n: int = 100, seed: int = 0) -> None:
         generator = torch.Generator().manual_seed(0)
         self.splats = init_ball(n, radius=0.8, opacity=0.1, sh_degree=1, generator=generator)
-        self.optimizers = adam_per_parameter(self.splats, RATES)
+        self.optimizers = create_optimizers(self.splats, RATES)
         self.densifier = build_densifier(
             config, self.splats, self.optimizers, STEPS, torch.Generator().manual_seed(seed)
         )
@@ -58,13 +58,13 @@ class Run:
             means2d = 8 * self.splats["means"][None, :, :2]
             radii = torch.ones(means2d.shape, dtype=torch.int32)
             info = {"means2d": means2d, "radii": radii, **IMAGE}
-            self.densifier.before_backward(info, step)
+            self.densifier.step_pre_backward(step, info)
             weight = sum(p.flatten(1).square().mean(1) for p in self.splats.values() if p.dim() > 1)
             ((1 + weight + self.splats["opacities"]) * means2d.square().sum(-1)).sum().backward()
             for optimizer in self.optimizers.values():
                 optimizer.step()
                 optimizer.zero_grad()
-            self.densifier.after_backward(info, step)
+            self.densifier.step_post_backward(step, info)
         return self
 
 
@@ -73,7 +73,7 @@ def assert_same(a: ParameterDict, b: ParameterDict) -> None:
 
 
 def info_with(gradients: Tensor) -> dict[str, Any]:
-    """What a rendering would say if the Gaussians had these positional gradients."""
+    """`info` of a rendering whose Gaussians have these positional gradients."""
     means2d = torch.zeros(1, len(gradients), 2)
     means2d.grad = torch.stack([gradients, torch.zeros_like(gradients)], dim=-1)[None]
     radii = torch.ones(1, len(gradients), 2, dtype=torch.int32)
@@ -86,11 +86,11 @@ def small_splats(n: int) -> tuple[ParameterDict, dict[str, Optimizer]]:
     splats = init_ball(n, radius=0.8, opacity=0.5, sh_degree=0, generator=generator)
     splats["means"].data[:, 0] = torch.arange(float(n))
     splats["scales"].data.fill_(math.log(0.01))
-    return splats, adam_per_parameter(splats, RATES)
+    return splats, create_optimizers(splats, RATES)
 
 
 def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None) -> ParameterDict:
-    """A small splats after one refinement, gradients rising with the index.
+    """Small splats after one refinement, gradients rising with the index.
 
     change: new raw value of the last Gaussian, by parameter.
     """
@@ -98,7 +98,7 @@ def refine(config: DensifyConfig, n: int, change: dict[str, float] | None = None
     for name, value in (change or {}).items():
         splats[name].data[-1] = value
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
-    densifier.after_backward(info_with(torch.arange(float(n))), 50)
+    densifier.step_post_backward(50, info_with(torch.arange(float(n))))
     return splats
 
 
@@ -109,7 +109,7 @@ def default_config(**changes: Any) -> DefaultDensifyConfig:
 
 
 @BOTH
-def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any) -> None:
+def test_sizes_consistent_and_below_cap(config: Any) -> None:
     run = Run(config)
     numbers = set()
     for step in range(STEPS):
@@ -119,8 +119,8 @@ def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any)
         assert n <= config.cap
         for name, parameter in run.splats.items():
             assert len(parameter) == n
-            (known,) = run.optimizers[name].param_groups[0]["params"]
-            assert known is parameter
+            (optimized,) = run.optimizers[name].param_groups[0]["params"]
+            assert optimized is parameter
             assert list(run.optimizers[name].state) == [parameter]
             state = run.optimizers[name].state[parameter]
             assert state["exp_avg"].shape == state["exp_avg_sq"].shape == parameter.shape
@@ -129,7 +129,7 @@ def test_parameters_and_optimizer_state_keep_one_size_below_the_cap(config: Any)
 
 
 @BOTH
-def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
+def test_reproducible_without_global_generator(config: Any) -> None:
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = Run(config).go(range(STEPS))
@@ -142,7 +142,7 @@ def test_runs_repeat_and_leave_the_global_generator_alone(config: Any) -> None:
 
 @BOTH
 @pytest.mark.parametrize("pause", [6, 13])
-def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
+def test_resume_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
     run = Run(config).go(range(pause))
     state = {
         "splats": splats_state(run.splats, run.optimizers),
@@ -159,35 +159,35 @@ def test_resumed_runs_are_bit_identical(tmp_path: Path, config: Any, pause: int)
 
 
 @BOTH
-def test_what_the_renderer_says_is_understood(config: Any) -> None:
+def test_info_of_renderer_accepted(config: Any) -> None:
     splats, optimizers = small_splats(20)
     densifier = build_densifier(config, splats, optimizers, STEPS, torch.Generator())
     renderings = render(splats, turntable(2, 0.3, Orbit(40.0, 0.7, 0.0, 0.5), 16))
-    densifier.before_backward(renderings.info, 4)
+    densifier.step_pre_backward(4, renderings.info)
     renderings.rgb.square().sum().backward()
-    densifier.after_backward(renderings.info, 4)
+    densifier.step_post_backward(4, renderings.info)
     assert len(splats["means"]) > 20
 
 
-def test_without_densification_nothing_happens() -> None:
+def test_no_densification() -> None:
     run = Run(NoDensifyConfig())
     assert type(run.densifier) is Densifier
     assert run.densifier.state_dict() == {}
     assert len(run.go(range(STEPS)).splats["means"]) == 100
 
 
-def test_the_highest_gradients_grow() -> None:
+def test_grow_by_quantile() -> None:
     x = refine(default_config(grow_quantile=0.7), 11)["means"][:, 0]
     assert x.tolist() == [*range(11), 8, 9, 10]
 
 
-def test_at_the_cap_the_very_highest_gradients_grow() -> None:
+def test_grow_limited_by_cap() -> None:
     x = refine(default_config(grow_quantile=0.2, cap=13), 11)["means"][:, 0]
     assert x.tolist() == [*range(11), 9, 10]
     assert len(refine(default_config(grow_quantile=0.2, cap=11), 11)["means"]) == 11
 
 
-def test_large_ones_are_split_and_small_ones_duplicated() -> None:
+def test_split_large_and_duplicate_small() -> None:
     change = {"scales": math.log(0.1)}
     splats = refine(default_config(grow_quantile=0.85), 11, change)
     assert splats["means"][:11, 0].tolist() == [*range(10), 9]
@@ -197,23 +197,23 @@ def test_large_ones_are_split_and_small_ones_duplicated() -> None:
 
 
 @pytest.mark.parametrize("change", [{"opacities": -9.0}, {"scales": 0.0}])
-def test_transparent_and_large_ones_are_pruned(change: dict[str, float]) -> None:
+def test_prune_transparent_and_large(change: dict[str, float]) -> None:
     x = refine(default_config(grow_quantile=1.0), 5, change)["means"][:, 0]
     assert x.tolist() == [0, 1, 2, 3]
 
 
-def test_opacities_are_never_reset() -> None:
+def test_no_opacity_reset() -> None:
     splats, optimizers = small_splats(10)
     before = splats["opacities"].detach().clone()
     config = default_config(grow_quantile=1.0, every=1)
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
     for step in range(100):
-        densifier.after_backward(info_with(torch.zeros(10)), step)
+        densifier.step_post_backward(step, info_with(torch.zeros(10)))
     assert torch.equal(splats["opacities"], before)
 
 
 @BOTH
-def test_an_all_transparent_splats_is_a_user_error(config: Any) -> None:
+def test_all_transparent_error(config: Any) -> None:
     run = Run(config)
     run.splats["opacities"].data.fill_(-20.0)
     with pytest.raises(UserError, match=r"transparent.*densify=none"):
@@ -227,9 +227,7 @@ def test_an_all_transparent_splats_is_a_user_error(config: Any) -> None:
     quantile=st.floats(0, 1),
     room=st.integers(-3, 40),
 )
-def test_growth_fits_the_room_whatever_ties(
-    gradients: list[float], quantile: float, room: int
-) -> None:
+def test_growth_threshold_with_ties(gradients: list[float], quantile: float, room: int) -> None:
     values = torch.tensor(gradients)
     above = int((values > growth_threshold(values, quantile, room)).sum())
     assert above <= max(0, room)
@@ -238,7 +236,7 @@ def test_growth_fits_the_room_whatever_ties(
 
 @pytest.mark.parametrize("n", [1, 2, 7, 51])
 @pytest.mark.parametrize("opacity", [0.01, 0.5, 0.99, 1 - 2e-7])
-def test_relocation_is_equation_9(n: int, opacity: float) -> None:
+def test_relocation_equation_9(n: int, opacity: float) -> None:
     o = torch.tensor([opacity], dtype=torch.float64)
     new, scales = relocation(
         o, torch.ones(1, 3, dtype=torch.float64), torch.tensor([n]), torch.zeros(51, 51)
@@ -253,32 +251,32 @@ def test_relocation_is_equation_9(n: int, opacity: float) -> None:
     assert scales.tolist() == [pytest.approx([opacity / math.fsum(terms)] * 3, rel=1e-9)]
 
 
-def test_relocation_of_opaque_gaussians_is_finite() -> None:
+def test_relocation_finite_at_full_opacity() -> None:
     ratios = torch.tensor([1, 2, 51, 60])
     opacities, scales = relocation(torch.ones(4), torch.ones(4, 3), ratios, torch.zeros(51, 51))
     assert opacities.isfinite().all()
     assert ((scales > 0) & (scales <= 1.0001)).all()
 
 
-def test_relocation_moves_dead_gaussians_to_live_ones() -> None:
+def test_relocation_of_transparent_gaussians() -> None:
     splats, optimizers = small_splats(10)
     splats["opacities"].data[:4] = -9.0
     config = McmcDensifyConfig(cap=10, every=50, noise=0.0)
     densifier = build_densifier(config, splats, optimizers, 100, torch.Generator())
-    densifier.after_backward({}, 50)
+    densifier.step_post_backward(50, {})
     assert len(splats["means"]) == 10
     assert set(splats["means"][:, 0].tolist()) <= set(range(4, 10))
     assert (splats["opacities"].sigmoid() > config.prune_opacity).all()
 
 
 @BOTH
-def test_a_splats_above_the_cap_is_a_user_error(config: Any) -> None:
+def test_initial_count_above_cap_error(config: Any) -> None:
     with pytest.raises(UserError, match=f"200 Gaussians, more than densify.cap={config.cap}"):
         Run(config, n=200)
 
 
 @pytest.mark.parametrize("cameras", [1, 3])
-def test_gradients_are_summed_as_gsplat_sums_them(cameras: int) -> None:
+def test_gradient_sums_match_gsplat(cameras: int) -> None:
     generator = torch.Generator().manual_seed(0)
     ours: dict[str, Any] = {"grad2d": None, "count": None}
     theirs: dict[str, Any] = {"grad2d": None, "count": None, "radii": None}

@@ -1,4 +1,4 @@
-"""The splats' parameters, what a renderer gets of them, and their optimisers."""
+"""Parameters of splats, their activation and their optimisers."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import ParameterDict
 
-from gs_esd.splats.parameters import SH_Y0, activate, adam_per_parameter, init_ball
+from gs_esd.splats.parameters import SH_Y0, activate, create_optimizers, init_ball
 
 KEYS = ("means", "quats", "scales", "opacities", "sh0", "shN")
 
@@ -17,7 +17,7 @@ def _ball(n: int = 4000, sh_degree: int = 0) -> ParameterDict:
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
-def test_a_ball_has_gsplats_keys_and_shapes_and_keeps_its_degree(sh_degree: int) -> None:
+def test_init_ball_keys_shapes_and_degree(sh_degree: int) -> None:
     splats = _ball(7, sh_degree)
     k = (sh_degree + 1) ** 2
     shapes = [(7, 3), (7, 4), (7, 3), (7,), (7, 1, 3), (7, k - 1, 3)]
@@ -29,7 +29,7 @@ def test_a_ball_has_gsplats_keys_and_shapes_and_keeps_its_degree(sh_degree: int)
     assert activated.colors.shape == (7, k, 3)
 
 
-def test_a_ball_is_filled_uniformly() -> None:
+def test_init_ball_uniform_density() -> None:
     splats = _ball()
     radius = splats["means"].detach().norm(dim=-1) / 0.8
     assert radius.max() <= 1 + 1e-6
@@ -38,7 +38,7 @@ def test_a_ball_is_filled_uniformly() -> None:
     torch.testing.assert_close(splats["means"].detach().mean(0), torch.zeros(3), atol=0.02, rtol=0)
 
 
-def test_a_ball_is_grey_and_faint_with_gaussians_half_their_spacing_wide() -> None:
+def test_init_ball_opacity_scale_and_color() -> None:
     activated = activate(_ball())
     torch.testing.assert_close(activated.opacities, torch.full((4000,), 0.1))
     torch.testing.assert_close(activated.scales, torch.full((4000, 3), 0.4 * 4000 ** (-1 / 3)))
@@ -48,12 +48,12 @@ def test_a_ball_is_grey_and_faint_with_gaussians_half_their_spacing_wide() -> No
     torch.testing.assert_close(rgb.std(0), torch.full((3,), 0.1), atol=0.01, rtol=0)
 
 
-def test_the_same_generator_gives_the_same_ball() -> None:
+def test_init_ball_reproducible() -> None:
     once, again = _ball(), _ball()
     assert all(torch.equal(once[name], again[name]) for name in KEYS)
 
 
-def test_activation_inverts_logs_and_logits_and_joins_the_harmonics() -> None:
+def test_activate_values() -> None:
     splats = _ball(5, sh_degree=1)
     with torch.no_grad():
         splats["scales"].copy_(torch.linspace(-3, 1, 15).view(5, 3))
@@ -70,7 +70,7 @@ def test_activation_inverts_logs_and_logits_and_joins_the_harmonics() -> None:
     assert torch.equal(activated.colors[:, 1:], splats["shN"])
 
 
-def test_every_parameter_can_be_learned_through_its_activation() -> None:
+def test_activate_gradients() -> None:
     splats = _ball(3, sh_degree=1)
     activated = activate(splats)
     values = (
@@ -84,10 +84,10 @@ def test_every_parameter_can_be_learned_through_its_activation() -> None:
     assert all((splats[name].grad != 0).all() for name in KEYS)
 
 
-def test_each_optimizer_moves_its_own_parameter_at_its_own_rate() -> None:
+def test_create_optimizers_learning_rates() -> None:
     splats = _ball(3, sh_degree=1)
     rates = {name: 10.0**-i for i, name in enumerate(KEYS)}
-    optimizers = adam_per_parameter(splats, rates)
+    optimizers = create_optimizers(splats, rates)
     assert set(optimizers) == set(KEYS)
     for name, optimizer in optimizers.items():
         before = {key: p.detach().clone() for key, p in splats.items()}

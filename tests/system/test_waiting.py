@@ -79,17 +79,17 @@ def waits_of_a_step(trainer: Trainer) -> list[str]:
 def test_growing_waits_only_where_gaussians_are_added(tmp_path: Path) -> None:
     trainer = Trainer.from_config(tiny(densify=DENSIFY["default"]), tmp_path)
     densifier, grows = trainer.components.densifier, []
-    usual = densifier.after_backward
+    usual = densifier.step_post_backward
 
-    def watched(info: dict[str, object], step: int) -> None:
+    def watched(step: int, info: dict[str, object]) -> None:
         before = len(trainer.components.splats["means"])
         # Its seed is drawn on the CPU, at every step.
         with Waits() as waits:
-            usual(info, step)
+            usual(step, info)
         assert (len(waits.found) > 1) == densifier.refines(step)
         grows.append(len(trainer.components.splats["means"]) != before)
 
-    densifier.after_backward = watched  # type: ignore[method-assign]
+    densifier.step_post_backward = watched  # type: ignore[method-assign]
     while trainer.step < trainer.config.steps:
         trainer.train_step()
     assert any(grows)

@@ -39,7 +39,7 @@ def drawn(zoo: list[SubjectImages], animal: str, view: int, n: int) -> Tensor:
 
 def test_a_trained_classifier_knows_its_animals_and_views(zoo, classifier) -> None:
     images, truth = draw_labelled(zoo, 100, stream(1, "test"))
-    answers = classifier.answer(images)
+    answers = classifier.classify(images)
     assert (answers.animals == truth.animals).float().mean() > 0.95
     assert (answers.views == truth.views).float().mean() > 0.8
 

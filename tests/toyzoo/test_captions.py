@@ -1,4 +1,4 @@
-"""Captions of the zoo: understood by the zoo's own prompt parser, and by the tokenizer."""
+"""Captions of the zoo: parsed by `parse_prompt`, and within the tokenizer's vocabulary."""
 
 import random
 
@@ -21,14 +21,14 @@ any_caption = st.builds(
 
 
 @given(any_caption)
-def test_a_caption_names_its_subject(case: tuple[ZooSubject, str]) -> None:
+def test_caption_parses_to_its_subject(case: tuple[ZooSubject, str]) -> None:
     subject, words = case
-    understood = parse_prompt(words)
-    assert (understood.animal, understood.color) == (subject.animal, subject.color)
+    parsed = parse_prompt(words)
+    assert (parsed.animal, parsed.color) == (subject.animal, subject.color)
 
 
 @given(any_caption)
-def test_every_word_is_in_the_vocabulary(case: tuple[ZooSubject, str]) -> None:
+def test_caption_words_in_vocabulary(case: tuple[ZooSubject, str]) -> None:
     words = case[1].replace(",", " ,").split()
     assert set(words) <= set(vocabulary())
 
@@ -42,17 +42,17 @@ def test_every_word_is_in_the_vocabulary(case: tuple[ZooSubject, str]) -> None:
         (ZooSubject("fox", COLORS["orange"], "orange"), None, "an orange fox"),
     ],
 )
-def test_captions_are_english(subject: ZooSubject, view: str | None, expected: str) -> None:
+def test_caption_text(subject: ZooSubject, view: str | None, expected: str) -> None:
     assert caption(subject, view, random.Random(0)) == expected
 
 
-def test_all_words_for_an_animal_and_a_color_occur() -> None:
+def test_caption_synonyms_occur() -> None:
     choice = random.Random(0)
     grey_dog = ZooSubject("corgi", COLORS["grey"], "grey")
-    said = {word for _ in range(200) for word in caption(grey_dog, None, choice).split()}
-    assert {"corgi", "dog", "puppy", "grey", "gray"} <= said
+    used = {word for _ in range(200) for word in caption(grey_dog, None, choice).split()}
+    assert {"corgi", "dog", "puppy", "grey", "gray"} <= used
 
 
-def test_subjects_are_all_animals_plain_and_in_every_color_once() -> None:
+def test_subjects_complete_and_unique() -> None:
     assert len(SUBJECTS) == len(ANIMALS) * (1 + len(set(COLORS.values())))
     assert len({(s.animal, s.color) for s in SUBJECTS}) == len(SUBJECTS)

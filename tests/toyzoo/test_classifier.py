@@ -1,4 +1,4 @@
-"""The zoo's stored classifier knows what it was trained to know; training it is repeatable."""
+"""The zoo's stored classifier: accuracy, storage, and reproducible training."""
 
 import sys
 from pathlib import Path
@@ -25,27 +25,27 @@ def unseen() -> list[SubjectImages]:
         return draw_zoo(12, 1, 64, front_bias=0.0, generator=stream(7, "unseen"), threads=1)
 
 
-def test_the_stored_one_knows_animals_and_views_in_degraded_images_too(unseen) -> None:
+def test_stored_classifier_accuracy(unseen) -> None:
     images, truth = draw_labelled(unseen, 300, stream(7, "labelled"))
     classifier = ZooClassifier.load()
-    for seen in (images, blur_and_noise(stream(7, "noise"))(images)):
-        shares = rightness(classifier, seen, truth)
+    for shown in (images, blur_and_noise(stream(7, "noise"))(images)):
+        shares = rightness(classifier, shown, truth)
         assert shares["animals"] > 0.98
         assert shares["views"] > 0.95
 
 
-def test_probabilities_are_of_every_animal_from_every_view(unseen) -> None:
+def test_probabilities_shape_and_argmax(unseen) -> None:
     images, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
     classifier = ZooClassifier.load()
     probabilities = classifier.probabilities(images)
     assert probabilities.shape == (20, len(ANIMALS) * len(VIEW_NAMES))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(20))
-    answers = classifier.answer(images)
-    likeliest = answers.animals * len(VIEW_NAMES) + answers.views
+    labels = classifier.classify(images)
+    likeliest = labels.animals * len(VIEW_NAMES) + labels.views
     assert torch.equal(probabilities.argmax(1), likeliest)
 
 
-def test_a_saved_one_answers_as_before(unseen, tmp_path: Path) -> None:
+def test_save_load_round_trip(unseen, tmp_path: Path) -> None:
     images, _ = draw_labelled(unseen, 20, stream(7, "labelled"))
     torch.manual_seed(0)
     classifier = ZooClassifier().eval()
@@ -56,7 +56,7 @@ def test_a_saved_one_answers_as_before(unseen, tmp_path: Path) -> None:
     )
 
 
-def test_the_command_trains_and_stores_one(
+def test_train_classifier_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(training_images, "subjects", lambda: [ZooSubject("pig")])

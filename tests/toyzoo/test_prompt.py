@@ -1,4 +1,4 @@
-"""What the toy zoo understands of a prompt."""
+"""Prompts of the toy zoo: animals, colours, errors."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from gs_esd.toyzoo.prompt import COLORS, SYNONYMS, UnknownAnimalError, ZooSubjec
 
 
 @pytest.mark.parametrize("name", ANIMALS)
-def test_every_animal_answers_to_its_name(name: str) -> None:
+def test_animal_names(name: str) -> None:
     assert parse_prompt(f"a {name}") == ZooSubject(name)
 
 
@@ -31,7 +31,7 @@ def test_every_animal_answers_to_its_name(name: str) -> None:
         ("an_owl", "owl"),
     ],
 )
-def test_plurals_synonyms_and_punctuation_are_understood(prompt: str, animal: str) -> None:
+def test_plurals_synonyms_and_punctuation(prompt: str, animal: str) -> None:
     assert parse_prompt(prompt).animal == animal
 
 
@@ -49,7 +49,7 @@ def test_plurals_synonyms_and_punctuation_are_understood(prompt: str, animal: st
         ("한국 cat", None, ("한국",)),
     ],
 )
-def test_colors_stand_before_the_animal_and_the_rest_is_reported(
+def test_color_before_animal_and_ignored_words(
     prompt: str, color: str | None, ignored: tuple[str, ...]
 ) -> None:
     subject = parse_prompt(prompt)
@@ -57,13 +57,13 @@ def test_colors_stand_before_the_animal_and_the_rest_is_reported(
     assert subject.color == (None if color is None else COLORS[color])
 
 
-def test_the_first_of_two_animals_is_taken() -> None:
+def test_first_of_two_animals() -> None:
     subject = parse_prompt("a fox chasing a rabbit")
     assert (subject.animal, subject.ignored) == ("fox", ("chasing", "rabbit"))
 
 
 @pytest.mark.parametrize("prompt", ["", "   ", "\n\t"])
-def test_an_empty_prompt_says_what_to_write(prompt: str) -> None:
+def test_empty_prompt_error(prompt: str) -> None:
     with pytest.raises(ValueError, match="empty"):
         parse_prompt(prompt)
 
@@ -72,7 +72,7 @@ def test_an_empty_prompt_says_what_to_write(prompt: str) -> None:
     "prompt",
     ["a chair", "猫", "🐕", "...", "a catfish", 'a "chair"', "$HOME `ls` \\", "an 'x' !y", "it's"],
 )
-def test_an_unknown_subject_names_the_zoo_and_the_way_out(prompt: str) -> None:
+def test_unknown_animal_error_and_suggested_command(prompt: str) -> None:
     with pytest.raises(UnknownAnimalError) as caught:
         parse_prompt(prompt)
     message = str(caught.value)
@@ -85,7 +85,7 @@ def test_an_unknown_subject_names_the_zoo_and_the_way_out(prompt: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_parsed_or_refused_as_documented(prompt: str) -> None:
+def test_arbitrary_text_parsed_or_error(prompt: str) -> None:
     try:
         subject = parse_prompt(prompt)
     except UnknownAnimalError:
@@ -94,18 +94,18 @@ def test_any_text_is_parsed_or_refused_as_documented(prompt: str) -> None:
 
 
 @given(st.text())
-def test_words_around_an_animal_do_not_hide_it(noise: str) -> None:
+def test_animal_found_among_noise(noise: str) -> None:
     assert parse_prompt(f"{noise} corgi {noise}").animal in ANIMALS
 
 
-def test_synonyms_lead_to_animals() -> None:
+def test_synonyms_name_animals() -> None:
     assert set(SYNONYMS.values()) <= set(ANIMALS)
     assert not set(SYNONYMS) & set(ANIMALS)
 
 
-def test_parsing_needs_no_torch() -> None:
+def test_parse_prompt_imports_no_torch() -> None:
     code = (
-        "import sys; from gs_esd.toyzoo import parse_prompt; parse_prompt('a cat');"
+        "import sys; from gs_esd.toyzoo.prompt import parse_prompt; parse_prompt('a cat');"
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

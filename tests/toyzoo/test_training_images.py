@@ -1,4 +1,4 @@
-"""What the tiny prior learns from: images on backgrounds, the bias of the cameras."""
+"""Training images: backgrounds, and the bias of the cameras."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.training_images import draw_zoo, on_background
 
 
-def test_images_stand_on_the_background() -> None:
+def test_on_background_compositing() -> None:
     rgba = torch.zeros(1, 4, 2, 2, dtype=torch.uint8)
     rgba[:, :, 0, 0] = torch.tensor([255, 0, 0, 255], dtype=torch.uint8)
     image = on_background(rgba, torch.tensor([0.0, 0.5, 1.0]))[0]
@@ -17,7 +17,7 @@ def test_images_stand_on_the_background() -> None:
     assert image[:, 1, 1].tolist() == [-1, 0, 1]
 
 
-def test_the_zoo_is_drawn_from_biased_cameras(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_draw_zoo_front_bias(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training_images, "subjects", lambda: [ZooSubject("owl")])
     (owls,) = draw_zoo(
         400, 1, 8, front_bias=1.0, generator=torch.Generator().manual_seed(0), threads=1

@@ -14,7 +14,7 @@ from torch.nn import ParameterDict
 
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import FileAxes, to_file_axes
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.export.splat import save_splat
 from tests.helpers.shown_splats import serving, write_ply
 from tests.helpers.splat_files import colorful_splats
@@ -86,7 +86,7 @@ def test_ply_files_of_all_forms_are_drawn(
     page: Page, tmp_path: Path, splats: ParameterDict, text: bool, byte_order: str, kind: str
 ) -> None:
     path = tmp_path / f"{byte_order == '>'}{text}{kind}{splats['shN'].shape[1]}.ply"
-    save_ply(splats, path)
+    save_splats(splats, path)
     described(path, text, byte_order, kind)
     rgb, _ = rendered(splats, POSITION, *SIZE)
     assert psnr(dropped(page, path), rgb) >= 50

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gs_esd.errors import UserError
-from gs_esd.export.ply_names import needed_names
-from gs_esd.export.ply_table import read_table
+from gs_esd.export.ply_file import read_table
+from gs_esd.export.ply_properties import required_names
 from tests.helpers.shown_splats import splat_table, write_ply, write_splat
 from viewer.files import Splat, inspect, open_file, pieces
 
@@ -113,7 +113,7 @@ def test_other_forms_reach_the_page_in_the_one_it_reads(
     (tmp_path / "c.ply").write_bytes(content(tmp_path / "b.ply"))
     assert look(tmp_path / "c.ply").is_standard
     ours, theirs = read_table(path)[0], read_table(tmp_path / "c.ply")[0]
-    assert set(theirs) == set(needed_names(9))
+    assert set(theirs) == set(required_names(9))
     for name, column in theirs.items():
         np.testing.assert_array_equal(column, ours[name])
 

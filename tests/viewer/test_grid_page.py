@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.export.ply import load_splats, save_splats
 from gs_esd.splats.parameters import SH_Y0
 from tests.helpers.shown_splats import Running, serving, write_run
 from tests.helpers.splat_files import colorful_splats
@@ -55,7 +55,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
         splats["scales"].data[:] = math.log(0.3)
         splats["opacities"].data[:] = 6
         splats["sh0"].data[:] = (torch.tensor(color) - 0.5) / SH_Y0
-        save_ply(splats, run / "splats.ply")
+        save_splats(splats, run / "splats.ply")
     return folder
 
 
@@ -128,7 +128,7 @@ def test_rows_and_columns_have_names(page: Page, running: Running) -> None:
 def test_a_cell_is_drawn_as_it_would_be_alone(page: Page, sweep: Path) -> None:
     left, top, width, height = page.evaluate(BOXES)[0]
     pixels = image(page)[top : top + height, left : left + width]
-    rgb, _ = rendered(load_ply(sweep / "lam0.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
+    rgb, _ = rendered(load_splats(sweep / "lam0.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
     assert psnr(pixels, rgb) >= 40
 
 
@@ -139,7 +139,7 @@ def test_splats_stay_in_their_boxes_where_bars_come_and_go(page: Page, sweep: Pa
     left, top, width, height = page.evaluate(BOXES)[2]
     pixels = image(page)[top : top + height, left : left + width]
     options(page, ui=True)
-    rgb, _ = rendered(load_ply(sweep / "lam1.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
+    rgb, _ = rendered(load_splats(sweep / "lam1.0-seed0" / "splats.ply"), (0, 0, 4), width, height)
     assert psnr(pixels, rgb) >= 40
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn import ParameterDict
 
 from gs_esd.export.frames import FileAxes
-from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.export.ply import load_splats, save_splats
 from gs_esd.splats.parameters import SH_Y0
 from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
@@ -49,14 +49,14 @@ def fluffy_splats(n: int, sh_degree: int, seed: int = 0) -> ParameterDict:
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("large") / "large.ply"
-    save_ply(fluffy_splats(GAUSSIANS, sh_degree=3), path)
+    save_splats(fluffy_splats(GAUSSIANS, sh_degree=3), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.ply"
-    save_ply(fluffy_splats(60, sh_degree=3), path)
+    save_splats(fluffy_splats(60, sh_degree=3), path)
     return path
 
 
@@ -78,7 +78,7 @@ def page(small_page: Page) -> Page:
 def test_images_are_the_rasterizers(browser: Chromium, large: Path) -> None:
     with opened(browser, [large], *SIZE) as page:
         for position in (FRONT, BACK):
-            rgb, alpha = rendered(load_ply(large), position, *SIZE)
+            rgb, alpha = rendered(load_splats(large), position, *SIZE)
             look(page, position)
             for background, white in (("black", 0.0), ("white", 1.0)):
                 options(page, background=background)
@@ -93,7 +93,7 @@ def test_colours_are_those_of_the_file(browser: Chromium, tmp_path: Path) -> Non
     splats["sh0"].data = ((colors - 0.5) / SH_Y0)[:, None]
     splats["scales"].data[:] = math.log(0.15)
     splats["opacities"].data[:] = 12
-    save_ply(splats, tmp_path / "patches.ply")
+    save_splats(splats, tmp_path / "patches.ply")
     with opened(browser, [tmp_path / "patches.ply"], *SMALL) as page:
         look(page, (0, 0, 2.4))
         shown = image(page)
@@ -126,7 +126,7 @@ def test_system_background_is_light_or_dark(page: Page) -> None:
 def test_without_a_background_there_is_alpha(page: Page, small: Path) -> None:
     options(page, background="transparent")
     shown = image(page, "RGBA")
-    rgb, alpha = rendered(load_ply(small), FRONT, *SMALL)
+    rgb, alpha = rendered(load_splats(small), FRONT, *SMALL)
     assert np.abs(shown[..., 3:] - alpha).max() <= 2 / 255
     most = np.minimum(rgb, alpha)  # a PNG cannot tell of more
     assert psnr(shown[..., :3] * shown[..., 3:], most) >= BAR_DB - 5
@@ -137,7 +137,7 @@ def test_fewer_spherical_harmonics_are_drawn_on_demand(
     page: Page, small: Path, degree: int
 ) -> None:
     press(page, str(degree))
-    splats = dict(load_ply(small).items())
+    splats = dict(load_splats(small).items())
     splats["shN"] = splats["shN"][:, : (degree + 1) ** 2 - 1]
     rgb, _ = rendered(splats, FRONT, *SMALL)
     assert psnr(image(page), rgb) >= BAR_DB
@@ -146,7 +146,7 @@ def test_fewer_spherical_harmonics_are_drawn_on_demand(
 def test_splats_are_scaled_and_back(page: Page, small: Path) -> None:
     before = image(page)
     options(page, splatScale=0.5)
-    splats = dict(load_ply(small).items())
+    splats = dict(load_splats(small).items())
     splats["scales"] = splats["scales"] + math.log(0.5)
     rgb, _ = rendered(splats, FRONT, *SMALL)
     assert psnr(image(page), rgb) >= BAR_DB
@@ -175,7 +175,7 @@ def test_files_stand_upright_whatever_their_axes(
     browser: Chromium, page: Page, small: Path, tmp_path: Path, up: FileAxes
 ) -> None:
     upright = image(page)
-    save_ply(load_ply(small), tmp_path / "turned.ply", up)
+    save_splats(load_splats(small), tmp_path / "turned.ply", up)
     with opened(browser, [tmp_path / "turned.ply"], *SMALL) as turned:
         options(turned, background="black")
         look(turned, FRONT)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gs_esd.export.ply_names import needed_names
+from gs_esd.export.ply_properties import required_names
 from tests.helpers.shown_splats import parsed, read_all, serving, small_page, write_ply
 from viewer.server import Limits
 
@@ -50,7 +50,7 @@ def test_a_file_that_became_bad_is_not_sent(tmp_path: Path) -> None:
 
 
 def test_text_files_reach_the_page_as_the_binary_ones_it_reads(tmp_path: Path) -> None:
-    names = b"".join(b"property double %s\n" % name.encode() for name in needed_names(0))
+    names = b"".join(b"property double %s\n" % name.encode() for name in required_names(0))
     row = b"1 2 3 0 0 0 4 -5 -5 -5 0 0 0 0\n"
     (tmp_path / "a.ply").write_bytes(
         b"ply\nformat ascii 1.0\nelement vertex 2\n" + names + b"end_header\n" + 2 * row

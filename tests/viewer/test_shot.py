@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from gs_esd.errors import UserError
-from gs_esd.export.ply_names import property_names
-from gs_esd.export.ply_table import write_table
+from gs_esd.export.ply_file import write_table
+from gs_esd.export.ply_properties import property_names
 from tests.helpers.shown_splats import small_page, write_ply
 from viewer import chromium
 from viewer.answers import page_files

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gs_esd.export.compressed_ply import save_compressed_ply
-from gs_esd.export.ply import load_ply, save_ply
+from gs_esd.export.ply import load_splats, save_splats
 from tests.helpers.shown_splats import write_run
 from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
@@ -36,11 +36,11 @@ def open_file(browser: Chromium, splats: list[Path], path: Path) -> Page:
 
 
 def test_one_file_is_the_whole_page(browser: Chromium, tmp_path: Path) -> None:
-    save_ply(colorful_splats(200, 3), tmp_path / "a.ply")
+    save_splats(colorful_splats(200, 3), tmp_path / "a.ply")
     page = open_file(browser, [tmp_path / "a.ply"], tmp_path / "a.html")
     options(page, background="black")
     look(page, POSITION)
-    rgb, _ = rendered(load_ply(tmp_path / "a.ply"), POSITION, *SIZE)
+    rgb, _ = rendered(load_splats(tmp_path / "a.ply"), POSITION, *SIZE)
     assert psnr(image(page), rgb) >= 50
     until(page, "location.hash.startsWith('#camera=0.3,0.5,2.5')")
     press(page, "ArrowLeft")
@@ -55,7 +55,7 @@ def test_one_file_is_the_whole_page(browser: Chromium, tmp_path: Path) -> None:
 def test_one_file_holds_a_whole_sweep(browser: Chromium, tmp_path: Path) -> None:
     for lam in (0.0, 1.0):
         run = write_run(tmp_path / f"lam{lam}", lam=lam)
-        save_ply(colorful_splats(20, 1, int(lam)), run / "splats.ply")
+        save_splats(colorful_splats(20, 1, int(lam)), run / "splats.ply")
     save_compressed_ply(colorful_splats(20, 1), tmp_path / "c.compressed.ply")
     splats = [tmp_path / "lam0.0", tmp_path / "lam1.0", tmp_path / "c.compressed.ply"]
     page = open_file(browser, splats, tmp_path / "sweep.html")

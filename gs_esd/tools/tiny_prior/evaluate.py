@@ -29,7 +29,7 @@ from gs_esd.system.rng import stream
 from gs_esd.tools.tiny_prior.model import RESOLUTION
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.captions import caption, subjects
-from gs_esd.toyzoo.classifier import Answers, ZooClassifier, draw_labelled, train_classifier
+from gs_esd.toyzoo.classifier import Labels, ZooClassifier, draw_labelled, train_classifier
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 
@@ -72,7 +72,7 @@ def judge(
     for words in dict.fromkeys(captions):
         these = [s for s, c in zip(wanted, captions, strict=True) if c == words]
         images = sample(words, len(these)).permute(0, 3, 1, 2)
-        answers = classifier.answer(2 * images - 1)
+        answers = classifier.classify(2 * images - 1)
         right += int((answers.animals == list(ANIMALS).index(these[0].animal)).sum())
         views += answers.views.bincount(minlength=len(VIEW_NAMES))
     return right / len(wanted), (views / len(wanted)).tolist()
@@ -83,7 +83,7 @@ def judge_zoo(
 ) -> tuple[float, list[float], list[float]]:
     """The same of real images that went through a codec, and their true views."""
     images, truth = draw_labelled(zoo, n, stream(SEED, "test"))
-    answers = classifier.answer(through(codec, images))
+    answers = classifier.classify(through(codec, images))
     right = float((answers.animals == truth.animals).float().mean())
     return right, _shares(answers), _shares(truth)
 
@@ -94,7 +94,7 @@ def through(codec: PatchCodec, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor
     return decoded
 
 
-def _shares(answers: Answers) -> list[float]:
+def _shares(answers: Labels) -> list[float]:
     counts = answers.views.bincount(minlength=len(VIEW_NAMES))
     return (counts / counts.sum()).tolist()
 

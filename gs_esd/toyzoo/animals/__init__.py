@@ -1,1 +1,1 @@
-"""The animals: a builder each, from an appearance to ellipsoids."""
+"""Animals: a builder each, from an appearance to painted ellipsoids."""

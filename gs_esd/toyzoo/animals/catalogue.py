@@ -1,4 +1,4 @@
-"""The inhabitants of the zoo: name to builder."""
+"""All animals of the zoo, name to builder. Needs no torch."""
 
 from collections.abc import Callable
 

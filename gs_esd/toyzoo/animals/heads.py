@@ -8,8 +8,11 @@ from gs_esd.toyzoo.primitives import INK, WHITE, Ellipsoid, Vec, pair, times
 def eyes(at: Vec, size: float, iris: Vec | None = None, pupil: float = 0.62) -> list[Ellipsoid]:
     """A pair of eyes that look ahead, each with a glint of light.
 
-    at: the left eye. iris: its colour around a pupil of the given relative size; without it the
-    eye is all pupil.
+    Args:
+        at: centre of the left eye.
+        size: half its width.
+        iris: its colour around the pupil; without it the eye is all pupil.
+        pupil: size relative to the eye.
     """
     if iris is None:
         turn = min(0.6 * math.degrees(math.atan2(at[1], at[0])), 18.0)  # lie against the skull
@@ -21,7 +24,7 @@ def eyes(at: Vec, size: float, iris: Vec | None = None, pupil: float = 0.62) -> 
 
 
 def iris_on(coat: Vec) -> Vec | None:
-    """Amber where an ink-black eye would drown in a dark coat, else None, which means all pupil."""
+    """Amber where an ink-black eye would not show on a dark coat, else None: all pupil."""
     return (0.88, 0.62, 0.18) if sum(coat) < 0.9 else None
 
 
