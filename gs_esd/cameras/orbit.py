@@ -2,7 +2,7 @@
 
 Notation and conventions
     B           number of cameras in a batch
-    world       right-handed, z up; the object's front looks along +x
+    world       right-handed, z up; the object's front faces +x
     azimuth     angle in the xy plane: the camera is on +x, at the front, at 0 and on +y at 90°
     elevation   angle above the xy plane
     viewmats    world-to-camera, OpenCV axes: x right, y down, z forward (gsplat's name and meaning)

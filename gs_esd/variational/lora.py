@@ -51,8 +51,8 @@ def uniform_timesteps(schedule: NoiseSchedule) -> DrawTrainingLevels:
 class LoraScore:
     """ε_ψ as a LoRA, trained on every batch of renderings; a `VariationalScore` (base.py).
 
-    The LoRA is injected into the denoiser's U-Net, which may be the prior's. It is switched off
-    except during calls of this object, and then the U-Net's output is bit for bit that without it.
+    The LoRA is injected into the denoiser's U-Net, which may be the prior's. It is enabled only
+    during calls of this object: otherwise the U-Net's output is bit for bit what it was before.
 
     Attributes:
         denoiser: ε_φ, and ε_ψ while `adapter` is enabled.

@@ -109,6 +109,7 @@ def test_image_size(tmp_path: Path) -> None:
     assert _load(tmp_path, image_size=32).encode(images).shape == (1, 4, 16, 16)
     with pytest.raises(UserError, match=r"a multiple of 4 pixels. Use prior\.image_size=28"):
         _load(tmp_path, image_size=30)
+    assert _load(tmp_path, image_size=28).encode(images).shape == (1, 4, 14, 14)
 
 
 def test_patch_codec(tmp_path: Path) -> None:

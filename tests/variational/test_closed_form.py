@@ -48,8 +48,8 @@ def test_camera_of_overwritten_rendering() -> None:
     for i in range(4):
         _update(score, blobs(2, 8, seed=i), views[i])
     log_snr = torch.zeros(2)
-    for known in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
-        branch(score, _x_t(2), log_snr, known, uncond=False)
+    for buffered in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
+        branch(score, _x_t(2), log_snr, buffered, uncond=False)
     with pytest.raises(ValueError, match="call update"):
         branch(score, _x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), uncond=False)
 

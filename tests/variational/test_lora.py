@@ -151,8 +151,8 @@ def test_prediction_depends_on_camera() -> None:
     there = score.predict_noise(x_t, LOG_SNR, elsewhere, uncond=HALF_UNCOND)
     differs = (here - there).abs().amax((1, 2, 3)) > 1e-4
     assert torch.equal(differs, ~HALF_UNCOND)
-    apart = (_predict(score, UNCOND) - _predict(score, COND)).abs().amax((1, 2, 3))
-    assert apart.min() > 1e-4
+    difference = (_predict(score, UNCOND) - _predict(score, COND)).abs().amax((1, 2, 3))
+    assert difference.min() > 1e-4
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
@@ -337,16 +337,16 @@ def test_unet_of_stable_diffusion_2_1() -> None:
     prompt = TextEmbeddings(torch.randn(1, 77, 1024, generator=_generator()))
     denoiser = UnetDenoiser(unet, tiny_schedule(beta_schedule="scaled_linear"), "epsilon")
     x_0 = torch.randn(1, 4, 64, 64, generator=_generator())
-    log_snr, one, null = LOG_SNR[:1], VIEWS[:1], UNCOND[:1]
+    log_snr, one, uncond = LOG_SNR[:1], VIEWS[:1], UNCOND[:1]
     with torch.no_grad():
         plain = denoiser(x_0, log_snr, prompt)
     score = LoraScore(denoiser, prompt, _generator(), gradient_checkpointing=True)
     learned = sum(value.numel() for value in _learned(score).values())
     assert learned == 16 + 1280 * (16 + 1) + 1280 * (1280 + 1) + 829_952
-    assert torch.equal(score.predict_noise(x_0, log_snr, one, uncond=null), plain)
+    assert torch.equal(score.predict_noise(x_0, log_snr, one, uncond=uncond), plain)
     loss = score.update(RENDERINGS, x_0, one)["lora_loss"]
     assert 0 < loss < 10
-    after = score.predict_noise(x_0, log_snr, one, uncond=null)
+    after = score.predict_noise(x_0, log_snr, one, uncond=uncond)
     assert after.shape == x_0.shape
     assert bool(after.isfinite().all())
     assert not torch.equal(after, plain)

@@ -7,14 +7,14 @@ from gs_esd.priors.hub.files import ModelFiles
 from gs_esd.priors.hub.supported import is_flow
 
 
-def pixels_a_side(files: ModelFiles, wanted: int | None = None) -> int:
-    """Pixels a side of a model's images: `wanted` if given, else the size of training.
+def pixels_a_side(files: ModelFiles, requested: int | None = None) -> int:
+    """Pixels a side of a model's images: `requested` if given, else the size of training.
 
     Raises:
         UserError: the denoiser cannot take this size.
     """
     network = files.config("transformer" if is_flow(files) else "unet")
-    size = wanted or network["sample_size"] * downsampling(files)
+    size = requested or network["sample_size"] * downsampling(files)
     multiple = downsampling(files) * _multiple(network)
     if size % multiple:
         raise UserError(
