@@ -19,8 +19,7 @@ from gs_esd.config.options import CamerasConfig, MemoryConfig
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.load import trained_schedule
-from gs_esd.priors.text import Prompts
-from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.priors.text import PromptEmbeddings, TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.variational.lora import LoraScore
 
@@ -60,7 +59,7 @@ def networks_without_contents(
     prior = DiffusionModelPrior(
         denoiser,
         VaeCodec(vae, PIXELS, UNET["sample_size"]),
-        Prompts.from_rows(text),
+        PromptEmbeddings.from_rows(text),
         rows_per_call=memory.rows_per_call,
     )
     lora = LoraScore(

@@ -1,6 +1,6 @@
-"""Build the components of a run from a configuration.
+"""Build all components of a run from a configuration.
 
-p and q are in gs_esd/build/distributions.py, the objective is in gs_esd/build/guidance.py.
+p and q are built in gs_esd/build/distributions.py, the objective in gs_esd/build/guidance.py.
 """
 
 from collections.abc import Callable
@@ -46,11 +46,12 @@ from gs_esd.system.rng import stream
 from gs_esd.variational.base import VariationalScore
 
 DrawBackground = Callable[[torch.Generator], Float[Tensor, "3"]]
+"""Draws the background of a batch, RGB in [0, 1]."""
 
 
 @dataclass(frozen=True)
 class Components:
-    """The objects a trainer works with; any other of the same protocol will do as well.
+    """The objects that a trainer uses; tests pass others of the same protocols.
 
     Random numbers are drawn on the CPU, so that they do not depend on the device.
     """
@@ -72,14 +73,15 @@ class Components:
 
 
 def build_components(config: Config) -> Components:
-    """All components of a configuration, ready for the first step.
+    """Build everything that the first step needs.
 
-    Raises UserError for a prompt, images, a model or a splat that cannot be used.
+    Raises:
+        UserError: the prompt, images, a model or a splat file cannot be used.
     """
     torch.set_num_threads(cpu_threads(config.hardware))
     device = device_of(config)
     if device.type == "cuda":
-        # Before ranks meet: they do not wait for each other as long as compiling may take.
+        # Before ranks join: their time-out is shorter than compilation.
         gsplat_build.load()
     else:
         forget_stale_kernels()
@@ -114,7 +116,11 @@ def build_components(config: Config) -> Components:
 
 
 def build_splats(config: InitConfig, generator: torch.Generator) -> ParameterDict:
-    """θ before the first step. Raises UserError for a file that is no splat."""
+    """Build the initial splats θ.
+
+    Raises:
+        UserError: a file to start from cannot be read.
+    """
     match config:
         case BallInitConfig():
             return init_ball(
@@ -131,7 +137,7 @@ def build_splats(config: InitConfig, generator: torch.Generator) -> ParameterDic
 
 
 def build_background(config: BackgroundConfig) -> DrawBackground:
-    """The colour that a batch stands on."""
+    """Build the distribution of backgrounds."""
     match config:
         case RandomBackgroundConfig():
             return lambda generator: torch.rand(3, generator=generator)

@@ -1,10 +1,12 @@
 """Build the prior p and the variational model q from a configuration.
 
-Networks are in gs_esd/build/learned.py, which is only imported where one is wanted: diffusers is
-optional, and takes seconds.
+Networks are built in gs_esd/build/learned.py, which is imported only where one is configured:
+diffusers is optional, and takes seconds to import.
 """
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
@@ -15,7 +17,7 @@ from gs_esd.config.options import (
     ToyZooPriorConfig,
 )
 from gs_esd.guidance.predict import PredictFn, predict_separately
-from gs_esd.priors.base import DiffusionPrior
+from gs_esd.priors.base import DiffusionPrior, ImageSetPrior
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.priors.image_folder import load_images
 from gs_esd.priors.toyzoo import draw_images
@@ -27,17 +29,17 @@ from gs_esd.variational.closed_form import ClosedFormLatentScore, ClosedFormPixe
 
 
 def device_of(config: Config) -> torch.device:
-    """Where tensors live."""
+    """Device of all tensors of a run."""
     return torch.device(config.hardware.device.value)
 
 
 def build_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
-    """The prior p.
+    """Build the prior p.
 
     Raises:
         UserError: the prompt, images or model cannot be used.
     """
-    device, stages = device_of(config), config.stages
+    stages = config.stages
     resolutions = [stages.coarse.resolution, stages.middle.resolution, stages.fine.resolution]
     match config.prior:
         case ToyZooPriorConfig() as toyzoo:
@@ -54,19 +56,30 @@ def build_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
         case DiffusersPriorConfig() as model:
             from gs_esd.build.learned import build_learned_prior
 
-            return build_learned_prior(model, config, device)
+            return build_learned_prior(model, config, device_of(config))
         case other:
             raise TypeError(other)
+    return build_image_bank(rgba, labels, resolutions, config)
+
+
+def build_image_bank(
+    rgba: Float[Tensor, "M 4 H W"],
+    labels: Int[Tensor, " M"] | None,
+    resolutions: list[int],
+    config: Config,
+) -> ImageSetPrior:
+    """Build the prior of a set of images; arguments as for `ImageBankPrior`."""
+    device = device_of(config)
     labels = None if labels is None else labels.to(device)
     generator = stream(config.seed, "certainty")  # the name seeds it: a rename would change runs
     return ImageBankPrior(rgba.to(device), resolutions, labels, generator)
 
 
 def build_variational(config: Config, prior: DiffusionPrior, ranks: Ranks) -> VariationalScore:
-    """The variational model q.
+    """Build the variational model q.
 
     Raises:
-        UserError: it cannot be learned on the model.
+        UserError: the prior's network, or that of variational.base_path, cannot be adapted.
     """
     match config.variational:
         case ClosedFormVariationalConfig() as closed_form:
@@ -84,7 +97,7 @@ def build_variational(config: Config, prior: DiffusionPrior, ranks: Ranks) -> Va
 def build_predict(
     config: Config, prior: DiffusionPrior, variational: VariationalScore
 ) -> PredictFn:
-    """One batched U-Net call for p and q where they share a U-Net, else a call each."""
+    """Choose separate U-Net calls for p and q, or one batched call when they share a U-Net."""
     if not isinstance(config.prior, DiffusersPriorConfig):
         return predict_separately
     from gs_esd.guidance.predict_batched import choose_predict

@@ -1,7 +1,4 @@
-"""Build the objective from a configuration: source, weighting and noise levels.
-
-The only place that knows every kind of them; gs_esd/build/components.py knows the rest.
-"""
+"""Build the objective from a configuration: source, weighting and noise levels."""
 
 from collections.abc import Callable
 
@@ -33,11 +30,11 @@ from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
 from gs_esd.priors.base import DiffusionPrior, ImageSetPrior, LearnedPrior
 
 DrawLevels = Callable[[Views, float, torch.Generator], Float[Tensor, " B"]]
-"""The noise levels (log_snr) of a batch at a progress, the fraction of the run that is done."""
+"""Draws the noise levels (log_snr) of a batch at a progress, the fraction of the run done."""
 
 
 def build_source(config: GuidanceConfig, lambda_esd: float, prior: DiffusionPrior) -> Source:
-    """What the objective subtracts from ε_φ."""
+    """Build the source, which the objective subtracts from ε_φ."""
     match config:
         case SdsConfig():
             return SdsSource()
@@ -50,7 +47,7 @@ def build_source(config: GuidanceConfig, lambda_esd: float, prior: DiffusionPrio
 
 
 def build_lambda(schedule: LambdaSchedule, lambda_esd: float, prior: DiffusionPrior) -> LambdaAt:
-    """λ as the schedule has it."""
+    """Build λ as a function of the noisy batch."""
     match schedule:
         case LambdaSchedule.constant:
             return constant(lambda_esd)
@@ -62,7 +59,7 @@ def build_lambda(schedule: LambdaSchedule, lambda_esd: float, prior: DiffusionPr
 
 
 def build_weighting(kind: Weighting) -> weighting.WeightingFn:
-    """ω(t)."""
+    """Look up the weighting ω(t)."""
     match kind:
         case Weighting.sigma_over_alpha:
             return weighting.sigma_over_alpha
@@ -75,7 +72,7 @@ def build_weighting(kind: Weighting) -> weighting.WeightingFn:
 
 
 def build_levels(config: Config, prior: DiffusionPrior) -> DrawLevels:
-    """Noise levels by entropic time, or by the timesteps of the prior's own schedule."""
+    """Build the distribution of noise levels, by entropic time or by the prior's timesteps."""
     if isinstance(config.timesteps, EntropicTimestepsConfig):
         assert isinstance(prior, ImageSetPrior), "see gs_esd/build/compatibility.py"
         return entropic_levels(config.timesteps, config.stages, prior)
@@ -89,7 +86,7 @@ def build_levels(config: Config, prior: DiffusionPrior) -> DrawLevels:
 def entropic_levels(
     ranges: EntropicTimestepsConfig, stages: StagesConfig, prior: ImageSetPrior
 ) -> DrawLevels:
-    """Uniform in entropic time, in the range of the stage."""
+    """Draw uniformly in entropic time, from the range of the current stage."""
 
     def draw(views: Views, progress: float, generator: torch.Generator) -> Float[Tensor, " B"]:
         limits = ranges.at(stages.name_at(progress))
@@ -100,7 +97,7 @@ def entropic_levels(
 
 
 def build_timesteps(config: TimestepsConfig) -> timesteps.DrawTimesteps:
-    """Fractions of a schedule as the kind has them."""
+    """Build the distribution of timesteps, as fractions of the prior's schedule."""
     match config:
         case UniformTimestepsConfig():
             return timesteps.uniform(config.t_min, config.t_max)

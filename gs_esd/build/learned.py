@@ -1,4 +1,4 @@
-"""Build a prior and a variational model that are networks. Imports diffusers."""
+"""Build priors and variational models that are networks. Imports diffusers."""
 
 import logging
 import math
@@ -7,28 +7,32 @@ import torch
 
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
 from gs_esd.config.options import Config
-from gs_esd.priors.base import DiffusionPrior
+from gs_esd.priors.base import DiffusionPrior, LearnedPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.hub.download import find_model
 from gs_esd.priors.hub.files import ModelFiles
-from gs_esd.priors.load import Memory, dtype_of, load_denoiser, load_prior
+from gs_esd.priors.load import dtype_of, load_denoiser, load_prior
 from gs_esd.priors.unet import Denoiser, UnetDenoiser
-from gs_esd.priors.view_prompts import ViewWeights, interpolated_views, nearest_view
+from gs_esd.priors.view_prompts import ViewWeightsFn, interpolated_views, nearest_view
 from gs_esd.system.ranks import Ranks
 from gs_esd.system.rng import stream
 from gs_esd.variational.lora import LoraScore, check_same_schedule
 
 LARGE_MODEL_BYTES = 500e6
-"""Bytes of weights above which a model is hardly of use on a CPU. Stable Diffusion 2.1 has 2.6e9
-in float16, and takes two CPU minutes to be asked and adapted once (the slow tests/test_lora.py)."""
+"""Size of weights above which a CPU is too slow. Stable Diffusion 2.1 has 2.6e9 in float16, and
+takes two CPU minutes for a prediction and a training step (the slow test_lora.py)."""
 
 log = logging.getLogger(__name__)
 
 
 def build_learned_prior(
     model: DiffusersPriorConfig, config: Config, device: torch.device
-) -> DiffusionModelPrior:
-    """p of a model's files. Raises UserError where they are not those of a model."""
+) -> LearnedPrior:
+    """Build the prior p from a model in diffusers' format.
+
+    Raises:
+        UserError: see gs_esd.priors.load.load_prior.
+    """
     if device.type == "cpu":
         _warn_if_large(find_model(model.path, model.revision or None))
     return load_prior(
@@ -39,15 +43,10 @@ def build_learned_prior(
         guidance_scale=model.guidance_scale,
         view_weights=build_view_weights(model),
         perp_neg=model.view_prompts == ViewPrompts.perp_neg,
-        rows_per_call=config.memory.rows_per_call,
         device=device,
         precision=model.precision.value,
-        memory=Memory(
-            vae_slicing=config.memory.vae_slicing,
-            vae_tiling=config.memory.vae_tiling,
-            vae_checkpointing=config.memory.gradient_checkpointing,
-            compile=model.compile,
-        ),
+        compile=model.compile,
+        memory=config.memory,
         image_size=model.image_size or None,
     )
 
@@ -64,8 +63,8 @@ def _warn_if_large(files: ModelFiles) -> None:
         )
 
 
-def build_view_weights(model: DiffusersPriorConfig) -> ViewWeights | None:
-    """Which words for its view a camera adds to the prompt."""
+def build_view_weights(model: DiffusersPriorConfig) -> ViewWeightsFn | None:
+    """Build the weights of view-dependent prompts, or None without them."""
     overhead = math.radians(model.overhead_deg)
     match model.view_prompts:
         case ViewPrompts.off:
@@ -84,17 +83,19 @@ def build_lora(
     device: torch.device,
     ranks: Ranks,
 ) -> LoraScore:
-    """q learned on the prior's U-Net, or on one of its own.
+    """Build the variational model q on the prior's U-Net, or on that of lora.base_path.
 
-    Raises UserError for a U-Net that it cannot be learned on.
+    Raises:
+        UserError: the U-Net cannot be adapted, or has another noise schedule than the prior.
     """
-    assert isinstance(prior, DiffusionModelPrior), "see gs_esd/build/compatibility.py"
+    # Combinations are checked in gs_esd/build/compatibility.py and validate_models.py.
+    assert isinstance(prior, DiffusionModelPrior)
     assert isinstance(config.prior, DiffusersPriorConfig)
     denoiser = prior.denoiser
     if lora.base_path:
         denoiser = load_base(lora, config.prior, device)
         check_same_schedule(denoiser.schedule, prior.schedule)
-    assert isinstance(denoiser, UnetDenoiser), "see gs_esd/build/validate_models.py"
+    assert isinstance(denoiser, UnetDenoiser)
     return LoraScore(
         denoiser,
         prior.prompt,
@@ -113,7 +114,7 @@ def build_lora(
 def load_base(
     lora: LoraVariationalConfig, model: DiffusersPriorConfig, device: torch.device
 ) -> Denoiser:
-    """The denoiser of the LoRA's own model, in the precision of the prior's."""
+    """Load the denoiser of lora.base_path, in the precision of the prior."""
     files = find_model(lora.base_path, lora.base_revision or None)
     dtype = dtype_of(model.precision.value, device)
     return load_denoiser(files, device, dtype, compile=model.compile)

@@ -1,1 +1,1 @@
-"""Cameras on an orbit, batches of views, and the names of views (front, side, back)."""
+"""Cameras on an orbit, batches of views, and view names (front, side, back)."""

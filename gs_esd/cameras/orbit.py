@@ -2,13 +2,13 @@
 
 Notation and conventions
     B           number of cameras in a batch
-    world       right-handed, z up; the object's front looks along +x
-    azimuth     angle in the xy plane, 0 sees the front (camera on +x), 90° stands on +y
+    world       right-handed, z up; the object's front faces +x
+    azimuth     angle in the xy plane: the camera is on +x, at the front, at 0 and on +y at 90°
     elevation   angle above the xy plane
     viewmats    world-to-camera, OpenCV axes: x right, y down, z forward (gsplat's name and meaning)
     Ks          intrinsics in pixels; the centre of the first pixel is at (0.5, 0.5)
 
-Angles are radians here; configuration and images say degrees and carry `_deg` in their names.
+Angles are in radians. Options in degrees, in the configuration and in the viewer, end in `_deg`.
 """
 
 import math
@@ -27,8 +27,13 @@ from gs_esd.system.device import to_device
 class Cameras:
     """A batch of pinhole cameras that share one image size.
 
-    `azimuth` and `elevation` (radians) repeat what `viewmats` says, for those who condition on
-    the view.
+    Attributes:
+        viewmats: world-to-camera, OpenCV axes.
+        Ks: intrinsics in pixels.
+        width: image width in pixels.
+        height: image height in pixels.
+        azimuth: in radians; redundant with `viewmats`, for conditioning on the view.
+        elevation: in radians; likewise.
     """
 
     viewmats: Float[Tensor, "B 4 4"]
@@ -43,30 +48,32 @@ class Cameras:
         return self.viewmats.shape[0]
 
     def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Cameras":
-        """Some of the cameras, by a slice or by their indices, which may repeat."""
-        return self._each(lambda tensor: tensor[part])
+        """Select cameras by a slice or by indices, which may repeat."""
+        return self._map(lambda tensor: tensor[part])
 
     def to(self, device: torch.device | str) -> "Cameras":
-        """The same cameras on a device."""
-        return self._each(lambda tensor: to_device(tensor, torch.device(device)))
+        """Move all tensors to a device."""
+        return self._map(lambda tensor: to_device(tensor, torch.device(device)))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Cameras":
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Cameras":
         return replace(
             self,
-            viewmats=change(self.viewmats),
-            Ks=change(self.Ks),
-            azimuth=change(self.azimuth),
-            elevation=change(self.elevation),
+            viewmats=function(self.viewmats),
+            Ks=function(self.Ks),
+            azimuth=function(self.azimuth),
+            elevation=function(self.elevation),
         )
 
 
 @dataclass(frozen=True)
 class Orbit:
-    """Where cameras may stand: everything about an orbit except the azimuth.
+    """Range of camera positions around the object, at any azimuth.
 
-    distance: from the origin, in world units (objects fill the unit ball).
-    fov: the full angle of view, the same across and down, in radians.
-    elevation_min, elevation_max: range of the elevation in radians.
+    Attributes:
+        distance: from the origin, in world units; objects fill the unit ball.
+        fov: full field of view in radians, the same horizontally and vertically.
+        elevation_min: lower end of the range of elevations, in radians.
+        elevation_max: upper end of it.
     """
 
     distance: float
@@ -76,7 +83,7 @@ class Orbit:
 
 
 def make_orbit(config: CamerasConfig) -> Orbit:
-    """The orbit in radians."""
+    """Build an orbit from its options, converting degrees to radians."""
     return Orbit(
         distance=config.distance,
         fov=math.radians(config.fov_deg),
@@ -86,9 +93,9 @@ def make_orbit(config: CamerasConfig) -> Orbit:
 
 
 def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
-    """World-to-camera matrices of cameras at `position` that look at the origin with +z up.
+    """World-to-camera matrices of cameras that face the origin, with +z up in the image.
 
-    A camera straight above or below the origin has no defined roll and gives non-finite entries.
+    A camera exactly above or below the origin has no defined roll: its matrix is not finite.
     """
     forward = -position / position.norm(dim=-1, keepdim=True)
     world_up = torch.tensor([0.0, 0.0, 1.0]).to(position).expand_as(position)
@@ -103,7 +110,7 @@ def look_at_origin(position: Float[Tensor, "B 3"]) -> Float[Tensor, "B 4 4"]:
 
 
 def intrinsics(fov: float, resolution: int) -> Float[Tensor, "3 3"]:
-    """Intrinsics of a square image, `resolution` pixels a side, that spans `fov` (radians)."""
+    """Intrinsics of a square image of `resolution` pixels a side and a field of view in radians."""
     focal = 0.5 * resolution / math.tan(0.5 * fov)
     centre = 0.5 * resolution
     return torch.tensor([[focal, 0.0, centre], [0.0, focal, centre], [0.0, 0.0, 1.0]])
@@ -117,9 +124,14 @@ def orbit_cameras(
     fov: float,
     resolution: int,
 ) -> Cameras:
-    """Cameras at the given angles (radians) and `distance` that look at the origin.
+    """Cameras at the given angles that face the origin.
 
-    Images are square, `resolution` pixels a side, and span the angle `fov` (radians).
+    Args:
+        azimuth: in radians.
+        elevation: in radians.
+        distance: from the origin, in world units.
+        fov: full field of view, in radians.
+        resolution: side of the square images, in pixels.
     """
     position = distance * torch.stack(
         [
@@ -136,8 +148,8 @@ def orbit_cameras(
 def sample_orbit(n: int, orbit: Orbit, resolution: int, generator: torch.Generator) -> Cameras:
     """Draw `n` cameras: azimuths evenly spaced from a random start, elevations uniform in range.
 
-    Even spacing keeps the marginal of every camera uniform over the circle, and makes each batch
-    show all sides, which the entropy of the batch feeds on.
+    Stratified azimuths leave each camera's own distribution uniform over the circle, and put all
+    sides into every batch, over which ε_ψ(∅) is estimated.
     """
     start = torch.rand(1, generator=generator)
     azimuth = 2 * math.pi * ((torch.arange(n) + start) / n)
@@ -149,7 +161,7 @@ def sample_orbit(n: int, orbit: Orbit, resolution: int, generator: torch.Generat
 
 
 def turntable(n: int, elevation: float, orbit: Orbit, resolution: int) -> Cameras:
-    """`n` cameras evenly around the object from azimuth 0, all at one `elevation` (radians)."""
+    """`n` cameras evenly spaced around the object from azimuth 0, at one elevation in radians."""
     azimuth = 2 * math.pi * torch.arange(n) / n
     return orbit_cameras(
         azimuth,

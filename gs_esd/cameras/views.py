@@ -1,4 +1,4 @@
-"""What is known of a batch of images besides their pixels."""
+"""Cameras and background of a batch of images: what predictions are conditioned on."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,11 @@ from gs_esd.cameras.orbit import Cameras
 
 @dataclass(frozen=True)
 class Views:
-    """The circumstances of a batch of B images.
+    """Cameras and background of a batch of B images.
 
-    cameras: from where each was taken.
-    background: the one solid colour they all stand on, RGB in [0, 1].
+    Attributes:
+        cameras: the camera of each image.
+        background: solid colour behind all of them, RGB in [0, 1].
     """
 
     cameras: Cameras
@@ -25,10 +26,10 @@ class Views:
         return len(self.cameras)
 
     def __getitem__(self, part: slice | Int[Tensor, " n"]) -> "Views":
-        """Some of the images, by a slice or by their indices, which may repeat."""
+        """Select images by a slice or by indices, which may repeat."""
         return Views(self.cameras[part], self.background)
 
 
 def black_or_white(generator: torch.Generator) -> Float[Tensor, "3"]:
-    """One of the two backgrounds, each as likely as the other."""
+    """Draw a black or a white background, with equal probability."""
     return torch.randint(2, (1,), generator=generator).float().expand(3)

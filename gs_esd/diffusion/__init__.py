@@ -1,1 +1,1 @@
-"""The mathematics of diffusion that needs no network: noise, schedules, exact denoisers."""
+"""Diffusion without networks: noise process, schedules, ideal denoisers, guidance, sampling."""

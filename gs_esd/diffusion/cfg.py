@@ -1,12 +1,13 @@
-"""ε towards a prompt and away from others.
+"""Classifier-free guidance, and Perp-Neg for several negative prompts.
 
 Notation
     eps_uncond          ε without the prompt, or with a negative one
     Δ⁺                  eps_cond - eps_uncond, the direction of the prompt
     Δ_i⊥                the part of eps_negative_i - eps_uncond that is perpendicular to Δ⁺
-    s                   guidance scale, in the convention of diffusers: 1 is no guidance
+    s                   guidance scale as in diffusers: 1 is no guidance
+    B, N                images, negative prompts
 
-Perpendicular is meant within each image.
+Inner products are taken within each image.
 """
 
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from torch import Tensor
 def classifier_free_guidance(
     eps_uncond: Float[Tensor, "B C h w"], eps_cond: Float[Tensor, "B C h w"], scale: float
 ) -> Float[Tensor, "B C h w"]:
-    """eps_uncond + s Δ⁺ (arXiv 2207.12598)."""
+    """Classifier-free guidance (arXiv 2207.12598): eps_uncond + s Δ⁺."""
     return eps_uncond + scale * (eps_cond - eps_uncond)
 
 
@@ -27,9 +28,14 @@ def perp_neg_guidance(
     weights: Float[Tensor, "B N"],
     scale: float,
 ) -> Float[Tensor, "B C h w"]:
-    """eps_uncond + s (Δ⁺ + Σ_i weights_i Δ_i⊥) (Perp-Neg, arXiv 2304.04968).
+    """Perp-Neg guidance (arXiv 2304.04968): eps_uncond + s (Δ⁺ + Σ_i weights_i Δ_i⊥).
 
-    Negative weights turn away from what the negative prompts say and the prompt does not.
+    Args:
+        eps_uncond: ε without the prompt, or with the negative prompt.
+        eps_cond: ε with the prompt.
+        eps_negative: ε with each of the prompts to steer away from.
+        weights: of these prompts for each image; negative to steer away.
+        scale: guidance scale s.
     """
     positive = eps_cond - eps_uncond
     away = perpendicular(eps_negative - eps_uncond, positive)
@@ -39,10 +45,7 @@ def perp_neg_guidance(
 def perpendicular(
     vectors: Float[Tensor, "N B C h w"], along: Float[Tensor, "B C h w"]
 ) -> Float[Tensor, "N B C h w"]:
-    """The part of each image of `vectors` that is perpendicular to its row of `along`.
-
-    Where `along` is zero, nothing is taken away.
-    """
+    """Component of `vectors` perpendicular to `along`, image by image; all where `along` is 0."""
     squared_norm = along.square().sum((1, 2, 3), keepdim=True)
     share = (vectors * along).sum((2, 3, 4), keepdim=True) / squared_norm.clamp(min=1e-12)
     return vectors - share * along

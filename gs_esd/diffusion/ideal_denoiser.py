@@ -26,15 +26,15 @@ from torch import Tensor
 from gs_esd.diffusion.process import alpha_sigma
 
 MIN_VARIANCE = 5e-7
-"""V of images that are all alike, of which rounding would make anything about zero."""
+"""Lower bound of V: of identical images, V is zero up to rounding of either sign."""
 NEGLIGIBLE_WEIGHT = 1e-7
-"""Images below this weight are left out of a mean: together at most M times as much of it."""
-SPARSE = 0.25
-"""The filling of the weights below which a sparse product is taken: at 0.2 it took 40 % as long."""
+"""Smaller weights count as zero in a posterior mean; the error is at most M times as large."""
+MAX_SPARSE_DENSITY = 0.25
+"""Fraction of nonzero weights below which products are sparse; at 0.2 they take 40 % as long."""
 
 
 class ImageMixture:
-    """M equally likely images with alpha, noised: a Gaussian mixture denoised exactly."""
+    """Ideal denoiser of M equally likely images with alpha, over any background."""
 
     def __init__(
         self,
@@ -43,12 +43,14 @@ class ImageMixture:
         moments: Float[Tensor, "M 9"] | None = None,
         support: Int[Tensor, " S"] | None = None,
     ) -> None:
-        """Take the images; they are never composited.
+        """Hold the images without compositing them.
 
-        rgba: premultiplied, in [0, 1].
-        moments: of each image, where they are known already (see `moments_of`).
-        support: the pixels (indices into h w) outside which all images are empty, all if None.
-            The others add a constant to every ⟨x_t, x_i⟩ and need not be looked at.
+        Args:
+            rgba: premultiplied, in [0, 1].
+            moments: `moments_of(rgba)`, where already computed.
+            support: indices into h w of the pixels outside which all images are transparent; all
+                pixels if None. The others add the same constant to every ⟨x_t, x_i⟩, and are
+                skipped.
         """
         self._shape = rgba.shape[1:]
         self._support = support
@@ -56,8 +58,11 @@ class ImageMixture:
         self._moments = moments_of(rgba) if moments is None else moments
 
     @classmethod
-    def of_bank(cls, rgba: Float[Tensor, "M 4 h w"]) -> "ImageMixture":
-        """The mixture of images that stay: their support is found, which halves each product."""
+    def with_support(cls, rgba: Float[Tensor, "M 4 h w"]) -> "ImageMixture":
+        """Restrict products to the pixels that any image covers; this halves them for a zoo bank.
+
+        Worth its cost for images that are used many times.
+        """
         return cls(rgba, support=rgba[:, 3].amax(0).flatten().nonzero()[:, 0])
 
     def __len__(self) -> int:
@@ -65,7 +70,7 @@ class ImageMixture:
         return len(self._flat)
 
     def squared_norms(self, background: Float[Tensor, "3"]) -> Float[Tensor, " M"]:
-        """‖x_i‖² of every image over a background."""
+        """‖x_i‖² of all images over a background."""
         b = background.to(self._moments)
         color_sq, color_clear, clear_sq, color_sum, clear_sum = self._moments.split(
             [1, 3, 1, 3, 1], dim=1
@@ -76,27 +81,24 @@ class ImageMixture:
         return 4 * over_sq - 4 * over_sum + values
 
     def total_variance(self, background: Float[Tensor, "3"]) -> float:
-        """V, the mean of ‖x_i - mean‖² over a background: the trace of the images' covariance."""
+        """Total variance V over a background: the trace of the images' covariance."""
         mean_sq = self.mean(background).double().square().sum()
         return max(float(self.squared_norms(background).mean() - mean_sq), MIN_VARIANCE)
 
     def mean(self, background: Float[Tensor, "3"]) -> Float[Tensor, "3 h w"]:
-        """The mean image over a background."""
+        """Mean image over a background, in [-1, 1]."""
         return _over(self._mean, background)[0]
 
     @cached_property
     def _mean(self) -> Float[Tensor, "1 4 h w"]:
-        return self._on_canvas(self._flat.mean(0, keepdim=True))
+        return self._to_images(self._flat.mean(0, keepdim=True))
 
-    def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "M 3 h w"]:
-        """Every x_i; for a whole bank, mind the memory."""
-        return _over(self._on_canvas(self._flat), background)
-
-    def some(
-        self, which: Int[Tensor, " B"], background: Float[Tensor, "3"]
+    def images(
+        self, background: Float[Tensor, "3"], indices: Int[Tensor, " B"] | None = None
     ) -> Float[Tensor, "B 3 h w"]:
-        """x_i of the images with the given indices."""
-        return _over(self._on_canvas(self._flat[which.to(self._flat.device)]), background)
+        """Composited images x_i in [-1, 1]: those of the given indices, or all M."""
+        flat = self._flat if indices is None else self._flat[indices.to(self._flat.device)]
+        return _over(self._to_images(flat), background)
 
     def log_weights(
         self,
@@ -105,7 +107,7 @@ class ImageMixture:
         background: Float[Tensor, "3"],
         allowed: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B M"]:
-        """log p(i | x_t), normalised, in float64; `allowed` as for `denoise`."""
+        """Log posterior log p(i | x_t), normalised, in float64; arguments as for `denoise`."""
         on_background = -torch.einsum("bchw,c->bhw", x_t, background.to(x_t))
         features = torch.cat([x_t, on_background[:, None]], dim=1)  # [B, 4, h, w]
         products = 2 * (self._on_support(features) @ self._flat.T)  # [B, M]
@@ -118,24 +120,29 @@ class ImageMixture:
         background: Float[Tensor, "3"],
         allowed: Bool[Tensor, "B M"] | None = None,
     ) -> Float[Tensor, "B 3 h w"]:
-        """E[x_0 | x_t], in the denoiser's range [-1, 1].
+        """Posterior mean E[x_0 | x_t], in [-1, 1].
 
-        allowed: which images each x_t can be of, at least one in every row; all if None.
+        Args:
+            x_t: noisy images.
+            log_snr: noise level of each.
+            background: behind all of them, RGB in [0, 1].
+            allowed: mask of the images that each x_t may be of, at least one in every row; all
+                of them if None.
         """
         log_weights = self.log_weights(x_t, log_snr, background, allowed)
-        return _over(self._on_canvas(posterior_mean(log_weights, self._flat)), background)
+        return _over(self._to_images(posterior_mean(log_weights, self._flat)), background)
 
     def _on_support(self, images: Float[Tensor, "B 4 h w"]) -> Float[Tensor, "B D"]:
         if self._support is None:
             return images.flatten(1)
         return images.flatten(2)[:, :, self._support].flatten(1)
 
-    def _on_canvas(self, values: Float[Tensor, "B D"]) -> Float[Tensor, "B 4 h w"]:
+    def _to_images(self, values: Float[Tensor, "B D"]) -> Float[Tensor, "B 4 h w"]:
         if self._support is None:
             return values.unflatten(1, self._shape)
-        canvas = values.new_zeros(len(values), *self._shape)
-        canvas.flatten(2)[:, :, self._support] = values.unflatten(1, (4, -1))
-        return canvas
+        images = values.new_zeros(len(values), *self._shape)
+        images.flatten(2)[:, :, self._support] = values.unflatten(1, (4, -1))
+        return images
 
 
 def _over(
@@ -146,7 +153,10 @@ def _over(
 
 
 def moments_of(rgba: Float[Tensor, "M 4 h w"], chunk: int = 64) -> Float[Tensor, "M 9"]:
-    """Of each image, with clear = 1 - a: ‖c‖², ⟨c, clear⟩ (3), ‖clear‖², Σc (3), Σclear."""
+    """Background-independent sums of each image, from which `squared_norms` follow.
+
+    With colour c, alpha a and clear = 1 - a: ‖c‖², ⟨c, clear⟩ (3), ‖clear‖², Σc (3), Σclear.
+    """
     return torch.cat([_chunk_moments(part.double()) for part in rgba.split(chunk)])
 
 
@@ -170,11 +180,14 @@ def log_posterior(
     log_snr: Float[Tensor, " B"],
     allowed: Bool[Tensor, "B M"] | None = None,
 ) -> Float[Tensor, "B M"]:
-    """log p(i | x_t), normalised, in float64.
+    """Log posterior log p(i | x_t) of a mixture, normalised, in float64.
 
-    products: ⟨x_t, x_i⟩, up to a constant in i, which the softmax does not see.
-    squared_norms: ‖x_i‖², up to the same constant for all.
-    allowed: which images each x_t can be of, at least one in every row; all if None.
+    Args:
+        products: ⟨x_t, x_i⟩, up to a constant in i, which the softmax cancels.
+        squared_norms: ‖x_i‖², up to a constant in i.
+        log_snr: noise level of each x_t.
+        allowed: mask of the images that each x_t may be of, at least one in every row; all of
+            them if None.
     """
     alpha, sigma = alpha_sigma(log_snr.double()[:, None])
     logits = (alpha * products.double() - 0.5 * alpha**2 * squared_norms.double()) / sigma**2
@@ -186,9 +199,9 @@ def log_posterior(
 def posterior_mean(
     log_weights: Float[Tensor, "B M"], flat: Float[Tensor, "M D"]
 ) -> Float[Tensor, "B D"]:
-    """E[x_0 | x_t] = Σ_i weights_i x_i of the flattened images x_i, in their dtype."""
+    """Posterior mean Σ_i weights_i x_i of flattened images x_i, in their dtype."""
     weights = log_weights.exp().to(flat.dtype)
     weights = weights.where(weights > NEGLIGIBLE_WEIGHT, 0)
-    if weights.count_nonzero() < SPARSE * weights.numel():
+    if weights.count_nonzero() < MAX_SPARSE_DENSITY * weights.numel():
         return weights.to_sparse() @ flat
     return weights @ flat

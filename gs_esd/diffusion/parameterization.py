@@ -1,9 +1,9 @@
-"""What a network predicts (ε, v or x_0), from and to the noise.
+"""Conversion between what a network predicts (ε, v or x_0) and ε.
 
 Notation (see also gs_esd/diffusion/process.py)
     R           rows of a batch, each with its own noise level
     eps         the noise in x_t = alpha x_0 + sigma eps
-    v           alpha eps - sigma x_0, what v-prediction models give (arXiv 2202.00512, appendix D)
+    v           alpha eps - sigma x_0, predicted by v-prediction models (arXiv 2202.00512, app. D)
 """
 
 from jaxtyping import Float
@@ -12,7 +12,7 @@ from torch import Tensor
 from gs_esd.diffusion.process import alpha_sigma, eps_from_x_0
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
-"""What a network may predict, under diffusers' names."""
+"""Supported values of `prediction_type` in the configuration of a diffusers scheduler."""
 
 
 def to_eps(
@@ -21,9 +21,16 @@ def to_eps(
     log_snr: Float[Tensor, " R"],
     prediction_type: str,
 ) -> Float[Tensor, "R C h w"]:
-    """ε of what a network predicted: of v, alpha v + sigma x_t; of x_0, (x_t - alpha x_0) / sigma.
+    """Convert a prediction to ε: alpha v + sigma x_t from v, (x_t - alpha x_0) / sigma from x_0.
 
-    Raises ValueError for a prediction type that is none of PREDICTION_TYPES.
+    Args:
+        predicted: output of the network.
+        x_t: its noisy input.
+        log_snr: noise level of each row.
+        prediction_type: one of PREDICTION_TYPES.
+
+    Raises:
+        ValueError: unknown prediction type.
     """
     match prediction_type:
         case "epsilon":
@@ -43,9 +50,16 @@ def training_target(
     log_snr: Float[Tensor, " R"],
     prediction_type: str,
 ) -> Float[Tensor, "R C h w"]:
-    """What a network should have predicted of x_t = alpha x_0 + sigma eps; its training target.
+    """Regression target of a network for x_t = alpha x_0 + sigma eps.
 
-    Raises ValueError for a prediction type that is none of PREDICTION_TYPES.
+    Args:
+        x_0: clean images or latents.
+        eps: the noise added to them.
+        log_snr: noise level of each row.
+        prediction_type: one of PREDICTION_TYPES.
+
+    Raises:
+        ValueError: unknown prediction type.
     """
     match prediction_type:
         case "epsilon":

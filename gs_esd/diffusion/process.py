@@ -3,7 +3,7 @@
 Notation
     x_0, x_t    a clean and a noisy image (or latent), x_t = alpha x_0 + sigma eps
     eps         standard normal noise of the image's shape
-    log_snr     log(alpha² / sigma²), the one variable that stands for "t" in this project
+    log_snr     log(alpha² / sigma²): the noise level, used in place of a timestep everywhere here
     alpha²      sigmoid(log_snr), which the literature also calls ᾱ_t
     sigma²      1 - alpha² = sigmoid(-log_snr)
 
@@ -15,14 +15,14 @@ from torch import Tensor
 
 
 def alpha_sigma(log_snr: Float[Tensor, "*B"]) -> tuple[Float[Tensor, "*B"], Float[Tensor, "*B"]]:
-    """The signal's and the noise's factors at a noise level; alpha² + sigma² = 1."""
+    """Signal and noise factors at a noise level, with alpha² + sigma² = 1."""
     return log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
 
 
 def add_noise(
     x_0: Float[Tensor, "B C h w"], eps: Float[Tensor, "B C h w"], log_snr: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C h w"]:
-    """x_t = alpha x_0 + sigma eps, a noise level an image."""
+    """Forward process: x_t = alpha x_0 + sigma eps, with one noise level per image."""
     alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
     return alpha * x_0 + sigma * eps
 
@@ -30,6 +30,6 @@ def add_noise(
 def eps_from_x_0(
     x_t: Float[Tensor, "B C h w"], x_0: Float[Tensor, "B C h w"], log_snr: Float[Tensor, " B"]
 ) -> Float[Tensor, "B C h w"]:
-    """The noise in x_t if x_0 is the clean image: eps = (x_t - alpha x_0) / sigma."""
+    """Noise of x_t, given its clean image: eps = (x_t - alpha x_0) / sigma."""
     alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
     return (x_t - alpha * x_0) / sigma

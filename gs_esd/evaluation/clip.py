@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 
 from gs_esd.evaluation.vision_models import load_whole, prepare
 from gs_esd.priors.hub.vision import (
-    DEFAULT,
+    DEFAULT_CLIP,
     Preprocessing,
     VisionFiles,
     find_clip,
@@ -45,7 +45,9 @@ class Clip:
         self.logit_scale = float(model.logit_scale.exp())
 
     @classmethod
-    def load(cls, path: str = DEFAULT, revision: str | None = None, device: str = "cpu") -> "Clip":
+    def load(
+        cls, path: str = DEFAULT_CLIP, revision: str | None = None, device: str = "cpu"
+    ) -> "Clip":
         """The CLIP in a folder or on the Hub; see `find_clip`.
 
         Raises UserError as that does, and where the weights are not those of the whole model.

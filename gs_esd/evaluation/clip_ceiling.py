@@ -21,7 +21,7 @@ from gs_esd.evaluation.clip import Clip
 from gs_esd.evaluation.clip_options import add_clip_options, load_clip
 from gs_esd.evaluation.measure_clip import Rivals, as_line, measure_features
 from gs_esd.priors.hub.download import check_packages
-from gs_esd.priors.hub.vision import DEFAULT
+from gs_esd.priors.hub.vision import DEFAULT_CLIP
 from gs_esd.system.rng import stream
 
 BATCH = 4
@@ -89,7 +89,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--guidance-scale", type=float, default=7.5)
     parser.add_argument("--steps", type=int, default=50, help="denoising steps a sample")
     parser.add_argument("--seed", type=int, default=0)
-    add_clip_options(parser, DEFAULT)
+    add_clip_options(parser, DEFAULT_CLIP)
     options = parser.parse_args()
     if options.samples < 1:
         parser.error("--samples must be at least 1")

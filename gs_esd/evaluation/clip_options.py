@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gs_esd.evaluation.clip import Clip
 from gs_esd.evaluation.measure_clip import Rivals, read_rivals
-from gs_esd.priors.hub.vision import DEFAULT
+from gs_esd.priors.hub.vision import DEFAULT_CLIP
 
 
 def add_clip_options(parser: argparse.ArgumentParser, default: str | None = None) -> None:
@@ -14,7 +14,8 @@ def add_clip_options(parser: argparse.ArgumentParser, default: str | None = None
         "--clip",
         metavar="MODEL",
         default=default,
-        help=f"have CLIP look: a folder in transformers' format, or a name on the Hub ({DEFAULT})",
+        help="have CLIP look: a folder in transformers' format, or a name on the Hub "
+        f"({DEFAULT_CLIP})",
     )
     parser.add_argument("--clip-revision", metavar="REVISION", help="a branch, tag or commit of it")
     parser.add_argument(

@@ -24,7 +24,7 @@ from gs_esd.evaluation.measure_clip import Rivals, as_line, measure_around, rend
 from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.evaluation.zoo_views import render_around
 from gs_esd.export.ply import load_splats
-from gs_esd.priors.hub.vision import DEFAULT
+from gs_esd.priors.hub.vision import DEFAULT_CLIP
 from gs_esd.toyzoo.classifier import ZooClassifier
 from gs_esd.toyzoo.prompt import UnknownAnimalError, parse_prompt
 
@@ -92,7 +92,7 @@ def _check_measurable(finished: list[Finished]) -> None:
         if not _in_zoo(each.prompt):
             raise UserError(
                 f'{each.path} shows "{each.prompt}", which is no animal of the toy zoo: '
-                f"there are no true views to compare it with. Have CLIP look: --clip {DEFAULT}"
+                f"there are no true views to compare it with. Have CLIP look: --clip {DEFAULT_CLIP}"
             )
 
 

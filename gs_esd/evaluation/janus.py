@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gs_esd.cameras.view_names import FRONT_OR_BACK, angle_from_front
+from gs_esd.cameras.view_names import FRONT_BACK_HALF_ANGLE, angle_from_front
 
 BETWEEN = 0.5
 """How much farther than a front, as a share of it, a view is still neither front nor not."""
@@ -52,4 +52,6 @@ def count_faces(front: Bool[Tensor, " V"], other: Bool[Tensor, " V"]) -> Faces:
 def faces_of_azimuths(seen: Float[Tensor, " V"]) -> Faces:
     """Faces where it is known from which azimuth (radians) each rendering seems to be seen."""
     from_front = angle_from_front(seen)
-    return count_faces(from_front <= FRONT_OR_BACK, from_front > (1 + BETWEEN) * FRONT_OR_BACK)
+    return count_faces(
+        from_front <= FRONT_BACK_HALF_ANGLE, from_front > (1 + BETWEEN) * FRONT_BACK_HALF_ANGLE
+    )

@@ -7,7 +7,7 @@ from gs_esd.guidance.objectives import NeededPredictions, Predictions
 from gs_esd.guidance.predict import PredictFn, predict_separately, query_rows, split_rows
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.priors.text_embeddings import concatenated
+from gs_esd.priors.text import concatenate
 from gs_esd.variational.base import VariationalScore
 from gs_esd.variational.lora import LoraScore
 
@@ -45,7 +45,7 @@ def predict_batched(
         eps = variational.denoiser(
             noisy.x_t[rows],
             noisy.log_snr[rows],
-            concatenated([text_phi, text_psi]),
+            concatenate([text_phi, text_psi]),
             torch.cat([no_camera, camera]),
         )
     eps_phi = prior.guided(eps[: len(text_phi)], noisy.views)

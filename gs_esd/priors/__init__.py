@@ -1,1 +1,1 @@
-"""p, the image prior: `DiffusionPrior` is in base.py, one module a kind beside it."""
+"""Image priors p: the protocol `DiffusionPrior` (base.py) and a module for each kind."""

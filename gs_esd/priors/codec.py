@@ -1,8 +1,8 @@
-"""Images to the space that a model denoises in, and back.
+"""Codecs between images and x_0: a VAE's latents, or pixels.
 
 Notation
     images      RGB in [0, 1], [B, H, W, 3], of any size
-    x_0         what the model denoises: latents of its VAE, or images in [-1, 1] in pixel space
+    x_0         input space of the denoiser: latents of its VAE, or images in [-1, 1]
 """
 
 from typing import Protocol, runtime_checkable
@@ -18,49 +18,52 @@ from gs_esd.priors.patch_codec import PatchCodec
 
 @runtime_checkable
 class Codec(Protocol):
-    """What stands between images and a denoiser."""
+    """Encoder to, and decoder from, the space in which a denoiser works."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """C, h, w of an x_0."""
+        """Shape [C, h, w] of one x_0."""
         ...
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
-        """x_0 of images; differentiable."""
+        """Encode images of any size to x_0; differentiable."""
         ...
 
     def decode(self, x_0: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
-        """The images of x_0, in [0, 1]; not differentiable."""
+        """Decode x_0 to images in [0, 1]; not differentiable."""
         ...
 
 
 class PixelCodec:
-    """No VAE: x_0 is the image itself, at the size that the model was trained at."""
+    """Codec of pixel-space models: x_0 is the image in [-1, 1], resized."""
 
     def __init__(self, size: int) -> None:
-        """size: pixels a side."""
+        """Create a codec of images of `size` pixels a side."""
         self.latent_shape = (3, size, size)
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 h w"]:
-        """Images of the model's size in [-1, 1]."""
-        return resized(images, self.latent_shape[-1])
+        """Resize images and scale them to [-1, 1]."""
+        return resize(images, self.latent_shape[-1])
 
     def decode(self, x_0: Float[Tensor, "B 3 h w"]) -> Float[Tensor, "B h w 3"]:
-        """Images in [0, 1]."""
-        return as_images(x_0)
+        """Scale x_0 to [0, 1]."""
+        return to_images(x_0)
 
 
 class VaeCodec:
-    """Latents of a VAE, as diffusers scales them: (latent - shift_factor) scaling_factor.
+    """Codec of latent models: x_0 = (latent - shift_factor) scaling_factor, as in diffusers.
 
-    Of the distribution that a VAE gives for an image, the mean is taken: its spread is far below
-    the noise that is added next, and a gradient through the mean is the same every time.
+    The latent is the mean of the VAE's posterior, not a sample: its standard deviation is far below
+    the noise that is added next, and the gradient is deterministic.
     """
 
     def __init__(self, vae: AutoencoderKL | PatchCodec, size: int, latent_size: int) -> None:
-        """Take a VAE, whose weights are left alone; it computes in the dtype that it has.
+        """Wrap a VAE, which runs in the dtype of its weights.
 
-        size: pixels a side that images are brought to. latent_size: of the latents of these.
+        Args:
+            vae: with frozen weights.
+            size: pixels a side that images are resized to.
+            latent_size: values a side of the latents of such images.
         """
         self.vae = vae
         self.latent_shape = (vae.config.latent_channels, latent_size, latent_size)
@@ -69,26 +72,26 @@ class VaeCodec:
         self._scale = vae.config.scaling_factor
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
-        """Latents of images, in float32 as they are."""
-        encoded = self.vae.encode(resized(images, self._size).to(self.vae.dtype))
+        """Encode images to scaled latents in float32."""
+        encoded = self.vae.encode(resize(images, self._size).to(self.vae.dtype))
         latents = encoded.latents if isinstance(self.vae, PatchCodec) else encoded.latent_dist.mean
         return (latents.float() - self._shift) * self._scale
 
     @torch.no_grad()
     def decode(self, x_0: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
-        """Images in [0, 1]."""
+        """Decode scaled latents to images in [0, 1]."""
         latents = x_0 / self._scale + self._shift
-        return as_images(self.vae.decode(latents.to(self.vae.dtype)).sample.float())
+        return to_images(self.vae.decode(latents.to(self.vae.dtype)).sample.float())
 
 
-def resized(images: Float[Tensor, "B H W 3"], size: int) -> Float[Tensor, "B 3 size size"]:
-    """Images in [-1, 1], channels first, `size` pixels a side; bilinear, smoothed to shrink."""
+def resize(images: Float[Tensor, "B H W 3"], size: int) -> Float[Tensor, "B 3 size size"]:
+    """Resize images in [0, 1] (bilinear, antialiased) to [-1, 1], channels first."""
     scaled = 2 * images.permute(0, 3, 1, 2) - 1
     if scaled.shape[-2:] == (size, size):
         return scaled
     return interpolate(scaled, (size, size), mode="bilinear", antialias=True)
 
 
-def as_images(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W 3"]:
-    """RGB in [0, 1], channels last, of images in [-1, 1]; what lies outside is clipped."""
+def to_images(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B H W 3"]:
+    """Convert images in [-1, 1], channels first, to RGB in [0, 1], channels last; clipped."""
     return (0.5 * images.detach() + 0.5).clamp(0, 1).permute(0, 2, 3, 1)

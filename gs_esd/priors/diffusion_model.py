@@ -1,4 +1,4 @@
-"""p learned: a text-to-image diffusion model."""
+"""Frozen text-to-image diffusion model as the prior."""
 
 from functools import partial
 
@@ -11,38 +11,51 @@ from gs_esd.diffusion.cfg import classifier_free_guidance, perp_neg_guidance
 from gs_esd.diffusion.sampling import ddim, trailing_levels
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.codec import Codec
-from gs_esd.priors.text import Prompts
-from gs_esd.priors.text_embeddings import TextEmbeddings, concatenated
+from gs_esd.priors.text import PromptEmbeddings, TextEmbeddings, concatenate
 from gs_esd.priors.unet import Denoiser, chunks
-from gs_esd.priors.view_prompts import PUSHED_AWAY, ViewWeights, negative_weights
+from gs_esd.priors.view_prompts import NEGATIVE_VIEWS, ViewWeightsFn, perp_neg_weights
 
 
 class DiffusionModelPrior:
-    """What a frozen model makes of a prompt; implements gs_esd.priors.base.LearnedPrior."""
+    """Frozen text-to-image diffusion model as the prior; a `LearnedPrior` (base.py).
+
+    Attributes:
+        denoiser: its network, without guidance.
+        codec: its VAE, or pixels.
+        prompts: the embedded prompts.
+        guidance_scale: classifier-free guidance scale.
+        view_weights: weights of the view prompts for each camera.
+        perp_neg: whether guidance is Perp-Neg.
+        rows_per_call: rows of the denoiser's batch, all if 0.
+    """
 
     def __init__(
         self,
         denoiser: Denoiser,
         codec: Codec,
-        prompts: Prompts,
+        prompts: PromptEmbeddings,
         *,
         guidance_scale: float = 7.5,
-        view_weights: ViewWeights | None = None,
+        view_weights: ViewWeightsFn | None = None,
         perp_neg: bool = False,
         rows_per_call: int = 0,
     ) -> None:
-        """Take the parts of a model.
+        """Combine the components of a model; see also gs_esd/priors/load.py.
 
-        guidance_scale: how far to go towards the prompt; 1 asks for the prompt alone, which takes
-            half as long.
-        view_weights: which view's words each camera adds to the prompt; none if None.
-        perp_neg: turn away from what the prompts of other views say; takes `interpolated_views`.
-        rows_per_call: rows that the denoiser is given at once, all if 0; fewer take less memory.
+        Args:
+            denoiser: with frozen weights.
+            codec: between images and the denoiser's input.
+            prompts: with view-dependent prompts if `view_weights` is given.
+            guidance_scale: 1 is no guidance, which takes half as long.
+            view_weights: view-dependent prompting; every camera has the same prompt if None.
+            perp_neg: steer away from the prompts of other views; with `interpolated_views` only.
+            rows_per_call: rows of one call of the denoiser, all if 0; fewer take less memory.
 
-        Raises ValueError for Perp-Neg without view weights.
+        Raises:
+            ValueError: Perp-Neg without view weights.
         """
         if perp_neg and view_weights is None:
-            raise ValueError("perp_neg takes view_weights, which say what other views are")
+            raise ValueError("perp_neg=True needs view_weights; give interpolated_views(...)")
         self.denoiser = denoiser
         self.codec = codec
         self.prompts = prompts
@@ -53,64 +66,71 @@ class DiffusionModelPrior:
 
     @property
     def schedule(self) -> NoiseSchedule:
-        """The noise levels that the model was trained at."""
+        """Noise levels the model was trained at."""
         return self.denoiser.schedule
 
     @property
     def prompt(self) -> TextEmbeddings:
-        """The prompt without words for a view, one row."""
-        return self.prompts.plain
+        """The prompt without view words, one row."""
+        return self.prompts.prompt
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
-        """x_0 of images with RGB in [0, 1], brought to the model's size; differentiable."""
+        """Encode images, RGB in [0, 1] of any size, to x_0; differentiable."""
         return self.codec.encode(images)
 
     @torch.no_grad()
     def predict_noise(
         self, x_t: Float[Tensor, "B C h w"], log_snr: Float[Tensor, " B"], views: Views | None
     ) -> Float[Tensor, "B C h w"]:
-        """ε_φ with guidance; without `views`, of the prompt as it is."""
+        """Predict ε_φ with guidance; if `views` is None, for the prompt without view words."""
         text = self.text_rows(len(x_t), views)
-        prompts = len(text) // len(x_t)
-        x_rows, level_rows = x_t.repeat(prompts, 1, 1, 1), log_snr.repeat(prompts)
+        num_prompts = len(text) // len(x_t)
+        x_rows, log_snr_rows = x_t.repeat(num_prompts, 1, 1, 1), log_snr.repeat(num_prompts)
         parts = [
-            self.denoiser(x_rows[rows], level_rows[rows], text[rows])
+            self.denoiser(x_rows[rows], log_snr_rows[rows], text[rows])
             for rows in chunks(len(text), self.rows_per_call)
         ]
         return self.guided(torch.cat(parts), views)
 
     def text_rows(self, n: int, views: Views | None) -> TextEmbeddings:
-        """All that the denoiser must be asked for n images: K prompts after another, n rows each.
+        """Text embeddings of the denoiser's batch for `n` images: `n` rows for each of K prompts.
 
-        The negative prompt, the prompt, and the prompts that Perp-Neg turns away from; or the
-        prompt alone where nothing guides.
+        These are the negative prompt, the prompt and, with Perp-Neg, those of NEGATIVE_VIEWS; the
+        prompt alone without guidance.
         """
         rows = [self._prompt_rows(n, views)]
         if self._negative_weights(views) is not None:
-            rows += [self.prompts.views[i : i + 1].expand(n) for i in PUSHED_AWAY]
+            rows += [self.prompts.views[i : i + 1].expand(n) for i in NEGATIVE_VIEWS]
         elif self.guidance_scale == 1:
             return rows[0]
-        return concatenated([self.prompts.negative.expand(n), *rows])
+        return concatenate([self.prompts.negative.expand(n), *rows])
 
     def guided(
         self, eps_rows: Float[Tensor, "R C h w"], views: Views | None
     ) -> Float[Tensor, "B C h w"]:
-        """ε_φ of what the denoiser answered to `text_rows`."""
+        """ε_φ with guidance, from the denoiser's output for `text_rows`."""
         scale, weights = self.guidance_scale, self._negative_weights(views)
         if weights is not None:
-            eps_uncond, eps, *away = eps_rows.chunk(2 + len(PUSHED_AWAY))
-            return perp_neg_guidance(eps_uncond, eps, torch.stack(away), weights, scale)
+            eps_uncond, eps_cond, *negatives = eps_rows.chunk(2 + len(NEGATIVE_VIEWS))
+            return perp_neg_guidance(eps_uncond, eps_cond, torch.stack(negatives), weights, scale)
         if scale == 1:
             return eps_rows
-        eps_uncond, eps = eps_rows.chunk(2)
-        return classifier_free_guidance(eps_uncond, eps, scale)
+        eps_uncond, eps_cond = eps_rows.chunk(2)
+        return classifier_free_guidance(eps_uncond, eps_cond, scale)
 
     def sample(
         self, n: int, views: Views | None, generator: torch.Generator, steps: int = 50
     ) -> Float[Tensor, "n H W 3"]:
-        """Images in [0, 1] as the model makes them, of the prompts that `views` ask for.
+        """Sample images from the model (DDIM), without any splats.
 
-        generator: on the CPU, so that images do not depend on the device.
+        Args:
+            n: number of images.
+            views: for view-dependent prompts; the prompt without view words if None.
+            generator: on the CPU, so that images do not depend on the device.
+            steps: of the sampler.
+
+        Returns:
+            RGB in [0, 1].
         """
         noise = torch.randn(n, *self.codec.latent_shape, generator=generator)
         x_t = noise.to(self.prompt.tokens.device)
@@ -120,9 +140,9 @@ class DiffusionModelPrior:
     def _prompt_rows(self, n: int, views: Views | None) -> TextEmbeddings:
         if views is None or self.view_weights is None:
             return self.prompt.expand(n)
-        return self.prompts.views.mixed(self.view_weights(views.cameras))
+        return self.prompts.views.weighted_sum(self.view_weights(views.cameras))
 
     def _negative_weights(self, views: Views | None) -> Float[Tensor, "B N"] | None:
         if not self.perp_neg or views is None or self.view_weights is None:
             return None
-        return negative_weights(self.view_weights(views.cameras))
+        return perp_neg_weights(self.view_weights(views.cameras))

@@ -1,12 +1,12 @@
-"""Rectified flows (Stable Diffusion 3) asked as if they were variance-preserving models.
+"""Wraps a rectified-flow model (SD3) as an ε-predictor of the variance-preserving process.
 
 Notation (see also gs_esd/diffusion/process.py)
     s           the flow's noise level in [0, 1]
     x_s         (1 - s) x_0 + s eps, the flow's noisy image
-    velocity    eps - x_0, what the network gives (arXiv 2209.03003, arXiv 2403.03206)
+    velocity    eps - x_0, the output of the network (arXiv 2209.03003, arXiv 2403.03206)
 
-Both processes give the same images at the same ratio of signal to noise, up to a factor:
-s = sigma / (alpha + sigma) and x_s = x_t / (alpha + sigma), so that eps = x_s + (1 - s) velocity.
+At the same SNR both processes have the same noisy image up to a factor: s = sigma / (alpha + sigma)
+and x_s = x_t / (alpha + sigma). Hence eps = x_s + (1 - s) velocity.
 """
 
 from diffusers import SD3Transformer2DModel
@@ -15,47 +15,52 @@ from torch import Tensor
 
 from gs_esd.diffusion.process import alpha_sigma
 from gs_esd.diffusion.schedule import NoiseSchedule
-from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.priors.text import TextEmbeddings
 
-TIMESTEPS = 1000
-"""The factor between s and the timesteps that the network takes."""
+NUM_TIMESTEPS = 1000
+"""Factor from s to the timestep input of the network."""
 
 
 class FlowDenoiser:
-    """ε of a variance-preserving noisy image by a transformer trained as a rectified flow."""
+    """ε-prediction of the variance-preserving process by a rectified-flow transformer."""
 
     def __init__(self, transformer: SD3Transformer2DModel, schedule: NoiseSchedule) -> None:
-        """Take the network; it stays where it is, in the dtype it has."""
+        """Wrap a network, which runs on its device in its dtype.
+
+        Args:
+            transformer: with frozen weights.
+            schedule: noise levels it was trained at.
+        """
         self.transformer = transformer
         self.schedule = schedule
 
     def __call__(
         self, x_t: Float[Tensor, "R C h w"], log_snr: Float[Tensor, " R"], text: TextEmbeddings
     ) -> Float[Tensor, "R C h w"]:
-        """ε in x_t, a noise level and a text, with a pooled part, a row."""
-        assert text.pooled is not None, "a rectified flow takes pooled text"
-        x_s, s = flow_of(x_t, log_snr)
+        """Predict ε in float32; `text` must have pooled embeddings."""
+        assert text.pooled is not None, "SD3 needs pooled text embeddings"
+        x_s, s = to_flow(x_t, log_snr)
         dtype = self.transformer.dtype
         velocity = self.transformer(
             hidden_states=x_s.to(dtype),
-            timestep=TIMESTEPS * s,
+            timestep=NUM_TIMESTEPS * s,
             encoder_hidden_states=text.tokens.to(dtype),
             pooled_projections=text.pooled.to(dtype),
         ).sample
-        return noise_of_velocity(velocity.float(), x_s, s)
+        return velocity_to_eps(velocity.float(), x_s, s)
 
 
-def flow_of(
+def to_flow(
     x_t: Float[Tensor, "R C h w"], log_snr: Float[Tensor, " R"]
 ) -> tuple[Float[Tensor, "R C h w"], Float[Tensor, " R"]]:
-    """x_s and s of noisy images of the variance-preserving process."""
+    """Convert noisy images of the variance-preserving process to x_s and s of the flow."""
     alpha, sigma = alpha_sigma(log_snr)
     scale = alpha + sigma
     return x_t / scale[:, None, None, None], sigma / scale
 
 
-def noise_of_velocity(
+def velocity_to_eps(
     velocity: Float[Tensor, "R C h w"], x_s: Float[Tensor, "R C h w"], s: Float[Tensor, " R"]
 ) -> Float[Tensor, "R C h w"]:
-    """ε = x_s + (1 - s) velocity."""
+    """Convert a velocity to ε = x_s + (1 - s) velocity."""
     return x_s + (1 - s)[:, None, None, None] * velocity

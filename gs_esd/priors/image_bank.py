@@ -1,4 +1,4 @@
-"""p in closed form: the exact denoiser of a bank of images."""
+"""A set of images as the prior: its ideal denoiser in closed form."""
 
 from functools import cached_property
 
@@ -16,10 +16,10 @@ from gs_esd.errors import UserError
 
 
 class ImageBankPrior:
-    """A finite set of equally likely images with alpha, in pixel space.
+    """A finite set of equally likely images with alpha, in pixel space, as the prior.
 
-    The images are put on the background of the batch that is asked about, so that only the
-    object counts. They are kept at several resolutions; the size of x_t picks one.
+    The images are composited over the background of each batch, so that only the object counts.
+    They are held at several resolutions; the size of x_t selects one.
     """
 
     def __init__(
@@ -29,18 +29,22 @@ class ImageBankPrior:
         labels: Int[Tensor, " M"] | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
-        """Take the images.
+        """Hold the images at all resolutions.
 
-        rgba: premultiplied, in [0, 1], square; each of `resolutions` divides its size.
-        labels: which of VIEW_NAMES each image is of; a rendering is then compared with those of
-            its own view only, as a view-dependent prompt would have it.
-        generator: on the CPU; draws what entropic time is measured on, one seeded 0 if None.
+        Args:
+            rgba: premultiplied, in [0, 1], square; each of `resolutions` divides its size.
+            resolutions: pixels a side.
+            labels: index into VIEW_NAMES of each image. A rendering is then compared only with
+                the images of its own view, which stands for a view-dependent prompt.
+            generator: on the CPU; draws the samples on which entropic time is measured. One with
+                seed 0 if None.
 
-        Raises UserError for labels that leave a view without an image.
+        Raises:
+            UserError: the labels leave a view without an image.
         """
         size = rgba.shape[-1]
         self.mixtures = {
-            resolution: ImageMixture.of_bank(
+            resolution: ImageMixture.with_support(
                 rgba if resolution == size else avg_pool2d(rgba, size // resolution)
             )
             for resolution in resolutions
@@ -51,13 +55,13 @@ class ImageBankPrior:
         self._generator = generator or torch.Generator().manual_seed(0)
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B 3 H W"]:
-        """Images with RGB in [0, 1] as x_0 in [-1, 1]."""
+        """Scale images, RGB in [0, 1], to x_0 in [-1, 1]."""
         return 2 * images.permute(0, 3, 1, 2) - 1
 
     def predict_noise(
         self, x_t: Float[Tensor, "B 3 h w"], log_snr: Float[Tensor, " B"], views: Views
     ) -> Float[Tensor, "B 3 h w"]:
-        """ε_φ of the noised bank, exactly."""
+        """Predict ε_φ with the ideal denoiser of the images."""
         own_view = None
         if self.labels is not None:
             own_view = view_index(views.cameras.azimuth)[:, None] == self.labels  # [B, M]
@@ -68,25 +72,29 @@ class ImageBankPrior:
     def entropic_time_to_log_snr(
         self, time: Float[Tensor, " B"], views: Views
     ) -> Float[Tensor, " B"]:
-        """Noise levels at entropic times in [0, 1]; see gs_esd/diffusion/entropic_time.py."""
+        """Convert entropic times in [0, 1] to noise levels; gs_esd/diffusion/entropic_time.py.
+
+        Measured once, over grey at the smallest resolution, as a function of SNR times total
+        variance, which hardly depends on either.
+        """
         variance = self.mixtures[views.cameras.width].total_variance(views.background)
         return self._entropic_time.log_snr(time, variance)
 
     def main_variance(self, views: Views) -> float:
-        """The largest eigenvalue of the images' covariance over the background of `views`.
+        """Largest eigenvalue of the images' covariance over the background of `views`.
 
-        Its share of the total variance is measured once, over grey at the smallest resolution.
+        Its fraction of the total variance is measured once, over grey at the smallest resolution.
         """
         mixture = self.mixtures[views.cameras.width]
-        return self._main_share * mixture.total_variance(views.background)
+        return self._main_fraction * mixture.total_variance(views.background)
 
     @cached_property
     def _entropic_time(self) -> EntropicTime:
         return EntropicTime(self._smallest, self._generator)
 
     @cached_property
-    def _main_share(self) -> float:
-        return main_share(self._smallest)
+    def _main_fraction(self) -> float:
+        return main_variance_fraction(self._smallest)
 
     @property
     def _smallest(self) -> ImageMixture:
@@ -94,18 +102,17 @@ class ImageBankPrior:
 
 
 def _require_every_view(labels: Int[Tensor, " M"]) -> None:
-    shown = set(labels.tolist())
-    missing = [name for index, name in enumerate(VIEW_NAMES) if index not in shown]
+    missing = [name for index, name in enumerate(VIEW_NAMES) if index not in labels]
     if missing:
         raise UserError(
             f"none of the {len(labels)} images shows the object's {' or '.join(missing)}, which "
-            "prior.view_prompts=true would ask for. Raise prior.num_images, or leave it false."
+            "prior.view_prompts=true needs. Raise prior.num_images, or leave it false."
         )
 
 
-def main_share(mixture: ImageMixture) -> float:
-    """The share of the bank's total variance that lies along its main direction, over grey."""
-    images = mixture.over(torch.full((3,), 0.5)).flatten(1)
+def main_variance_fraction(mixture: ImageMixture) -> float:
+    """Largest eigenvalue of the images' covariance relative to their total variance, over grey."""
+    images = mixture.images(torch.full((3,), 0.5)).flatten(1)
     centred = images - images.mean(0)
     eigenvalues = torch.linalg.eigvalsh((centred @ centred.T).double())
     return float(eigenvalues[-1] / eigenvalues.sum())

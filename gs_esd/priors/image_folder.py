@@ -1,16 +1,16 @@
 """prior=images: a folder of the user's own images of one object.
 
-Normalisation. Every image becomes square:
-    height   the silhouette's bounding box in the middle, and all silhouettes equally tall: right
-             where all cameras look about level
-    common   the bounding box in the middle, and all images scaled by one factor, so that the
-             largest silhouette fills the frame: right for a turntable
-    none     neither moved nor scaled: the image is padded to a square, and fills it
+Normalisation (prior.normalize) to square images:
+    height   silhouettes are centred by their bounding boxes and scaled to equal heights; for
+             cameras that are about level
+    common   silhouettes are centred, and all images scaled by one factor, so that the largest
+             silhouette fills the frame; for a turntable
+    none     neither centred nor scaled: images are padded to squares
 
-Silhouettes come from the alpha channel, or else from a plain colour along the image's border:
-what is of that colour and connected to the border becomes transparent. Images that have neither
-stay whole.
-Subfolders named front, side and back say from where their images were taken (prior.view_prompts).
+Silhouettes come from the alpha channel, or else by removing a uniform background: pixels of the
+border's colour that are connected to the border become transparent. Images without either keep
+their background.
+Subfolders front, side and back label the views of their images (prior.view_prompts).
 """
 
 import logging
@@ -28,161 +28,206 @@ from gs_esd.config.options import ImagesPriorConfig, Normalize
 from gs_esd.errors import UserError
 from gs_esd.priors.image_files import check_bank_fits, image_files
 
-WORKING_SIZE = 512
-"""Longer images are first shrunk to this: more is never looked at."""
-HEIGHT, WIDTH = 0.7, 0.9
-"""The most of the frame that a silhouette fills, down and across."""
-PLAIN = 0.04
-"""The largest deviation, of values in [0, 1], that a border of one plain colour shows."""
-SOFT = 0.08
-"""The distance from the border's colour at which a pixel counts as the object's."""
+MAX_INPUT_PIXELS = 512
+"""Longer side to which larger images are reduced when they are read."""
+MAX_HEIGHT_FRACTION, MAX_WIDTH_FRACTION = 0.7, 0.9
+"""Largest extent of a silhouette relative to the frame."""
+OPAQUE_ALPHA = 0.98
+"""An alpha channel above this everywhere is no foreground mask."""
+BORDER_TOLERANCE = 0.04
+"""Largest deviation of a uniform border from its median colour, for values in [0, 1]."""
+BORDER_QUANTILE = 0.95
+"""Fraction of the border's pixels that must be within BORDER_TOLERANCE."""
+FOREGROUND_THRESHOLD = 0.08
+"""Distance from the border's colour above which a pixel is foreground, for values in [0, 1]."""
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Matte:
-    """An image with its alpha, and whether the alpha tells object from background."""
+class MaskedImage:
+    """An RGBA image, and whether its alpha separates the object from the background."""
 
     rgba: Image.Image
-    remove_background: bool
+    has_foreground_mask: bool
 
 
 def load_images(
     config: ImagesPriorConfig, resolution: int
 ) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
-    """All images below a folder, and the views they are of.
+    """Load all images below a folder, without their background where possible.
 
-    The images are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
-    unless prior.view_prompts asks for them.
-    Raises UserError for a folder without two images, for files that are no images, for
-    images in which nothing is to be seen, and for views that no image shows.
+    Args:
+        config: the folder, its normalisation, and whether its subfolders are views.
+        resolution: pixels a side of the result.
+
+    Returns:
+        Premultiplied RGBA in [0, 1], and the index into VIEW_NAMES of each image, or None unless
+        `config.view_prompts`.
+
+    Raises:
+        UserError: there are fewer than two images, one cannot be read or is empty, they take too
+            much memory, or a view has no image.
     """
     files = image_files(Path(config.path))
     labels = view_labels(files) if config.view_prompts else None
     check_bank_fits(len(files), resolution, "Use fewer images")
-    mattes = [remove_background(read_image(file)) for file in files]
-    whole = [file for file, matte in zip(files, mattes, strict=True) if not matte.remove_background]
-    if whole:
-        log.warning(
-            f"{len(whole)} of {len(files)} images have neither alpha nor a border of one colour "
-            f"(the first: {whole[0].name}): their background stays in, and the splat will build "
-            "it too. Cut the object out first, e.g. with rembg."
-        )
-    boxes = [silhouette_box(matte.rgba, file) for matte, file in zip(mattes, files, strict=True)]
+    images = [remove_background(read_image(file)) for file in files]
+    _warn_of_backgrounds(files, images)
+    boxes = [silhouette_box(image.rgba, file) for image, file in zip(images, files, strict=True)]
     if config.normalize == Normalize.none:
-        boxes = [(0, 0, *matte.rgba.size) for matte in mattes]
-    sides = frame_sides(boxes, config.normalize)
-    images = [
-        framed(matte.rgba, box, side, resolution)
-        for matte, box, side in zip(mattes, boxes, sides, strict=True)
+        boxes = [(0, 0, *image.rgba.size) for image in images]
+    sides = crop_sides(boxes, config.normalize)
+    crops = [
+        crop_and_resize(image.rgba, box, side, resolution)
+        for image, box, side in zip(images, boxes, sides, strict=True)
     ]
-    return torch.stack(images), labels
+    return torch.stack(crops), labels
+
+
+def _warn_of_backgrounds(files: list[Path], images: list[MaskedImage]) -> None:
+    unmasked = [
+        file for file, image in zip(files, images, strict=True) if not image.has_foreground_mask
+    ]
+    if unmasked:
+        log.warning(
+            f"{len(unmasked)} of {len(files)} images have neither alpha nor a border of one colour "
+            f"(the first: {unmasked[0].name}): their background stays, and will be part of the "
+            "splats. Remove it first, e.g. with rembg."
+        )
 
 
 def read_image(file: Path) -> Image.Image:
-    """An upright RGBA image. Raises UserError where the file is damaged or no image."""
+    """Read an image as RGBA, upright, with at most MAX_INPUT_PIXELS a side.
+
+    Raises:
+        UserError: the file is damaged or not an image.
+    """
+    size = (MAX_INPUT_PIXELS, MAX_INPUT_PIXELS)
     try:
         with Image.open(file) as image:
-            image.draft("RGB", (WORKING_SIZE, WORKING_SIZE))  # large JPEGs: read less of them
-            upright = ImageOps.exif_transpose(eight_bit(image)).convert("RGBA")
+            image.draft("RGB", size)  # decodes large JPEGs at a lower resolution
+            upright = ImageOps.exif_transpose(to_8_bit(image)).convert("RGBA")
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{file} cannot be read ({error}). Mend it or take it away.") from error
-    upright.thumbnail((WORKING_SIZE, WORKING_SIZE), Image.Resampling.LANCZOS)
+        raise UserError(f"{file} cannot be read ({error}). Fix or remove the file.") from error
+    upright.thumbnail(size, Image.Resampling.LANCZOS)
     return upright
 
 
-def eight_bit(image: Image.Image) -> Image.Image:
-    """A grey image of 16 bits with 8, as all others have; Pillow would clip it."""
+def to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale a 16-bit grey image to 8 bits, which Pillow would clip; others are unchanged."""
     if not image.mode.startswith("I"):
         return image
     return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
 
 
-def remove_background(image: Image.Image) -> Matte:
-    """Take the alpha channel if it says anything, else remove the colour of a plain border."""
+def remove_background(image: Image.Image) -> MaskedImage:
+    """Make a uniform background transparent, unless the image has an alpha channel in use."""
     rgba = torch.from_numpy(np.array(image)).float() / 255  # [H, W, 4]
-    if rgba[..., 3].amin() < 0.98:
-        return Matte(image, True)
+    if rgba[..., 3].amin() < OPAQUE_ALPHA:
+        return MaskedImage(image, has_foreground_mask=True)
     rgb = rgba[..., :3]
     border = torch.cat([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     color = border.median(0).values
-    if (border - color).abs().amax(-1).quantile(0.95) > PLAIN:
-        return Matte(image, False)
+    if (border - color).abs().amax(-1).quantile(BORDER_QUANTILE) > BORDER_TOLERANCE:
+        return MaskedImage(image, has_foreground_mask=False)
     distance = (rgb - color).abs().amax(-1)
-    outside = connected_to_border(distance < SOFT)
-    rgba[..., 3] = torch.where(outside, 0.0, 1.0)
-    return Matte(Image.fromarray((255 * rgba).round().to(torch.uint8).numpy()), True)
+    background = connected_to_border(distance < FOREGROUND_THRESHOLD)
+    rgba[..., 3] = torch.where(background, 0.0, 1.0)
+    masked = Image.fromarray((255 * rgba).round().to(torch.uint8).numpy())
+    return MaskedImage(masked, has_foreground_mask=True)
 
 
 def connected_to_border(mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """The part of a mask from which the border can be reached within it, not across corners."""
+    """Pixels of a mask that are 4-connected to the image's border (flood fill)."""
     reached = torch.zeros_like(mask)
     reached[[0, -1]], reached[:, [0, -1]] = mask[[0, -1]], mask[:, [0, -1]]
     while True:
-        grown = filled_runs(filled_runs(reached, mask).T, mask.T).T
+        grown = fill_row_runs(fill_row_runs(reached, mask).T, mask.T).T
         if torch.equal(grown, reached):
             return reached
         reached = grown
 
 
-def filled_runs(reached: Bool[Tensor, "H W"], mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
-    """Every run of a mask along a row of which some pixel is reached."""
+def fill_row_runs(reached: Bool[Tensor, "H W"], mask: Bool[Tensor, "H W"]) -> Bool[Tensor, "H W"]:
+    """Runs of a mask along its rows that contain a reached pixel."""
     height, width = mask.shape
-    # A number for each run: how many pixels off the mask come before it, and which row it is in.
-    runs = (~mask).long().cumsum(dim=1) + (width + 1) * torch.arange(height)[:, None]
-    hit = torch.zeros(height * (width + 1), dtype=torch.bool)
-    hit[runs[reached]] = True
-    return mask & hit[runs]
+    # The id of a run: the number of pixels before it that are not in the mask, offset by row.
+    run_ids = (~mask).long().cumsum(dim=1) + (width + 1) * torch.arange(height)[:, None]
+    is_reached = torch.zeros(height * (width + 1), dtype=torch.bool)
+    is_reached[run_ids[reached]] = True
+    return mask & is_reached[run_ids]
 
 
 def silhouette_box(image: Image.Image, file: Path) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what is opaque. Raises UserError where nothing is."""
+    """Bounding box (left, top, right, bottom) of the pixels with alpha of at least 0.5.
+
+    Raises:
+        UserError: there are none.
+    """
     box = image.getchannel("A").point(lambda alpha: 255 * (alpha >= 128)).getbbox()
     if box is None:
-        raise UserError(f"{file} shows nothing: it is transparent or of one colour. Take it away.")
+        raise UserError(
+            f"{file} is empty: it is transparent or of one colour. Replace or remove the file."
+        )
     return box
 
 
-def frame_sides(boxes: list[tuple[int, int, int, int]], normalize: Normalize) -> list[float]:
-    """The side in pixels of the square about each box that becomes an image."""
+def crop_sides(boxes: list[tuple[int, int, int, int]], normalize: Normalize) -> list[float]:
+    """Side in pixels of the square crop around each bounding box (left, top, right, bottom)."""
     widths = np.array([right - left for left, _, right, _ in boxes])
     heights = np.array([bottom - top for _, top, _, bottom in boxes])
     match normalize:
         case Normalize.height:
-            fill = min(HEIGHT, WIDTH * float((heights / widths).min()))
-            return (heights / fill).tolist()
+            max_width = MAX_WIDTH_FRACTION * float((heights / widths).min())
+            return (heights / min(MAX_HEIGHT_FRACTION, max_width)).tolist()
         case Normalize.common:
-            return [max(float(heights.max()) / HEIGHT, float(widths.max()) / WIDTH)] * len(boxes)
+            height, width = float(heights.max()), float(widths.max())
+            return [max(height / MAX_HEIGHT_FRACTION, width / MAX_WIDTH_FRACTION)] * len(boxes)
         case Normalize.none:
             return np.maximum(widths, heights).astype(float).tolist()
 
 
-def framed(
+def crop_and_resize(
     image: Image.Image, box: tuple[int, int, int, int], side: float, resolution: int
 ) -> Float[Tensor, "4 H W"]:
-    """The square of a side about a box's centre, premultiplied, `resolution` pixels a side."""
+    """Crop a square around a box's centre, and resize it.
+
+    Args:
+        image: RGBA with straight alpha.
+        box: left, top, right, bottom in pixels.
+        side: of the crop in pixels; outside the image it is transparent.
+        resolution: pixels a side of the result.
+
+    Returns:
+        Premultiplied RGBA in [0, 1].
+    """
     left, top, right, bottom = box
     x, y = 0.5 * (left + right - side), 0.5 * (top + bottom - side)
     premultiplied = image.convert("RGBa")
-    whole = premultiplied.crop((round(x), round(y), round(x + side), round(y + side)))
-    # Neither filter overshoots, so that no colour exceeds its alpha.
-    smooth = Image.Resampling.BOX if side >= resolution else Image.Resampling.BILINEAR
-    square = whole.resize((resolution, resolution), smooth)
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1).float() / 255
+    crop = premultiplied.crop((round(x), round(y), round(x + side), round(y + side)))
+    # Neither filter overshoots, so no colour exceeds its alpha.
+    resample = Image.Resampling.BOX if side >= resolution else Image.Resampling.BILINEAR
+    resized = crop.resize((resolution, resolution), resample)
+    return torch.from_numpy(np.array(resized)).permute(2, 0, 1).float() / 255
 
 
 def view_labels(files: list[Path]) -> Int[Tensor, " M"]:
-    """Which view each file is of, by the folder that it lies in.
+    """Index into VIEW_NAMES of each file, by the name of its folder.
 
-    Raises UserError for a file in another folder, and for a view without an image.
+    Raises:
+        UserError: a file is in another folder, or a view has no image.
     """
     names = [file.parent.name.lower() for file in files]
     missing = [name for name in VIEW_NAMES if name not in names]
     strays = [file for file, name in zip(files, names, strict=True) if name not in VIEW_NAMES]
     if missing or strays:
         raise UserError(
-            f"prior.view_prompts=true takes images in the subfolders {', '.join(VIEW_NAMES)}; "
-            + (f"without images: {', '.join(missing)}" if missing else f"elsewhere: {strays[0]}")
+            f"prior.view_prompts=true needs images in the subfolders {', '.join(VIEW_NAMES)}; "
+            + (
+                f"without images: {', '.join(missing)}"
+                if missing
+                else f"in another folder: {strays[0]}"
+            )
         )
     return torch.tensor([VIEW_NAMES.index(name) for name in names])

@@ -1,10 +1,9 @@
-"""Makes a prior of a model's files.
+"""Load a prior from a model's files.
 
-Components are loaded one after another, and text encoders are let go as soon as all prompts are
+Components are loaded one after another, and text encoders are released as soon as all prompts are
 embedded, so that the largest text encoder and the denoiser are never in memory together.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from diffusers import (
 from transformers import AutoTokenizer, CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 from transformers.utils import logging as transformers_logging
 
+from gs_esd.config.options import MemoryConfig
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.priors.codec import Codec, PixelCodec, VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -28,41 +28,26 @@ from gs_esd.priors.hub.image_size import downsampling, pixels_a_side
 from gs_esd.priors.hub.supported import is_flow
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.priors.text import (
-    Prompts,
-    all_texts,
-    embed_clip_pooled,
+    PromptEmbeddings,
+    TextEmbeddings,
+    embed_clip_for_sd3,
     embed_for_unet,
-    embed_t5_for_flow,
-    joined_for_flow,
+    embed_t5_for_sd3,
+    join_for_sd3,
+    prompt_texts,
 )
-from gs_esd.priors.text_embeddings import TextEmbeddings
 from gs_esd.priors.unet import Denoiser, UnetDenoiser
-from gs_esd.priors.view_prompts import ViewWeights
+from gs_esd.priors.view_prompts import ViewWeightsFn
 
-SCHEDULER_SETTINGS = (
+TRAINING_SETTINGS = (
     *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas"),
     *("prediction_type", "rescale_betas_zero_snr"),
 )
-"""What a scheduler's settings say about training; the rest is about sampling."""
-ENCODERS = {
-    each.__name__: each for each in (CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel)
+"""Settings of a diffusers scheduler that describe training; all others are about sampling."""
+TEXT_ENCODERS = {
+    encoder.__name__: encoder
+    for encoder in (CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel)
 }
-
-
-@dataclass(frozen=True)
-class Memory:
-    """What is traded for memory, or memory for speed.
-
-    vae_slicing: the VAE takes one image at a time.
-    vae_tiling: images above the VAE's own size go through it in tiles; seams may show.
-    vae_checkpointing: the encoder's activations are computed again for the gradient, not kept.
-    compile: the denoiser runs through torch.compile, which takes minutes at first.
-    """
-
-    vae_slicing: bool = False
-    vae_tiling: bool = False
-    vae_checkpointing: bool = False
-    compile: bool = False
 
 
 def load_prior(
@@ -72,34 +57,46 @@ def load_prior(
     negative_prompt: str = "",
     revision: str | None = None,
     guidance_scale: float = 7.5,
-    view_weights: ViewWeights | None = None,
+    view_weights: ViewWeightsFn | None = None,
     perp_neg: bool = False,
-    rows_per_call: int = 0,
     device: torch.device,
     precision: str = "auto",
-    memory: Memory = Memory(),
+    compile: bool = False,
+    memory: MemoryConfig | None = None,
     image_size: int | None = None,
 ) -> DiffusionModelPrior:
-    """The model that a path names (see gs_esd/priors/hub/download.py), told of a prompt.
+    """Load a model as the prior of a prompt.
 
-    precision: "float32", "bfloat16", "float16", or "auto" for what the device computes fast in.
-    image_size: pixels a side of the images that it looks at; those that it was trained on by
-        default.
+    Args:
+        path: a folder, a name on the Hub or "bundled"; see gs_esd/priors/hub/download.py.
+        prompt: without view words.
+        negative_prompt: takes the place of the empty prompt in classifier-free guidance.
+        revision: branch, tag or commit on the Hub.
+        guidance_scale: classifier-free guidance scale; 1 is no guidance.
+        view_weights: view-dependent prompting (view_prompts.py); none if None.
+        perp_neg: guide by Perp-Neg.
+        device: of weights and predictions.
+        precision: "float32", "bfloat16", "float16" or "auto"; see `dtype_of`.
+        compile: run the denoiser through torch.compile, which takes minutes at first.
+        memory: options that save memory; none of them if None.
+        image_size: pixels a side to which images are resized; the size of training if None.
 
-    Raises UserError where the model is not there, not whole or of another kind, and for a size that
-    its denoiser cannot take.
+    Raises:
+        UserError: the model is missing, incomplete or of an unsupported kind, or `image_size` is
+            not a multiple of what its denoiser needs.
     """
     files, dtype = find_model(path, revision), dtype_of(precision, device)
-    texts = all_texts(prompt, negative_prompt, views=view_weights is not None)
-    rows = load_text(files, texts, device, dtype)
+    memory = memory or MemoryConfig()
+    texts = prompt_texts(prompt, negative_prompt, views=view_weights is not None)
+    embeddings = load_text(files, texts, device, dtype)
     return DiffusionModelPrior(
-        load_denoiser(files, device, dtype, compile=memory.compile),
+        load_denoiser(files, device, dtype, compile=compile),
         load_codec(files, device, dtype, memory, image_size),
-        Prompts.from_rows(rows),
+        PromptEmbeddings.from_rows(embeddings),
         guidance_scale=guidance_scale,
         view_weights=view_weights,
         perp_neg=perp_neg,
-        rows_per_call=rows_per_call,
+        rows_per_call=memory.rows_per_call,
     )
 
 
@@ -109,7 +106,7 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
         return getattr(torch, precision)
     if device.type == "cpu":
         return torch.float32
-    # Where a GPU only emulates bfloat16 it is slow; float16 is not, but underflows earlier.
+    # Emulated bfloat16 is slow; float16 is fast on every GPU, but underflows earlier.
     native = torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.bfloat16 if native else torch.float16
 
@@ -117,7 +114,7 @@ def dtype_of(precision: str, device: torch.device) -> torch.dtype:
 def load_denoiser(
     files: ModelFiles, device: torch.device, dtype: torch.dtype, *, compile: bool = False
 ) -> Denoiser:
-    """The U-Net or transformer with its noise levels. Attention is diffusers' default, SDPA."""
+    """Load the U-Net or transformer, frozen, with its noise schedule."""
     flow = is_flow(files)
     model_class = SD3Transformer2DModel if flow else UNet2DConditionModel
     network = _load(model_class, files, "transformer" if flow else "unet", device, dtype)
@@ -130,16 +127,16 @@ def load_denoiser(
 
 
 def trained_schedule(settings: dict[str, Any]) -> tuple[NoiseSchedule, str]:
-    """Noise levels and prediction type that the settings of any scheduler with betas tell."""
+    """Noise schedule and prediction type of training, from the settings of any beta scheduler."""
     scheduler = DDIMScheduler(
-        **{key: settings[key] for key in SCHEDULER_SETTINGS if settings.get(key) is not None}
+        **{key: settings[key] for key in TRAINING_SETTINGS if settings.get(key) is not None}
     )
     schedule = NoiseSchedule.from_alphas_cumprod(scheduler.alphas_cumprod)
     return schedule, scheduler.config.prediction_type
 
 
 def flow_schedule(settings: dict[str, Any]) -> NoiseSchedule:
-    """Noise levels of the settings of diffusers' scheduler for flows."""
+    """Noise schedule of training, from the settings of a FlowMatchEulerDiscreteScheduler."""
     scheduler = FlowMatchEulerDiscreteScheduler(
         num_train_timesteps=settings.get("num_train_timesteps", 1000),
         shift=settings.get("shift", 1.0),
@@ -151,54 +148,63 @@ def load_codec(
     files: ModelFiles,
     device: torch.device,
     dtype: torch.dtype,
-    memory: Memory,
+    memory: MemoryConfig,
     image_size: int | None = None,
 ) -> Codec:
-    """The VAE, or what stands for it in pixel space, for images of a size.
+    """Load the VAE, or create the codec of a pixel-space model.
 
-    Raises UserError as `pixels_a_side` does.
+    Args:
+        files: the model's files.
+        device: of the VAE.
+        dtype: of its weights; a `PatchCodec` is always float32.
+        memory: slicing, tiling and gradient checkpointing of an `AutoencoderKL`.
+        image_size: pixels a side to which images are resized; the size of training if None.
+
+    Raises:
+        UserError: see `pixels_a_side`.
     """
-    size, factor = pixels_a_side(files, image_size), downsampling(files)
+    size = pixels_a_side(files, image_size)
     if "vae" not in files.components:
         return PixelCodec(size)
+    latent_size = size // downsampling(files)
     if files.components["vae"].class_name == "PatchCodec":
-        codec = _load(PatchCodec, files, "vae", device, torch.float32)  # costs next to nothing
-        return VaeCodec(codec, size, size // factor)
+        codec = _load(PatchCodec, files, "vae", device, torch.float32)
+        return VaeCodec(codec, size, latent_size)
     vae = _load(AutoencoderKL, files, "vae", device, dtype)
     if memory.vae_slicing:
         vae.enable_slicing()
     if memory.vae_tiling:
         vae.enable_tiling()
-    if memory.vae_checkpointing:
+    if memory.gradient_checkpointing:
         vae.enable_gradient_checkpointing()
-    return VaeCodec(vae, size, size // factor)
+    return VaeCodec(vae, size, latent_size)
 
 
 @torch.no_grad()
 def load_text(
     files: ModelFiles, texts: list[str], device: torch.device, dtype: torch.dtype
 ) -> TextEmbeddings:
-    """Texts, a row each, as the model's denoiser takes them; the encoders are let go again."""
+    """Embed texts for the model's denoiser; its text encoders are released afterwards."""
     if not is_flow(files):
         return embed_for_unet(*_load_encoder(files, "", device, dtype), texts)
-    clip = embed_clip_pooled(*_load_encoder(files, "", device, dtype), texts)
-    clip_2 = embed_clip_pooled(*_load_encoder(files, "_2", device, dtype), texts)
+    clip = embed_clip_for_sd3(*_load_encoder(files, "", device, dtype), texts)
+    clip_2 = embed_clip_for_sd3(*_load_encoder(files, "_2", device, dtype), texts)
     t5 = None
     if "text_encoder_3" in files.components:
-        t5 = embed_t5_for_flow(*_load_encoder(files, "_3", device, dtype), texts)
-    return joined_for_flow(clip, clip_2, t5, files.config("transformer")["joint_attention_dim"])
+        t5 = embed_t5_for_sd3(*_load_encoder(files, "_3", device, dtype), texts)
+    return join_for_sd3(clip, clip_2, t5, files.config("transformer")["joint_attention_dim"])
 
 
 def _load_encoder(
     files: ModelFiles, suffix: str, device: torch.device, dtype: torch.dtype
 ) -> tuple[Any, Any]:
-    """A tokenizer and its text encoder."""
-    transformers_logging.disable_progress_bar()  # a bar for every encoder, over in an instant
+    """Load a tokenizer and its text encoder."""
+    transformers_logging.disable_progress_bar()  # one per encoder, gone at once
     tokenizer = AutoTokenizer.from_pretrained(
         files.folder / f"tokenizer{suffix}", local_files_only=True, trust_remote_code=False
     )
     name = f"text_encoder{suffix}"
-    encoder_class = ENCODERS[files.components[name].class_name]
+    encoder_class = TEXT_ENCODERS[files.components[name].class_name]
     return tokenizer, _load(encoder_class, files, name, device, dtype)
 
 
@@ -209,7 +215,7 @@ def _load(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Any:
-    """A component with frozen weights."""
+    """Load a component with frozen weights."""
     loaded = model_class.from_pretrained(
         files.folder,
         subfolder=name,
@@ -219,5 +225,5 @@ def _load(
         dtype=dtype,
     )
     model = loaded.to(device).requires_grad_(False).eval()
-    # What tensor cores take for convolutions in half precision; others are turned about each time.
+    # Tensor cores use channels-last convolutions; other layouts are converted at every call.
     return model.to(memory_format=torch.channels_last) if device.type == "cuda" else model

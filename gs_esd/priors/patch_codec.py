@@ -1,11 +1,11 @@
 """A linear autoencoder: the principal components of square patches of an image.
 
-It stands where Stable Diffusion has its VAE, and loses what the components left out hold.
+It takes the place of the VAE in the bundled model, whose model_index.json names this module.
 
 Notation
     p           patch size in pixels; an image of H x W pixels has h x w = H/p x W/p patches
     D           values of a patch, 3 p²
-    C           components kept, the channels of the latent
+    C           number of components, the channels of the latent
 """
 
 from dataclasses import dataclass
@@ -21,29 +21,29 @@ from torch.nn.functional import conv2d, fold, unfold
 
 @dataclass
 class PatchLatents(BaseOutput):
-    """What `PatchCodec.encode` gives, under the name that diffusers' autoencoders give it."""
+    """Output of `PatchCodec.encode`, with the attribute name of diffusers' autoencoders."""
 
     latents: Tensor
 
 
 @dataclass
 class PatchImages(BaseOutput):
-    """What `PatchCodec.decode` gives, under the name that diffusers' autoencoders give it."""
+    """Output of `PatchCodec.decode`, with the attribute name of diffusers' autoencoders."""
 
     sample: Tensor
 
 
 class PatchCodec(ModelMixin, ConfigMixin):
-    """Images in [-1, 1] to latents of C channels and back, in diffusers' format of a VAE.
+    """Linear autoencoder of images in [-1, 1], with the interface of a VAE in diffusers.
 
-    As with any VAE there, a diffusion model works on latents times `config.scaling_factor`.
+    As there, a diffusion model works on latents times `config.scaling_factor`.
     """
 
     @register_to_config
     def __init__(
         self, patch_size: int = 4, latent_channels: int = 12, scaling_factor: float = 1.0
     ) -> None:
-        """The codec of nothing yet: `fit` or stored weights give it its components."""
+        """Create an untrained codec; `fit` or `from_pretrained` set its components."""
         super().__init__()
         values = 3 * patch_size**2
         self.register_buffer("mean", torch.zeros(values))
@@ -54,12 +54,17 @@ class PatchCodec(ModelMixin, ConfigMixin):
     def fit(
         cls, images: Float[Tensor, "M 3 H W"], patch_size: int, latent_channels: int
     ) -> "PatchCodec":
-        """The codec that loses least of some images, scaled so that their latents have RMS 1.
+        """Fit the codec with the least squared error on images, scaled to latents of RMS 1.
 
-        Each component is divided by the root of its standard deviation. Undivided, faint ones drown
-        in noise at all levels but the lowest, and a v-predicting network learns little else than to
-        pass that noise on. Divided by the whole, they would count as much as the strongest in the
-        distance of two images.
+        Each component is divided by the square root of its standard deviation. Undivided, faint
+        components would be below the noise at all levels but the lowest, and a v-predicting network
+        would learn little else than to copy that noise. Divided by the standard deviation itself,
+        they would count as much as the strongest in the distance of two images.
+
+        Args:
+            images: in [-1, 1].
+            patch_size: p, which divides H and W.
+            latent_channels: C.
         """
         patches = unfold(images, patch_size, stride=patch_size).transpose(1, 2).flatten(0, 1)
         mean = patches.mean(0)
@@ -73,14 +78,14 @@ class PatchCodec(ModelMixin, ConfigMixin):
         return codec
 
     def encode(self, images: Float[Tensor, "B 3 H W"]) -> PatchLatents:
-        """Components of every patch, [B, C, h, w]; p divides H and W."""
+        """Project every patch on the components, to [B, C, h, w]; p divides H and W."""
         size = self.config.patch_size
         rows = self.components / self.scales[:, None]
         kernels = rows.view(-1, 3, size, size)
         return PatchLatents(conv2d(images, kernels, -(rows @ self.mean), stride=size))
 
     def decode(self, latents: Float[Tensor, "B C h w"]) -> PatchImages:
-        """The images that hold these components and no others."""
+        """Reconstruct images [B, 3, H, W] from the components of their patches."""
         size = self.config.patch_size
         columns = (self.components * self.scales[:, None]).T
         patches = columns @ latents.flatten(2) + self.mean[:, None]  # [B, D, hw]

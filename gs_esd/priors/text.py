@@ -1,15 +1,20 @@
-"""Prompts as the embeddings that a denoiser takes.
+"""Text embeddings of prompts, computed as the pipelines of diffusers do for the same model.
 
-Each function does what the pipelines in diffusers do for the same model: padding to a fixed length,
-and, of the encoder's states, those that the denoiser was trained with. A prompt is embedded once,
-when a prior is made.
+Prompts are padded to a fixed length, and the hidden states are those that the denoiser was trained
+with. A prompt is embedded once, when a prior is loaded.
+
+Notation
+    R           rows, one prompt each
+    L, D        tokens of a prompt, width of their embeddings
+    E           width of a pooled embedding, one vector for a whole prompt
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import (
@@ -19,40 +24,81 @@ from transformers import (
     T5EncoderModel,
 )
 
-from gs_esd.priors.text_embeddings import TextEmbeddings
 from gs_esd.priors.view_prompts import PROMPT_VIEWS
 
 log = logging.getLogger(__name__)
 
-IF_LENGTH = 77
-"""Tokens that DeepFloyd IF's U-Net was trained with, however many T5 could take."""
-FLOW_T5_LENGTH = 256
-"""Tokens of T5 that Stable Diffusion 3 is given."""
+IF_TOKENS = 77
+"""Prompt length that DeepFloyd IF's U-Net was trained with; T5 itself has no limit."""
+SD3_T5_TOKENS = 256
+"""Prompt length of T5 in Stable Diffusion 3."""
 
 
 @dataclass(frozen=True)
-class Prompts:
-    """All texts of a run, embedded.
+class TextEmbeddings:
+    """Embedded prompts, one per row.
 
-    plain: the prompt as it is, one row.
-    negative: what to turn away from, one row.
-    views: the prompt with the words for each of PROMPT_VIEWS, a row each, or no rows.
+    Attributes:
+        tokens: embeddings of the tokens.
+        pooled: one vector for each prompt, for models that also take it (Stable Diffusion 3).
     """
 
-    plain: TextEmbeddings
+    tokens: Float[Tensor, "R L D"]
+    pooled: Float[Tensor, "R E"] | None = None
+
+    def __len__(self) -> int:
+        """Number of rows R."""
+        return len(self.tokens)
+
+    def __getitem__(self, rows: slice | Int[Tensor, " S"]) -> "TextEmbeddings":
+        """Select rows by a slice or by indices."""
+        return self._map(lambda embedding: embedding[rows])
+
+    def expand(self, n: int) -> "TextEmbeddings":
+        """Repeat a single row `n` times, without a copy."""
+        return self._map(lambda embedding: embedding.expand(n, *embedding.shape[1:]))
+
+    def weighted_sum(self, weights: Float[Tensor, "B R"]) -> "TextEmbeddings":
+        """Sum the rows with B sets of weights, to B rows."""
+        return self._map(lambda embedding: torch.einsum("br,r...->b...", weights, embedding))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "TextEmbeddings":
+        pooled = None if self.pooled is None else function(self.pooled)
+        return TextEmbeddings(function(self.tokens), pooled)
+
+
+def concatenate(parts: list[TextEmbeddings]) -> TextEmbeddings:
+    """Concatenate rows; either all parts have pooled embeddings or none has."""
+    pooled = [part.pooled for part in parts if part.pooled is not None]
+    return TextEmbeddings(
+        torch.cat([part.tokens for part in parts]), torch.cat(pooled) if pooled else None
+    )
+
+
+@dataclass(frozen=True)
+class PromptEmbeddings:
+    """All embedded prompts of a run.
+
+    Attributes:
+        prompt: the prompt without view words, one row.
+        negative: the negative prompt, one row.
+        views: the view-dependent prompts in the order of PROMPT_VIEWS, or no rows.
+    """
+
+    prompt: TextEmbeddings
     negative: TextEmbeddings
     views: TextEmbeddings
 
     @classmethod
-    def from_rows(cls, rows: TextEmbeddings) -> "Prompts":
-        """Of the embeddings of `all_texts`, in its order."""
+    def from_rows(cls, rows: TextEmbeddings) -> "PromptEmbeddings":
+        """Split the embeddings of `prompt_texts`."""
         return cls(rows[:1], rows[1:2], rows[2:])
 
 
-def all_texts(prompt: str, negative_prompt: str, *, views: bool) -> list[str]:
-    """The prompt, the negative prompt and, if asked for, "a corgi, front view" and so on."""
-    seen_from = [f"{prompt}, {view} view" for view in PROMPT_VIEWS] if views else []
-    return [prompt, negative_prompt, *seen_from]
+def prompt_texts(prompt: str, negative_prompt: str, *, views: bool) -> list[str]:
+    """All texts to embed: prompt, negative prompt and, with `views`, "a corgi, front view" etc."""
+    view_prompts = [f"{prompt}, {view} view" for view in PROMPT_VIEWS] if views else []
+    return [prompt, negative_prompt, *view_prompts]
 
 
 def embed_for_unet(
@@ -60,66 +106,73 @@ def embed_for_unet(
     encoder: CLIPTextModel | T5EncoderModel,
     texts: list[str],
 ) -> TextEmbeddings:
-    """Texts for the U-Net of Stable Diffusion (CLIP's last states) or DeepFloyd IF (T5's)."""
+    """Embed texts for the U-Net of Stable Diffusion (by CLIP) or DeepFloyd IF (by T5)."""
     if isinstance(encoder, T5EncoderModel):
-        # IF was trained on captions in lower case, and has T5 look away from the padding.
+        # IF was trained on lower-case captions, with T5's attention masked at the padding.
         texts = [text.lower().strip() for text in texts]
-        ids, mask = tokenize(tokenizer, texts, IF_LENGTH)
-        return TextEmbeddings(_states(encoder, ids, mask))
+        ids, mask = tokenize(tokenizer, texts, IF_TOKENS)
+        return TextEmbeddings(_last_hidden_state(encoder, ids, mask))
     ids, mask = tokenize(tokenizer, texts, encoder.config.max_position_embeddings)
-    masked = getattr(encoder.config, "use_attention_mask", False)
-    return TextEmbeddings(_states(encoder, ids, mask if masked else None))
+    is_masked = getattr(encoder.config, "use_attention_mask", False)
+    return TextEmbeddings(_last_hidden_state(encoder, ids, mask if is_masked else None))
 
 
-def embed_clip_pooled(
+def embed_clip_for_sd3(
     tokenizer: PreTrainedTokenizerFast, encoder: CLIPTextModelWithProjection, texts: list[str]
 ) -> TextEmbeddings:
-    """Texts as Stable Diffusion 3 has them of CLIP: the last states but one, and one projection."""
+    """Embed texts by one CLIP of Stable Diffusion 3: penultimate hidden state, and projection."""
     ids, _ = tokenize(tokenizer, texts, encoder.config.max_position_embeddings)
     output = encoder(ids.to(encoder.device), output_hidden_states=True)
     return TextEmbeddings(output.hidden_states[-2].float(), output.text_embeds.float())
 
 
-def embed_t5_for_flow(
+def embed_t5_for_sd3(
     tokenizer: PreTrainedTokenizerFast, encoder: T5EncoderModel, texts: list[str]
 ) -> TextEmbeddings:
-    """Texts as Stable Diffusion 3 has them of T5."""
-    ids, _ = tokenize(tokenizer, texts, FLOW_T5_LENGTH)
-    return TextEmbeddings(_states(encoder, ids, None))
+    """Embed texts by the T5 of Stable Diffusion 3."""
+    ids, _ = tokenize(tokenizer, texts, SD3_T5_TOKENS)
+    return TextEmbeddings(_last_hidden_state(encoder, ids, None))
 
 
-def joined_for_flow(
+def join_for_sd3(
     clip: TextEmbeddings, clip_2: TextEmbeddings, t5: TextEmbeddings | None, width: int
 ) -> TextEmbeddings:
-    """What Stable Diffusion 3 takes: tokens [R, L + L_T5, width], both pooled vectors in one.
+    """Combine the embeddings of Stable Diffusion 3's text encoders.
 
-    The two CLIPs share tokens and stand side by side, filled up to T5's width; T5's tokens follow.
-    Without T5 there are zeros in their place, which the model was also trained with.
+    Args:
+        clip: of the first CLIP.
+        clip_2: of the second CLIP, concatenated with the first along D, then padded to `width`.
+        t5: of T5, appended along L; zeros if None, with which the model was also trained.
+        width: D of T5, `joint_attention_dim` of the transformer.
+
+    Returns:
+        Tokens [R, L + SD3_T5_TOKENS, width], and the pooled embeddings of both CLIPs in one.
     """
-    side_by_side = torch.cat([clip.tokens, clip_2.tokens], dim=2)
-    rows = len(side_by_side)
-    after = side_by_side.new_zeros(rows, FLOW_T5_LENGTH, width) if t5 is None else t5.tokens
-    tokens = torch.cat([pad(side_by_side, (0, width - side_by_side.shape[2])), after], dim=1)
+    clips = torch.cat([clip.tokens, clip_2.tokens], dim=2)
+    t5_tokens = clips.new_zeros(len(clips), SD3_T5_TOKENS, width) if t5 is None else t5.tokens
+    tokens = torch.cat([pad(clips, (0, width - clips.shape[2])), t5_tokens], dim=1)
     pooled = [part.pooled for part in (clip, clip_2) if part.pooled is not None]
     return TextEmbeddings(tokens, torch.cat(pooled, dim=1))
 
 
 def tokenize(
-    tokenizer: PreTrainedTokenizerFast, texts: list[str], most: int
+    tokenizer: PreTrainedTokenizerFast, texts: list[str], max_length: int
 ) -> tuple[Int[Tensor, "R L"], Bool[Tensor, "R L"]]:
-    """Token ids, padded or cut to `most` or the tokenizer's length, and which are no padding.
+    """Tokenize texts, and log a warning with the words that had to be truncated.
 
-    Logs a warning with the words that were cut.
+    Returns:
+        Token ids, padded or truncated to `max_length` or the tokenizer's own limit, and the
+        attention mask, False at the padding.
     """
-    length = min(tokenizer.model_max_length, most)
+    length = min(tokenizer.model_max_length, max_length)
     for text in texts:
-        cut = cut_off(tokenizer, text, length)
-        if cut:
+        truncated = truncated_text(tokenizer, text, length)
+        if truncated:
             log.warning(
-                'the prompt "%s" is longer than the %d tokens that the model reads; not read: "%s"',
+                'the prompt "%s" is longer than the %d tokens of the model; truncated: "%s"',
                 text,
                 length,
-                cut,
+                truncated,
             )
     batch = tokenizer(
         texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
@@ -127,8 +180,8 @@ def tokenize(
     return batch.input_ids, batch.attention_mask.bool()
 
 
-def cut_off(tokenizer: PreTrainedTokenizerFast, text: str, length: int) -> str:
-    """The end of a text, as it was written, for which `length` tokens have no room."""
+def truncated_text(tokenizer: PreTrainedTokenizerFast, text: str, length: int) -> str:
+    """The end of a text, as written, that does not fit into `length` tokens; "" if all fits."""
     offsets = tokenizer(
         text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
     ).offset_mapping
@@ -136,12 +189,11 @@ def cut_off(tokenizer: PreTrainedTokenizerFast, text: str, length: int) -> str:
     return text[offsets[room][0] :].strip() if len(offsets) > room else ""
 
 
-def _states(
+def _last_hidden_state(
     encoder: CLIPTextModel | T5EncoderModel,
     ids: Int[Tensor, "R L"],
     mask: Bool[Tensor, "R L"] | None,
-) -> Tensor:
-    """The encoder's last states [R, L, D] in float32."""
+) -> Float[Tensor, "R L D"]:
     device = encoder.device
     mask = None if mask is None else mask.to(device)
     return encoder(ids.to(device), attention_mask=mask).last_hidden_state.float()

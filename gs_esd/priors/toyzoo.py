@@ -1,4 +1,4 @@
-"""prior=toyzoo: a bank of images of one procedural animal, cameras unknown."""
+"""prior=toyzoo: images of one procedural animal, without their cameras."""
 
 import logging
 
@@ -23,11 +23,22 @@ def draw_images(
     threads: int,
     generator: torch.Generator,
 ) -> tuple[Float[Tensor, "M 4 H W"], Int[Tensor, " M"] | None]:
-    """Images of the animal a prompt names, and the views they are of.
+    """Draw images of the animal that a prompt names.
 
-    The images are premultiplied RGBA in [0, 1]. The views, indices into VIEW_NAMES, are None
-    unless prior.view_prompts asks for them.
-    Raises UserError for a prompt that names no animal of the zoo.
+    Args:
+        config: number of images, of individuals, and bias of the cameras to the front.
+        prompt: e.g. "a brown bear".
+        resolution: pixels a side.
+        orbit: elevations, distance and field of view of the cameras.
+        threads: CPU threads of the ray tracer.
+        generator: on the CPU.
+
+    Returns:
+        Premultiplied RGBA in [0, 1], and the index into VIEW_NAMES of each image, or None unless
+        `config.view_prompts`.
+
+    Raises:
+        UserError: the prompt names no animal of the zoo.
     """
     subject = parse_prompt(prompt)
     if subject.ignored:
@@ -44,5 +55,5 @@ def draw_images(
         generator=generator,
         threads=threads,
     )
-    # The cameras are what distillation has to find out: no more than a view's name leaves this.
+    # Unposed images: the cameras themselves must not reach the prior.
     return rgba, view_index(cameras.azimuth) if config.view_prompts else None

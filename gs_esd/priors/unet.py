@@ -1,8 +1,8 @@
-"""ε by a network that was trained to predict it, or something that it follows from.
+"""ε-prediction by a network: the `Denoiser` protocol, and U-Nets of diffusers.
 
 Notation (see also gs_esd/diffusion/process.py)
-    R           rows of a batch, each with its own noise level and text
-    eps         the noise in x_t = alpha x_0 + sigma eps
+    R           rows of a batch, each with its own noise level and text embedding
+    E           width of the U-Net's time embedding
 """
 
 from typing import Protocol, runtime_checkable
@@ -13,34 +13,42 @@ from torch import Tensor
 
 from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps
 from gs_esd.diffusion.schedule import NoiseSchedule
-from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.priors.text import TextEmbeddings
 
 
 @runtime_checkable
 class Denoiser(Protocol):
-    """A network that tells the noise in an image, given a text; nothing guides it yet."""
+    """ε-prediction of a text-conditioned network, without guidance.
+
+    Attributes:
+        schedule: noise levels the network was trained at.
+    """
 
     schedule: NoiseSchedule
 
     def __call__(
         self, x_t: Float[Tensor, "R C h w"], log_snr: Float[Tensor, " R"], text: TextEmbeddings
     ) -> Float[Tensor, "R C h w"]:
-        """ε in x_t, a noise level and a text a row; float32 whatever the network computes in."""
+        """Predict ε of x_t in float32, with a noise level and a text embedding for each row."""
         ...
 
 
 class UnetDenoiser:
-    """ε of a variance-preserving noisy image by a diffusers U-Net, whatever it predicts."""
+    """ε-prediction by a U-Net of diffusers with any of PREDICTION_TYPES.
+
+    Attributes:
+        unet: the network.
+        schedule: noise levels it was trained at.
+        prediction_type: what it predicts.
+    """
 
     def __init__(
         self, unet: UNet2DConditionModel, schedule: NoiseSchedule, prediction_type: str
     ) -> None:
-        """Take the network; it stays where it is, in the dtype it has.
+        """Wrap a network, which runs on its device in its dtype.
 
-        schedule: the levels it was trained at, by its timesteps.
-        prediction_type: one of PREDICTION_TYPES.
-
-        Raises ValueError for any other.
+        Raises:
+            ValueError: the prediction type is none of PREDICTION_TYPES.
         """
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(f"prediction_type={prediction_type} is none of {PREDICTION_TYPES}")
@@ -55,7 +63,7 @@ class UnetDenoiser:
         text: TextEmbeddings,
         class_labels: Float[Tensor, "R E"] | None = None,
     ) -> Float[Tensor, "R C h w"]:
-        """ε in x_t, a noise level and a text a row; see `predict`."""
+        """Predict ε of x_t in float32; arguments as for `predict`."""
         predicted = self.predict(x_t, log_snr, text, class_labels)
         return to_eps(predicted, x_t, log_snr, self.prediction_type)
 
@@ -66,10 +74,14 @@ class UnetDenoiser:
         text: TextEmbeddings,
         class_labels: Float[Tensor, "R E"] | None = None,
     ) -> Float[Tensor, "R C h w"]:
-        """What the network predicts, in float32, whichever of PREDICTION_TYPES it is.
+        """Output of the network in float32: ε, v or x_0, according to `prediction_type`.
 
-        class_labels: what a U-Net with a class embedding adds to its time embedding; zeros if None.
-            With an `nn.Identity` as the class embedding, zeros change no bit of the output.
+        Args:
+            x_t: noisy images or latents.
+            log_snr: noise level of each row.
+            text: text embedding of each row.
+            class_labels: input of the U-Net's class embedding, if it has one; zeros if None. With
+                `nn.Identity` as the class embedding, zeros leave the output as without one.
         """
         unet, dtype = self.unet, self.unet.conv_in.weight.dtype
         if unet.class_embedding is not None:
@@ -82,11 +94,11 @@ class UnetDenoiser:
             encoder_hidden_states=text.tokens.to(dtype),
             class_labels=class_labels,
         ).sample
-        # Models that also learned a variance (IF) have it in the second half of their channels.
+        # Models with a learned variance (DeepFloyd IF) have it in the second half of the channels.
         return output[:, : x_t.shape[1]].float()
 
 
-def chunks(rows: int, at_once: int) -> list[slice]:
-    """Slices that cover a number of rows, `at_once` each but the last; one slice if that is 0."""
-    step = at_once or rows
+def chunks(rows: int, chunk_size: int) -> list[slice]:
+    """Split `rows` into slices of at most `chunk_size` rows; a single slice if that is 0."""
+    step = chunk_size or rows
     return [slice(start, start + step) for start in range(0, rows, step)]

@@ -1,9 +1,9 @@
-"""Which words for its view a camera's prompt gets, and how strongly others are pushed away.
+"""View-dependent prompting: weights of the view prompts per camera, and Perp-Neg's weights.
 
 Notation (azimuth and elevation as in gs_esd/cameras/orbit.py, in radians)
-    V           PROMPT_VIEWS, the views that prompts have words for
-    weights     [B, V] of the views' prompts for each camera; rows sum to one
-    r           share of the nearer of two views, 1 when the camera looks straight at it
+    V           number of PROMPT_VIEWS, each of which has a prompt ("a corgi, front view")
+    weights     [B, V], weights of the view prompts for each camera; rows sum to one
+    r           weight of one of the two nearest views, 1 when the camera is exactly there
 """
 
 import math
@@ -18,18 +18,20 @@ from gs_esd.cameras.view_names import VIEW_NAMES, angle_from_front
 
 PROMPT_VIEWS = (*VIEW_NAMES, "overhead")
 FRONT, SIDE, BACK, OVERHEAD = range(4)
-PUSHED_AWAY = (FRONT, SIDE)
-"""The views that Perp-Neg turns away from; nothing is ever mistaken for its back."""
+NEGATIVE_VIEWS = (FRONT, SIDE)
+"""Views whose prompts Perp-Neg uses as negative prompts: models do not mistake others for backs."""
 
-ViewWeights = Callable[[Cameras], Float[Tensor, "B V"]]
-"""How much of each of PROMPT_VIEWS is in the prompt of a camera."""
+ViewWeightsFn = Callable[[Cameras], Float[Tensor, "B V"]]
+"""Weights of the view prompts for each camera."""
 
 
-def nearest_view(front: float, back: float, overhead: float) -> ViewWeights:
-    """One view a camera, as in DreamFusion (arXiv 2209.14988).
+def nearest_view(front: float, back: float, overhead: float) -> ViewWeightsFn:
+    """Weights of the one nearest view, as in DreamFusion (arXiv 2209.14988).
 
-    front, back: how far the azimuth may lie from 0 and from π for these views.
-    overhead: the elevation above which it is that view.
+    Args:
+        front: largest angle between the azimuth of a front view and 0, in radians.
+        back: largest angle between the azimuth of a back view and π, in radians.
+        overhead: elevation above which a view is overhead, in radians.
     """
 
     def weights(cameras: Cameras) -> Float[Tensor, "B V"]:
@@ -43,10 +45,11 @@ def nearest_view(front: float, back: float, overhead: float) -> ViewWeights:
     return weights
 
 
-def interpolated_views(overhead: float) -> ViewWeights:
-    """The two nearest of front, side and back, linear in azimuth, as Perp-Neg has it.
+def interpolated_views(overhead: float) -> ViewWeightsFn:
+    """Weights of the two nearest of front, side and back, linear in azimuth, as in Perp-Neg.
 
-    Above the elevation `overhead` it is that view alone.
+    Args:
+        overhead: elevation above which a view is overhead alone, in radians.
     """
 
     def weights(cameras: Cameras) -> Float[Tensor, "B V"]:
@@ -59,18 +62,20 @@ def interpolated_views(overhead: float) -> ViewWeights:
     return weights
 
 
-def negative_weights(weights: Float[Tensor, "B V"]) -> Float[Tensor, "B 2"]:
-    """How strongly Perp-Neg turns each camera away from PUSHED_AWAY; zero or negative.
+def perp_neg_weights(weights: Float[Tensor, "B V"]) -> Float[Tensor, "B 2"]:
+    """Weights of the prompts of NEGATIVE_VIEWS in Perp-Neg for each camera; zero or negative.
 
-    Between front and side, with r the front's share:     front -4 (e^(-r/2) - e^(-1/2)),
+    Between front and side, with r the front's weight:    front -4 (e^(-r/2) - e^(-1/2)),
                                                            side -4 (e^(-(1-r)/2) - e^(-1/2))
-    between side and back, with r the side's share:       front -(e^(-r/2) + 4 - 5 e^(-1/2)),
+    between side and back, with r the side's weight:      front -(e^(-r/2) + 4 - 5 e^(-1/2)),
                                                            side -(e^(-r/2) - e^(-1/2))
-    A view that the camera looks straight at is not turned away from; seen from overhead, none is.
+    A view at which the camera is exactly has weight zero, and so have all from overhead.
 
-    The form a e^(-br) + c is that of Perp-Neg (arXiv 2304.04968); a and b are the values that
-    threestudio found (threestudio/models/prompt_processors/base.py), c follows from continuity.
-    weights: of `interpolated_views`.
+    The form a e^(-br) + c is that of Perp-Neg (arXiv 2304.04968); a and b are the values of
+    threestudio (threestudio/models/prompt_processors/base.py), c follows from continuity.
+
+    Args:
+        weights: of `interpolated_views`.
     """
     front, side, back, overhead = weights.unbind(1)
     end = math.exp(-0.5)

@@ -1,1 +1,1 @@
-"""q, the distribution of renderings: `VariationalScore` is in base.py, one module a kind."""
+"""Variational models q of the renderings: `VariationalScore` (base.py), a module for each kind."""

@@ -1,4 +1,4 @@
-"""The part of a U-Net's weights that ψ adds to φ's, and the switch between the two."""
+"""LoRA on a U-Net's attention projections, on for ψ and off for φ."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,51 +11,54 @@ from torch import Tensor, nn
 
 from gs_esd.errors import UserError
 
-ADAPTER = "rendered"
+ADAPTER = "rendered"  # part of the parameters' names in checkpoints: must not change
 
 
-class Adapter:
-    """Low-rank matrices beside the attention's projections of a U-Net, in float32.
+class LoraAdapter:
+    """Low-rank matrices (LoRA, arXiv 2106.09685) on a U-Net's attention projections, in float32.
 
-    parameters: the matrices by name.
+    Attributes:
+        parameters: the matrices by name.
     """
 
     def __init__(self, unet: UNet2DConditionModel, rank: int) -> None:
-        """Put them into a U-Net, switched off, with a place for the camera; freeze its weights.
+        """Inject the matrices into a U-Net, switched off, and freeze its own weights.
 
-        Raises UserError where the place is taken.
+        The U-Net gets an identity as class embedding, through which cameras are added to its time
+        embedding.
+
+        Args:
+            unet: modified in place.
+            rank: of the matrices.
+
+        Raises:
+            UserError: the U-Net already has a class embedding.
         """
         if unet.class_embedding is not None:
             raise UserError(
-                "variational=lora needs a U-Net without classes: it tells the camera where they "
-                f"would be told (class_embed_type={unet.config.class_embed_type} in the U-Net's "
-                "configuration). Take another model, or variational=closed_form."
+                "variational=lora needs a U-Net without classes, because the camera takes the "
+                f"place of their embedding (class_embed_type={unet.config.class_embed_type} in the "
+                "U-Net's configuration). Use another model, or variational=closed_form."
             )
         config = LoraConfig(
             r=rank,
-            lora_alpha=rank,  # a factor of one, whatever the rank
+            lora_alpha=rank,  # scales the matrices' product by one for any rank
             init_lora_weights="gaussian",
             target_modules=["to_q", "to_k", "to_v", "to_out.0"],
         )
         inject_adapter_in_model(config, unet, ADAPTER)
         unet.class_embedding = nn.Identity()
         self._layers = [layer for layer in unet.modules() if isinstance(layer, BaseTunerLayer)]
-        self._added = [
-            (
-                layer,
-                layer.get_submodule(f"lora_A.{ADAPTER}"),
-                layer.get_submodule(f"lora_B.{ADAPTER}"),
-            )
-            for layer in self._layers
-        ]
-        self.parameters = {name: each for name, each in unet.named_parameters() if ".lora_" in name}
+        self.parameters = {
+            name: parameter for name, parameter in unet.named_parameters() if ".lora_" in name
+        }
         for parameter in self.parameters.values():
-            parameter.data = parameter.data.float()  # peft took the dtype of the U-Net
+            parameter.data = parameter.data.float()  # peft creates them in the U-Net's dtype
         self._switch(on=False)
 
     @contextmanager
     def enabled(self) -> Iterator[None]:
-        """Inside, the U-Net is that of ψ."""
+        """Context in which the U-Net computes ψ in all rows."""
         self._switch(on=True)
         try:
             yield
@@ -64,10 +67,20 @@ class Adapter:
 
     @contextmanager
     def enabled_from(self, row: int) -> Iterator[None]:
-        """Inside, without gradients, the U-Net is ψ's for rows of a batch from `row` on."""
+        """Context in which the U-Net computes φ in rows before `row`, ψ from there; no gradients.
+
+        peft has this only for its own model classes (`adapter_names`).
+        """
         hooks = [
-            layer.register_forward_hook(partial(_adapt_from, row, down, up))
-            for layer, down, up in self._added
+            layer.register_forward_hook(
+                partial(
+                    _add_lora_from_row,
+                    row,
+                    layer.get_submodule(f"lora_A.{ADAPTER}"),
+                    layer.get_submodule(f"lora_B.{ADAPTER}"),
+                )
+            )
+            for layer in self._layers
         ]
         try:
             yield
@@ -80,7 +93,7 @@ class Adapter:
             layer.enable_adapters(on)
 
 
-def _adapt_from(
+def _add_lora_from_row(
     row: int,
     down: nn.Module,
     up: nn.Module,
@@ -88,6 +101,6 @@ def _adapt_from(
     args: tuple[Tensor],
     output: Tensor,
 ) -> Tensor:
-    """What peft's own forward pass adds to a layer's output, for some rows."""
+    """Forward hook: adds what peft's own forward pass adds, in rows from `row` on."""
     output[row:] += up(down(args[0][row:].float()))
     return output

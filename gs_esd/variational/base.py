@@ -1,4 +1,4 @@
-"""q: what every model of the distribution of renderings offers."""
+"""Protocol of variational models q of the distribution of renderings."""
 
 from typing import Protocol, runtime_checkable
 
@@ -12,12 +12,25 @@ from gs_esd.system.device import Scalars
 
 @runtime_checkable
 class VariationalScore(Protocol):
-    """The score of noisy renderings, of one camera or unconditional."""
+    """Score of noisy renderings, conditioned on the camera or unconditional.
+
+    A new kind is a class with these methods, a dataclass in gs_esd/config/options.py, and a line
+    each in gs_esd/build/distributions.py and gs_esd/build/hydra_schema.py.
+    """
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
     ) -> Scalars:
-        """Learn from a batch of renderings and their encodings; returns scalars to log."""
+        """Learn from a batch of renderings.
+
+        Args:
+            renderings: rgb and alpha.
+            x_0: the same, composited over the background of `views` and encoded by the prior.
+            views: their cameras and background.
+
+        Returns:
+            Scalars to log.
+        """
         ...
 
     def predict_noise(
@@ -28,16 +41,20 @@ class VariationalScore(Protocol):
         *,
         uncond: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B C h w"]:
-        """ε_ψ(∅) in the rows that are `uncond`, in the others ε_ψ(c) with c = views.cameras.
+        """Predict ε_ψ(∅) in rows where `uncond`, and ε_ψ(c) in others; both keep the prompt.
 
-        The prompt stays in both.
+        Args:
+            x_t: noisy renderings.
+            log_snr: noise level of each.
+            views: c, the camera of each row.
+            uncond: mask of the unconditional rows.
         """
         ...
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that a resumed run needs."""
+        """Everything a resumed run needs."""
         ...
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take back what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
         ...

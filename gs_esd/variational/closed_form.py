@@ -1,8 +1,8 @@
-"""q in closed form: the exact mixture over the current batch and recent renderings.
+"""Variational model in closed form: the exact mixture of the current batch and recent renderings.
 
-For one set of splats, q(x_t | c) is a Gaussian about the rendering from c, and q(x_t) the mixture
-of these over cameras. Both branches are the same mixture: ∅ over all rows held, c over those
-rendered from c.
+For one set of splats, q(x_t | c) is a Gaussian around the rendering from c, and q(x_t) is the
+mixture of these over cameras. So ε_ψ(∅) is the ideal denoiser of all renderings in the buffer, and
+ε_ψ(c) that of those from camera c.
 """
 
 from abc import ABC, abstractmethod
@@ -20,16 +20,27 @@ from gs_esd.variational.ring_buffer import RingBuffer
 
 
 class ClosedFormScore(ABC):
-    """Exact score of the last `buffer_size` renderings and the current batch, equally weighted."""
+    """Exact score of the last `buffer_size` renderings and the current batch, equally weighted.
+
+    A subclass says what of a rendering is buffered, and how to denoise with it.
+    """
 
     def __init__(self, buffer_size: int) -> None:
-        """buffer_size: renderings held besides the current batch."""
+        """Create an empty buffer.
+
+        Args:
+            buffer_size: renderings held in addition to the current batch.
+        """
         self._buffer = RingBuffer(buffer_size)
 
     def update(
         self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
     ) -> Scalars:
-        """Add a batch over the oldest renderings; one of another shape empties the buffer first."""
+        """Add a batch in place of the oldest renderings; another image size empties the buffer.
+
+        Returns:
+            "buffer", the number of renderings held.
+        """
         self._buffer.append(views.cameras, **self._rows(renderings, x_0))
         return {"buffer": float(len(self._buffer))}
 
@@ -42,7 +53,7 @@ class ClosedFormScore(ABC):
         *,
         uncond: Bool[Tensor, " B"],
     ) -> Float[Tensor, "B C h w"]:
-        """ε_ψ(∅) where `uncond`, else ε_ψ(c), exactly.
+        """Predict ε_ψ(∅) where `uncond`, else ε_ψ(c), exactly.
 
         Raises:
             ValueError: the buffer holds no rendering of one of the cameras.
@@ -51,7 +62,7 @@ class ClosedFormScore(ABC):
         return eps_from_x_0(x_t, x_0, log_snr)
 
     def _allowed(self, views: Views, uncond: Bool[Tensor, " B"]) -> Bool[Tensor, "B M"] | None:
-        """Mask of the rows held that each x_t may be of; None where all may be."""
+        """Mask of the buffered rows that each x_t may be of; None if all are allowed."""
         if bool(uncond.all()):
             return None
         allowed = uncond[:, None] | self._buffer.from_same_camera(views.cameras)
@@ -61,7 +72,7 @@ class ClosedFormScore(ABC):
 
     @abstractmethod
     def _rows(self, renderings: Renderings, x_0: Tensor) -> dict[str, Tensor]:
-        """What the buffer holds of a batch."""
+        """Tensors to buffer of a batch, with one row for each rendering."""
 
     @abstractmethod
     def _denoise(
@@ -71,10 +82,10 @@ class ClosedFormScore(ABC):
         views: Views,
         allowed: Bool[Tensor, "B M"] | None,
     ) -> Float[Tensor, "B C h w"]:
-        """E[x_0 | x_t] over the allowed rows."""
+        """Posterior mean E[x_0 | x_t] over the allowed rows."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The buffered renderings, their cameras, and where the next ones go."""
+        """Buffered renderings, their cameras, and the write position."""
         return self._buffer.state_dict()
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -83,10 +94,7 @@ class ClosedFormScore(ABC):
 
 
 class ClosedFormPixelScore(ClosedFormScore):
-    """The closed form for priors in pixel space: renderings are held with alpha.
-
-    So they can be composited over the background of any later batch.
-    """
+    """Closed form for pixel-space priors: buffers RGBA, composited over each batch's background."""
 
     def _rows(self, renderings: Renderings, x_0: Tensor) -> dict[str, Tensor]:
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).detach().permute(0, 3, 1, 2)
@@ -104,11 +112,11 @@ class ClosedFormPixelScore(ClosedFormScore):
 
 
 class ClosedFormLatentScore(ClosedFormScore):
-    """The closed form for priors that encode: x_0 is held as it was encoded.
+    """Closed form for latent priors: buffers the encoded x_0.
 
-    A latent is not linear in the background, so each row stays on the background it was encoded
-    over. Where that is another one at every step, ε_ψ(∅) is over backgrounds as well, as is the
-    score of a prior trained on all of them.
+    A latent is not linear in the background, so a row keeps the background it was encoded over. If
+    backgrounds are random, ε_ψ(∅) is marginalised over them too, as is the score of a prior that
+    was trained on all of them.
     """
 
     def _rows(self, renderings: Renderings, x_0: Tensor) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Ring buffer of recent renderings: what the closed forms of q are mixtures of."""
+"""Ring buffer of recent renderings, for the closed-form variational models."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -8,32 +8,36 @@ from gs_esd.cameras.orbit import Cameras
 
 
 class RingBuffer:
-    """Rows of several tensors: the current batch, and the last `buffer_size` rows before it.
+    """The current batch and the last `buffer_size` rows before it, of several named tensors.
 
-    One row stands for one rendering, with an entry in every tensor. Rows are overwritten in place,
-    which is far faster than moving the rest.
+    A row is one rendering, with an entry in every tensor. The oldest rows are overwritten in place,
+    so the order of rows is arbitrary.
     """
 
     def __init__(self, buffer_size: int) -> None:
-        """buffer_size: rows held besides the current batch."""
+        """Create an empty buffer.
+
+        Args:
+            buffer_size: rows held in addition to the current batch.
+        """
         self._buffer_size = buffer_size
         self._rings: dict[str, Tensor] = {}
         self._written = 0
 
     def __len__(self) -> int:
-        """Number of rows held."""
+        """Number of rows in the buffer."""
         return min(self._written, len(next(iter(self._rings.values()), ())))
 
     def __getitem__(self, name: str) -> Tensor:
-        """All rows held of one of the tensors, in no particular order."""
+        """All rows of a named tensor."""
         return self._rings[name][: len(self)]
 
     def append(self, cameras: Cameras, **rows: Tensor) -> None:
-        """Add a batch over the oldest rows; a batch of other shapes empties the buffer first.
+        """Add a batch in place of the oldest rows; another shape empties the buffer first.
 
         Args:
             cameras: the camera of each row.
-            rows: tensors [B ...] under their names, always the same ones.
+            rows: named tensors [B ...], with the same names in every call.
         """
         rows = {"viewmats": cameras.viewmats} | {name: row.detach() for name, row in rows.items()}
         capacity = self._buffer_size + len(cameras)
@@ -47,12 +51,12 @@ class RingBuffer:
         self._written += len(cameras)
 
     def from_same_camera(self, cameras: Cameras) -> Bool[Tensor, "B M"]:
-        """Mask of the rows held that were rendered from each of the cameras."""
+        """Mask of the buffered rows that were rendered from each of the cameras."""
         same: Float[Tensor, "B M 4 4"] = cameras.viewmats[:, None] == self["viewmats"]
         return same.flatten(2).all(-1)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The rings, and where the next rows go."""
+        """The tensors, and the number of rows written so far."""
         return {**self._rings, "written": torch.tensor(self._written)}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:

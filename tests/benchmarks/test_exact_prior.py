@@ -11,7 +11,7 @@ from gs_esd.build.components import build_components
 from gs_esd.cameras.orbit import make_orbit
 from gs_esd.config.options import CamerasConfig
 from gs_esd.diffusion.process import add_noise, alpha_sigma
-from gs_esd.diffusion.schedule import LEAST_LOG_SNR
+from gs_esd.diffusion.schedule import MIN_LOG_SNR
 from gs_esd.priors.base import LearnedPrior
 from gs_esd.render.compositing import composite
 from gs_esd.system.rng import stream
@@ -70,6 +70,6 @@ def test_in_little_noise_it_finds_its_images_on_either_background(
 
 def test_without_a_signal_it_gives_the_mean_of_all(prior: ExactPrior) -> None:
     x_0 = torch.cat([prior.encode(pig(background)) for background in (0.0, 1.0)])
-    answer = denoised(prior, x_0, LEAST_LOG_SNR)
+    answer = denoised(prior, x_0, MIN_LOG_SNR)
     torch.testing.assert_close(answer, x_0.mean(0).expand_as(x_0), atol=0.1, rtol=0)
     assert x_0.std(0).max() > 5

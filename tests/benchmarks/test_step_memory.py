@@ -29,7 +29,7 @@ from gs_esd.guidance.weighting import one
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.flow import FlowDenoiser
-from gs_esd.priors.text import Prompts
+from gs_esd.priors.text import PromptEmbeddings
 from gs_esd.variational.closed_form import ClosedFormLatentScore
 from gs_esd.variational.lora import LoraScore
 from tests.helpers.small_images import renderings_of
@@ -53,7 +53,7 @@ def networks(**options: Any) -> tuple[DiffusionModelPrior, LoraScore]:
     vae = tiny_vae().requires_grad_(False)
     if options.get("gradient_checkpointing"):
         vae.enable_gradient_checkpointing()
-    prompts = Prompts.from_rows(tiny_text(2))
+    prompts = PromptEmbeddings.from_rows(tiny_text(2))
     prior = DiffusionModelPrior(tiny_denoiser(), VaeCodec(vae, SIZE, LATENT_SIZE), prompts)
     lora = LoraScore(prior.denoiser, prior.prompt, torch.Generator(), **options)
     return prior, lora
@@ -118,7 +118,7 @@ def test_the_closed_form_takes_less_than_a_lora(flow: bool) -> None:
     prior, _ = networks()
     if flow:
         prior.denoiser = FlowDenoiser(tiny_flow(), tiny_schedule())
-        prior.prompts = Prompts.from_rows(tiny_flow_text(2))
+        prior.prompts = PromptEmbeddings.from_rows(tiny_flow_text(2))
     without = count_step(prior, ClosedFormLatentScore(buffer_size=8), views_of(4))
     assert 0 < without.step < counted(saving=False, n=4).step
 

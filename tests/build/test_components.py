@@ -1,3 +1,5 @@
+"""Components built from configurations, and two training steps with each of them."""
+
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,6 @@ from gs_esd.config.options import (
 )
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_splats
-from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.image_bank import ImageBankPrior
 from gs_esd.splats.parameters import init_ball
 from gs_esd.system.rng import stream
@@ -44,12 +45,12 @@ TINY = [
     *(f"stages.{stage}.views=2" for stage in ("coarse", "middle", "fine")),
 ]
 SIZES = {"toyzoo": ["prior.num_images=8"], "ball": ["init.gaussians=30"]}
-WITH_A_NETWORK = {("variational", "lora"), ("variational", "lora_short")} | {
+NEEDS_A_NETWORK = {("variational", "lora"), ("variational", "lora_short")} | {
     (group, kind)
     for group, kind in CHOICES
     if group == "vram" or (group == "timesteps" and kind != "entropic_time")
 }
-"""Choices that go with a learned prior only."""
+"""Choices that are compatible with a learned prior only."""
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_pipeline("latent_epsilon").save(tmp_path_factory.mktemp("model"))
 
 
-def takes_two_steps(config: Config, folder: Path) -> Trainer:
+def train_two_steps(config: Config, folder: Path) -> Trainer:
     validate(config)
     trainer = Trainer.from_config(config, folder)
     before = {name: value.detach().clone() for name, value in trainer.components.splats.items()}
@@ -84,12 +85,12 @@ def takes_two_steps(config: Config, folder: Path) -> Trainer:
 
 
 @pytest.mark.parametrize(("group", "kind"), CHOICES)
-def test_every_file_of_conf_composes_and_takes_two_steps(
+def test_two_steps_of_every_conf_file(
     group: str, kind: str, images: Path, splat: Path, model: Path, tmp_path: Path
 ) -> None:
     if kind == "cuda" and not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA")
-    prior = "diffusers" if (group, kind) in WITH_A_NETWORK else "toyzoo"
+    prior = "diffusers" if (group, kind) in NEEDS_A_NETWORK else "toyzoo"
     chosen = {"prior": prior, "init": "ball", group: kind}
     needed = {"images": [f"prior.path={images}"], "ply": [f"init.path={splat}"]}
     needed |= {learned: [f"prior.path={model}"] for learned in LEARNED}
@@ -100,46 +101,45 @@ def test_every_file_of_conf_composes_and_takes_two_steps(
         for value in SIZES.get(name, []) + needed.get(name, [])
     ]
     choices = [f"{group}='{kind}'" for group, kind in chosen.items()]
-    takes_two_steps(composed(*choices, *TINY, *overrides), tmp_path)
+    train_two_steps(composed(*choices, *TINY, *overrides), tmp_path)
 
 
-def test_the_choices_are_all_there_is() -> None:
+def test_conf_groups() -> None:
     groups = {folder.name for folder in CONF.iterdir() if folder.is_dir()}
     assert groups == {group for group, _ in CHOICES} | {"hydra"}
 
 
 @pytest.mark.parametrize("schedule", LambdaSchedule)
 @pytest.mark.parametrize("lambda_esd", [0.0, 0.5, 1.0])
-def test_every_schedule_of_lambda_takes_two_steps(
+def test_two_steps_of_every_lambda_schedule(
     schedule: LambdaSchedule, lambda_esd: float, tmp_path: Path
 ) -> None:
-    config = tiny(guidance=EsdConfig(schedule=schedule), lambda_esd=lambda_esd)
-    assert isinstance(takes_two_steps(config, tmp_path).components.source, EsdSource)
+    train_two_steps(tiny(guidance=EsdConfig(schedule=schedule), lambda_esd=lambda_esd), tmp_path)
 
 
-def test_view_prompts_take_two_steps_with_the_zoo_and_with_images(tmp_path: Path) -> None:
+def test_two_steps_with_view_prompts(tmp_path: Path) -> None:
     for name in VIEW_NAMES:
         save_corgis(tmp_path / "images" / name, 3)
     zoo = ToyZooPriorConfig(num_images=32, view_prompts=True)
-    drawn = takes_two_steps(tiny(prior=zoo), tmp_path / "zoo").components.prior
+    drawn = train_two_steps(tiny(prior=zoo), tmp_path / "zoo").components.prior
     assert isinstance(drawn, ImageBankPrior)
     assert drawn.labels is not None
     assert set(drawn.labels.tolist()) == {0, 1, 2}
     images = ImagesPriorConfig(str(tmp_path / "images"), view_prompts=True)
-    own = takes_two_steps(tiny(prior=images, prompt="my cup"), tmp_path / "images").components.prior
+    own = train_two_steps(tiny(prior=images, prompt="my cup"), tmp_path / "images").components.prior
     assert isinstance(own, ImageBankPrior)
     assert own.labels is not None
     assert own.labels.bincount().tolist() == [3, 3, 3]
 
 
-def test_spherical_harmonics_are_learnt_where_asked_for(tmp_path: Path) -> None:
+def test_spherical_harmonics_degree(tmp_path: Path) -> None:
     config = tiny(init=BallInitConfig(gaussians=40, sh_degree=2))
-    splats = takes_two_steps(config, tmp_path).components.splats
+    splats = train_two_steps(config, tmp_path).components.splats
     assert splats["shN"].shape == (40, 8, 3)
     assert splats["shN"].detach().abs().amax() > 0
 
 
-def test_a_splats_from_a_file_is_the_one_that_was_saved(splat: Path) -> None:
+def test_init_from_ply(splat: Path) -> None:
     saved = init_ball(30, radius=0.8, opacity=0.1, sh_degree=1, generator=stream(5, "splat"))
     loaded = build_splats(PlyInitConfig(str(splat)), stream(0, "init"))
     assert loaded.keys() == saved.keys()
@@ -147,7 +147,7 @@ def test_a_splats_from_a_file_is_the_one_that_was_saved(splat: Path) -> None:
         torch.testing.assert_close(loaded[name], saved[name])
 
 
-def test_an_unknown_subject_lists_the_zoo_and_the_ways_out() -> None:
+def test_unknown_zoo_subject() -> None:
     with pytest.raises(UserError) as caught:
         build_components(tiny(prompt="a chair"))
     assert all(animal in str(caught.value) for animal in ANIMALS)
@@ -155,13 +155,13 @@ def test_an_unknown_subject_lists_the_zoo_and_the_ways_out() -> None:
     assert 'prompt="a chair" prior=sd21' in str(caught.value)
 
 
-def test_words_that_the_zoo_ignores_are_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_ignored_words_of_zoo_prompt(caplog: pytest.LogCaptureFixture) -> None:
     build_components(tiny(prompt="a corgi wearing a top hat"))
     [message] = [record.getMessage() for record in caplog.records]
     assert message.endswith("wearing, top, hat")
 
 
-def test_an_orbit_is_in_radians() -> None:
+def test_orbit_in_radians() -> None:
     orbit = make_orbit(CamerasConfig(2.5, 90.0, -45.0, 60.0))
     assert orbit.distance == 2.5
     assert orbit.fov == pytest.approx(math.pi / 2)
@@ -169,7 +169,7 @@ def test_an_orbit_is_in_radians() -> None:
     assert orbit.elevation_max == pytest.approx(math.pi / 3)
 
 
-def test_backgrounds_are_drawn_or_fixed() -> None:
+def test_backgrounds() -> None:
     generator = stream(0, "background")
     draw = build_background(RandomBackgroundConfig())
     colors = torch.stack([draw(generator) for _ in range(100)])
@@ -183,7 +183,7 @@ def test_backgrounds_are_drawn_or_fixed() -> None:
         assert same(generator).tolist() == [0.25, 0.5, 0.75]
 
 
-def test_one_seed_gives_one_set_of_parts() -> None:
+def test_seed() -> None:
     a, b, other = (build_components(tiny(seed=seed)) for seed in (4, 4, 5))
     assert torch.equal(a.splats["means"], b.splats["means"])
     assert not torch.equal(a.splats["means"], other.splats["means"])
@@ -191,11 +191,19 @@ def test_one_seed_gives_one_set_of_parts() -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-def test_runs_that_differ_in_lambda_alone_share_a_prior() -> None:
-    config = tiny()
+def bank_images(config: Config) -> torch.Tensor:
+    """The images of a configuration's prior."""
     prior = build_components(config).prior
-    assert build_components(replace(config, lambda_esd=0.25)).prior is prior
-    assert build_components(replace(config, guidance=VsdConfig(), lambda_esd=0.0)).prior is prior
+    assert isinstance(prior, ImageBankPrior)
+    return prior.mixtures[16].images(torch.zeros(3))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"lambda_esd": 0.25}, {"guidance": VsdConfig(), "lambda_esd": 0.0}], ids=str
+)
+def test_prior_does_not_depend_on_lambda(changes: dict[str, Any]) -> None:
+    config = tiny()
+    assert torch.equal(bank_images(replace(config, **changes)), bank_images(config))
 
 
 @pytest.mark.parametrize(
@@ -203,17 +211,12 @@ def test_runs_that_differ_in_lambda_alone_share_a_prior() -> None:
     [{"seed": 1}, {"prompt": "a pig"}, {"prior": ToyZooPriorConfig(num_images=25)}],
     ids=str,
 )
-def test_a_prior_of_other_images_is_made_anew(changes: dict[str, Any]) -> None:
+def test_prior_of_other_images(changes: dict[str, Any]) -> None:
     config = tiny()
-    prior = build_components(config).prior
-    other = build_components(replace(config, **changes)).prior
-    assert isinstance(prior, ImageBankPrior)
-    assert isinstance(other, ImageBankPrior)
-    mine, its = (each.mixtures[16].over(torch.zeros(3)) for each in (prior, other))
-    assert mine.shape != its.shape or not torch.equal(mine, its)
+    before, after = bank_images(config), bank_images(replace(config, **changes))
+    assert before.shape != after.shape or not torch.equal(before, after)
 
 
-def test_seeds_of_the_same_photographs_share_a_prior(images: Path) -> None:
+def test_photographs_do_not_depend_on_the_seed(images: Path) -> None:
     config = tiny(prior=ImagesPriorConfig(path=str(images)))
-    prior = build_components(config).prior
-    assert build_components(replace(config, seed=1)).prior is prior
+    assert torch.equal(bank_images(replace(config, seed=1)), bank_images(config))

@@ -1,4 +1,4 @@
-"""Which noise levels and weights a configuration gets."""
+"""Noise levels and weighting built from a configuration."""
 
 import pytest
 import torch
@@ -37,18 +37,18 @@ EVERY_KIND = [
 
 
 class Learned:
-    """A prior that has a schedule, and is asked nothing."""
+    """A prior with a schedule, and without predictions."""
 
     def __init__(self) -> None:
-        """Stable Diffusion's levels."""
+        """Stable Diffusion's schedule."""
         self.schedule = tiny_schedule(beta_schedule="scaled_linear")
 
     def encode(self, images: Tensor) -> Tensor:
-        """Nothing."""
+        """Not needed."""
         raise NotImplementedError
 
     def predict_noise(self, x_t: Tensor, log_snr: Tensor, views: Views) -> Tensor:
-        """Nothing."""
+        """Not needed."""
         raise NotImplementedError
 
 
@@ -60,7 +60,7 @@ def drawn(draw: DrawLevels, progress: float, n: int, resolution: int = 8) -> Ten
 
 
 @pytest.mark.parametrize("kind", EVERY_KIND)
-def test_levels_are_fractions_of_the_priors_own_schedule(
+def test_timesteps_of_the_priors_schedule(
     kind: type[ScheduleTimestepsConfig],
 ) -> None:
     prior = Learned()
@@ -75,13 +75,13 @@ def test_levels_are_fractions_of_the_priors_own_schedule(
         assert ((t > 0.3 - 1e-4) & (t < 0.6 + 1e-4)).all()
 
 
-def test_falling_levels_begin_at_the_noisiest_that_is_asked_for() -> None:
+def test_linear_timesteps_start_at_t_max() -> None:
     prior = Learned()
     levels = build_levels(Config(timesteps=LinearTimestepsConfig(t_min=0.0, t_max=1.0)), prior)
     assert drawn(levels, 0.0, 2).tolist() == [float(prior.schedule.log_snr[-1])] * 2
 
 
-def test_the_late_range_of_two_stages_follows_at_its_time() -> None:
+def test_two_stage_timesteps() -> None:
     prior = Learned()
     config = Config(timesteps=TwoStageTimestepsConfig(0.02, 0.98, t_max_late=0.5, late_from=0.7))
     levels, half = (
@@ -93,7 +93,7 @@ def test_the_late_range_of_two_stages_follows_at_its_time() -> None:
 
 
 @pytest.mark.parametrize("resolution", [8, 16])
-def test_entropic_time_follows_the_ranges_of_the_stages_at_every_resolution(
+def test_entropic_time_of_stages_and_resolutions(
     resolution: int,
 ) -> None:
     prior = ImageBankPrior(blobs(32, 16), [8, 16], generator=stream(0, "certainty"))
@@ -111,12 +111,12 @@ def test_entropic_time_follows_the_ranges_of_the_stages_at_every_resolution(
         torch.testing.assert_close(drawn(levels, progress, 3, resolution), expected)
 
 
-@pytest.mark.parametrize("omega", Weighting)
-def test_weights_are_called_what_they_are(omega: Weighting) -> None:
-    assert build_weighting(omega) is getattr(weighting, omega.value)
+@pytest.mark.parametrize("kind", Weighting)
+def test_weighting_by_name(kind: Weighting) -> None:
+    assert build_weighting(kind) is getattr(weighting, kind.value)
 
 
-def test_entropic_times_are_uniform_in_the_range_of_the_stage() -> None:
+def test_entropic_time_is_uniform() -> None:
     prior = ImageBankPrior(blobs(32, 16), [8, 16])
     ranges = EntropicTimestepsConfig(coarse=EntropicTimeRange(0.2, 0.7))
     log_snr = drawn(build_levels(Config(timesteps=ranges), prior), 0.0, 2000)

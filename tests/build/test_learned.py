@@ -1,4 +1,4 @@
-"""The learned path as a whole, on a model of random weights."""
+"""Runs with learned priors and LoRA, on models of random weights."""
 
 import math
 from dataclasses import replace
@@ -56,7 +56,7 @@ def learned(model: Path, variational: VariationalConfig = LORA, **changes: objec
     return replace(config, **changes)
 
 
-def took(steps: int, config: Config, folder: Path) -> Trainer:
+def train(steps: int, config: Config, folder: Path) -> Trainer:
     validate(config)
     trainer = Trainer.from_config(config, folder)
     for _ in range(steps):
@@ -68,30 +68,30 @@ def took(steps: int, config: Config, folder: Path) -> Trainer:
     "variational", [LORA, ClosedFormVariationalConfig()], ids=["lora", "closed"]
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_goes_on_ends_bit_identical(
+def test_resume_bit_for_bit(
     models: Path, tmp_path: Path, kind: str, variational: VariationalConfig
 ) -> None:
     config = learned(models / kind, variational)
-    straight = took(STEPS, config, tmp_path / "straight")
-    begun = took(5, config, tmp_path / "stopped")
-    begun.save()
-    went_on = took(STEPS - 5, config, tmp_path / "stopped")
-    assert went_on.step == STEPS
+    straight = train(STEPS, config, tmp_path / "straight")
+    stopped = train(5, config, tmp_path / "stopped")
+    stopped.save()
+    resumed = train(STEPS - 5, config, tmp_path / "stopped")
+    assert resumed.step == STEPS
     for name, value in straight.components.splats.items():
-        assert torch.equal(went_on.components.splats[name], value)
+        assert torch.equal(resumed.components.splats[name], value)
     state = straight.components.variational.state_dict()
-    for name, value in went_on.components.variational.state_dict().items():
+    for name, value in resumed.components.variational.state_dict().items():
         assert torch.equal(value, state[name])
 
 
-def test_the_prior_looks_at_images_of_the_size_that_is_told(models: Path, tmp_path: Path) -> None:
+def test_image_size(models: Path, tmp_path: Path) -> None:
     prior = DiffusersPriorConfig(path=str(models / "latent_v"), image_size=32)
-    trainer = took(1, learned(models / "latent_v", prior=prior), tmp_path)
-    views = trainer.components.prior.encode(torch.rand(1, 20, 20, 3))
+    trainer = train(1, learned(models / "latent_v", prior=prior), tmp_path)
+    views = trainer.components.prior.encode(torch.zeros(1, 20, 20, 3))
     assert views.shape == (1, 4, 16, 16)
 
 
-def test_a_large_model_on_a_cpu_is_warned_of(
+def test_warning_of_large_model_on_cpu(
     models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     build_components(learned(models / "pixel"))
@@ -101,17 +101,17 @@ def test_a_large_model_on_a_cpu_is_warned_of(
     assert "without a GPU" in caplog.text
 
 
-def test_a_flow_goes_with_the_closed_form(models: Path, tmp_path: Path) -> None:
+def test_rectified_flow_with_closed_form(models: Path, tmp_path: Path) -> None:
     folder = tiny_flow_pipeline().save(tmp_path / "flow")
     config = learned(folder, ClosedFormVariationalConfig())
     before = build_components(config).splats["means"].detach().clone()
-    trainer = took(2, config, tmp_path / "run")
+    trainer = train(2, config, tmp_path / "run")
     assert not torch.equal(trainer.components.splats["means"], before)
 
 
-def test_a_lora_learns_and_leaves_the_prior_as_it_was(models: Path, tmp_path: Path) -> None:
+def test_lora_leaves_prior_unchanged(models: Path, tmp_path: Path) -> None:
     config = learned(models / "latent_epsilon")
-    trainer, untouched = took(STEPS, config, tmp_path), build_components(config)
+    trainer, untouched = train(STEPS, config, tmp_path), build_components(config)
     adapter = [
         float(value.abs().max())
         for name, value in trainer.components.variational.state_dict().items()
@@ -132,18 +132,18 @@ def some_views(n: int) -> tuple[Views, Tensor, Tensor]:
     azimuth = torch.arange(n) * 2.0
     cameras = orbit_cameras(azimuth, 0.1 * azimuth, distance=3.0, fov=0.7, resolution=16)
     x_t = torch.randn(n, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    return Views(cameras, torch.rand(3)), x_t, torch.linspace(-4, 1, n)
+    return Views(cameras, torch.tensor([0.2, 0.5, 0.9])), x_t, torch.linspace(-4, 1, n)
 
 
 @pytest.mark.parametrize("view_prompts", [ViewPrompts.off, ViewPrompts.nearest])
 @pytest.mark.parametrize("lam", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("kind", ["latent_epsilon", "latent_v"])
-def test_the_gradient_is_that_of_one_call_for_each_image_and_prompt(
+def test_gradient_against_single_calls(
     models: Path, tmp_path: Path, kind: str, lam: float, view_prompts: ViewPrompts
 ) -> None:
     model = DiffusersPriorConfig(path=str(models / kind), view_prompts=view_prompts)
     config = learned(models / kind, prior=model, lambda_esd=lam, negative_prompt="blurry")
-    components = took(3, config, tmp_path).components
+    components = train(3, config, tmp_path).components
     views, x_t, log_snr = some_views(3)
     noisy = NoisyViews(x_t, torch.zeros_like(x_t), log_snr, views, 0.5)
     gradient = distillation_gradient(
@@ -158,40 +158,40 @@ def test_the_gradient_is_that_of_one_call_for_each_image_and_prompt(
     p, q = components.prior, components.variational
     assert isinstance(p, DiffusionModelPrior)
     assert isinstance(q, LoraScore)
-    words = build_view_weights(model)
+    view_weights = build_view_weights(model)
     for i in range(3):
         one = slice(i, i + 1)
-        prompt = p.prompts.plain
-        if words is not None:
-            prompt = p.prompts.views[words(views.cameras)[i].argmax()[None]]
+        prompt = p.prompts.prompt
+        if view_weights is not None:
+            prompt = p.prompts.views[view_weights(views.cameras)[i].argmax()[None]]
         eps_uncond = p.denoiser(x_t[one], log_snr[one], p.prompts.negative)
         eps_phi = eps_uncond + 7.5 * (p.denoiser(x_t[one], log_snr[one], prompt) - eps_uncond)
-        eps_psi_null, eps_psi_camera = (
+        eps_psi_uncond, eps_psi_cond = (
             q.predict_noise(x_t[one], log_snr[one], views[one], uncond=torch.tensor([uncond]))
             for uncond in (True, False)
         )
-        source = lam * eps_psi_null + (1 - lam) * eps_psi_camera
+        source = lam * eps_psi_uncond + (1 - lam) * eps_psi_cond
         sigma_squared = 1 / (1 + log_snr[i].exp())
         expected = sigma_squared * (eps_phi - source)
         torch.testing.assert_close(gradient[one], expected, atol=1e-4, rtol=1e-4)
 
 
-def test_less_memory_gives_the_same_up_to_rounding(models: Path, tmp_path: Path) -> None:
+def test_memory_options(models: Path, tmp_path: Path) -> None:
     usual = learned(models / "latent_epsilon")
     memory = MemoryConfig(
         rows_per_call=3, train_rows=1, gradient_checkpointing=True, vae_slicing=True
     )
-    a = took(2, usual, tmp_path / "usual").train_step()
-    b = took(2, replace(usual, memory=memory), tmp_path / "less").train_step()
+    a = train(2, usual, tmp_path / "usual").train_step()
+    b = train(2, replace(usual, memory=memory), tmp_path / "less").train_step()
     assert a == pytest.approx(b, rel=1e-4)
-    assert a != b  # rounding shows that the images did go in one by one
+    assert a != b  # rounding differs because images were processed one by one
 
 
-def test_a_lora_may_adapt_another_model_with_the_same_levels(models: Path, tmp_path: Path) -> None:
+def test_lora_base_path(models: Path, tmp_path: Path) -> None:
     other = tiny_pipeline("latent_epsilon")
     other.scheduler.register_to_config(prediction_type="v_prediction")
     lora = LoraVariationalConfig(base_path=str(other.save(tmp_path / "base")))
-    components = took(2, learned(models / "latent_epsilon", lora), tmp_path / "run").components
+    components = train(2, learned(models / "latent_epsilon", lora), tmp_path / "run").components
     assert isinstance(components.prior, DiffusionModelPrior)
     own = components.variational.denoiser  # type: ignore[attr-defined]
     assert own.unet is not components.prior.denoiser.unet  # type: ignore[attr-defined]
@@ -199,13 +199,13 @@ def test_a_lora_may_adapt_another_model_with_the_same_levels(models: Path, tmp_p
     assert components.prior.denoiser.unet.class_embedding is None  # type: ignore[attr-defined]
 
 
-def test_a_lora_on_a_model_with_other_levels_is_refused(models: Path) -> None:
+def test_lora_base_path_with_other_schedule(models: Path) -> None:
     lora = LoraVariationalConfig(base_path=str(models / "latent_v"))  # zero terminal SNR
     with pytest.raises(UserError, match="other noise levels"):
         build_components(learned(models / "latent_epsilon", lora))
 
 
-def test_two_seeds_begin_with_different_adapters(models: Path) -> None:
+def test_seed_of_lora(models: Path) -> None:
     states = [
         build_components(learned(models / "latent_epsilon", seed=seed)).variational.state_dict()
         for seed in (0, 0, 1)
@@ -215,20 +215,20 @@ def test_two_seeds_begin_with_different_adapters(models: Path) -> None:
     assert not any(torch.equal(states[0][name], states[2][name]) for name in names)
 
 
-def test_angles_of_view_prompts_are_degrees() -> None:
+def test_view_prompt_angles_in_degrees() -> None:
     azimuth = torch.deg2rad(torch.tensor([0.0, 44.0, 46.0, 179.0]))
     elevation = torch.deg2rad(torch.tensor([0.0, 0.0, 0.0, 80.0]))
     cameras = orbit_cameras(azimuth, elevation, distance=3.0, fov=0.7, resolution=8)
-    words = build_view_weights(DiffusersPriorConfig(front_deg=45.0, overhead_deg=70.0))
-    assert words is not None
-    assert words(cameras).argmax(1).tolist() == [0, 0, 1, 3]
+    nearest = build_view_weights(DiffusersPriorConfig(front_deg=45.0, overhead_deg=70.0))
+    assert nearest is not None
+    assert nearest(cameras).argmax(1).tolist() == [0, 0, 1, 3]
     mixed = build_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.interpolated))
     assert mixed is not None
     assert float(mixed(cameras)[1, 0]) == pytest.approx(1 - 44 / 90)
     assert build_view_weights(DiffusersPriorConfig(view_prompts=ViewPrompts.off)) is None
 
 
-def test_perp_neg_turns_away_from_other_views(models: Path) -> None:
+def test_perp_neg(models: Path) -> None:
     def noise(view_prompts: ViewPrompts) -> Tensor:
         model = DiffusersPriorConfig(path=str(models / "pixel"), view_prompts=view_prompts)
         views, _, log_snr = some_views(4)
@@ -237,12 +237,12 @@ def test_perp_neg_turns_away_from_other_views(models: Path) -> None:
             x_t, log_snr, views
         )
 
-    plain, away = noise(ViewPrompts.interpolated), noise(ViewPrompts.perp_neg)
-    assert (plain - away).abs().amax() > 1e-4
+    plain, perp_neg = noise(ViewPrompts.interpolated), noise(ViewPrompts.perp_neg)
+    assert (plain - perp_neg).abs().amax() > 1e-4
 
 
-def test_the_trainer_logs_what_the_lora_learns(models: Path, tmp_path: Path) -> None:
-    trainer = took(1, learned(models / "latent_epsilon"), tmp_path)
+def test_lora_metrics(models: Path, tmp_path: Path) -> None:
+    trainer = train(1, learned(models / "latent_epsilon"), tmp_path)
     scalars = trainer.train_step()
     assert {"lora_loss", "view_kl", "lambda_esd"} <= scalars.keys()
     assert all(math.isfinite(value) for value in scalars.values())

@@ -1,4 +1,4 @@
-"""Where cameras stand, and what they see where."""
+"""Cameras on an orbit: matrices, intrinsics, sampling."""
 
 import math
 
@@ -32,28 +32,28 @@ def _camera(azimuth: float, elevation: float, distance: float = 3.0) -> Cameras:
     )
 
 
-def _seen(cameras: Cameras, point: list[float]) -> torch.Tensor:
+def _to_camera(cameras: Cameras, point: list[float]) -> torch.Tensor:
     """A world point in the first camera's axes: x right, y down, z forward."""
     viewmat = cameras.viewmats[0]
     return viewmat[:3, :3] @ torch.tensor(point).to(viewmat) + viewmat[:3, 3]
 
 
-def test_the_camera_at_azimuth_0_stands_in_front_and_sees_y_right_and_z_up() -> None:
+def test_front_camera() -> None:
     front = _camera(0.0, 0.0)
-    torch.testing.assert_close(_seen(front, [0, 0, 0]), torch.tensor([0.0, 0, 3]).double())
-    torch.testing.assert_close(_seen(front, [1, 0, 0]), torch.tensor([0.0, 0, 2]).double())
-    torch.testing.assert_close(_seen(front, [0, 1, 0]), torch.tensor([1.0, 0, 3]).double())
-    torch.testing.assert_close(_seen(front, [0, 0, 1]), torch.tensor([0.0, -1, 3]).double())
+    torch.testing.assert_close(_to_camera(front, [0, 0, 0]), torch.tensor([0.0, 0, 3]).double())
+    torch.testing.assert_close(_to_camera(front, [1, 0, 0]), torch.tensor([0.0, 0, 2]).double())
+    torch.testing.assert_close(_to_camera(front, [0, 1, 0]), torch.tensor([1.0, 0, 3]).double())
+    torch.testing.assert_close(_to_camera(front, [0, 0, 1]), torch.tensor([0.0, -1, 3]).double())
 
 
-def test_the_camera_at_90_degrees_stands_on_y_and_sees_the_front_to_its_left() -> None:
+def test_side_camera() -> None:
     side = _camera(math.pi / 2, 0.0)
-    torch.testing.assert_close(_seen(side, [0, 1, 0]), torch.tensor([0.0, 0, 2]).double())
-    torch.testing.assert_close(_seen(side, [1, 0, 0]), torch.tensor([-1.0, 0, 3]).double())
+    torch.testing.assert_close(_to_camera(side, [0, 1, 0]), torch.tensor([0.0, 0, 2]).double())
+    torch.testing.assert_close(_to_camera(side, [1, 0, 0]), torch.tensor([-1.0, 0, 3]).double())
 
 
 @given(**ANGLES, distance=st.floats(0.5, 20))
-def test_matrices_are_rigid_and_face_the_origin(
+def test_viewmats_are_rigid_and_face_the_origin(
     azimuth: float, elevation: float, distance: float
 ) -> None:
     cameras = _camera(azimuth, elevation, distance)
@@ -62,13 +62,13 @@ def test_matrices_are_rigid_and_face_the_origin(
     assert torch.linalg.det(rotation) == pytest.approx(1)
     assert cameras.viewmats[0, 3].tolist() == [0, 0, 0, 1]
     ahead = torch.tensor([0.0, 0, distance], dtype=torch.float64)
-    torch.testing.assert_close(_seen(cameras, [0, 0, 0]), ahead, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(_to_camera(cameras, [0, 0, 0]), ahead, atol=1e-9, rtol=1e-9)
     assert rotation[0, 2] == pytest.approx(0, abs=1e-9)  # the horizon is level
     assert rotation[1, 2] < 0  # and the world is not upside down
 
 
 @given(**ANGLES)
-def test_angles_come_back_from_the_matrices(azimuth: float, elevation: float) -> None:
+def test_angles_of_viewmats(azimuth: float, elevation: float) -> None:
     cameras = _camera(azimuth, elevation)
     x, y, z = (torch.linalg.inv(cameras.viewmats[0])[:3, 3] / 3).tolist()
     assert math.asin(max(-1.0, min(1.0, z))) == pytest.approx(elevation, abs=1e-6)
@@ -79,12 +79,12 @@ def test_angles_come_back_from_the_matrices(azimuth: float, elevation: float) ->
     assert float(cameras.elevation[0]) == elevation
 
 
-def test_straight_above_has_no_roll() -> None:
+def test_camera_above_the_origin() -> None:
     assert not look_at_origin(torch.tensor([[0.0, 0.0, 2.0]])).isfinite().all()
 
 
 @given(fov=st.floats(0.1, 2.5), resolution=st.integers(1, 512))
-def test_the_image_spans_the_angle_of_view_about_its_centre(fov: float, resolution: int) -> None:
+def test_intrinsics(fov: float, resolution: int) -> None:
     edge = math.tan(fov / 2)
     corners = torch.tensor([[-edge, -edge, 1], [0, 0, 1], [edge, edge, 1]])
     pixels = corners @ intrinsics(fov, resolution).T
@@ -93,7 +93,7 @@ def test_the_image_spans_the_angle_of_view_about_its_centre(fov: float, resoluti
     torch.testing.assert_close(pixels[:, 1], expected, atol=1e-3, rtol=1e-4)
 
 
-def test_every_batch_looks_from_all_sides_evenly() -> None:
+def test_sample_orbit_is_evenly_spaced() -> None:
     cameras = sample_orbit(8, ORBIT, 16, torch.Generator().manual_seed(0))
     assert len(cameras) == 8
     assert (cameras.width, cameras.height) == (16, 16)
@@ -101,7 +101,7 @@ def test_every_batch_looks_from_all_sides_evenly() -> None:
 
 
 @pytest.mark.parametrize("which", [0, 3])
-def test_each_camera_of_a_batch_is_uniform_over_many_batches(which: int) -> None:
+def test_sample_orbit_is_uniform(which: int) -> None:
     generator = torch.Generator().manual_seed(0)
     batches = [sample_orbit(4, ORBIT, 8, generator) for _ in range(400)]
     # Four evenly spaced cameras: each is uniform over its own quarter.
@@ -112,7 +112,7 @@ def test_each_camera_of_a_batch_is_uniform_over_many_batches(which: int) -> None
     torch.testing.assert_close((elevation.sort().values + 0.1) / 0.6, uniform, atol=0.08, rtol=0)
 
 
-def test_a_turntable_starts_in_front_and_goes_around_once() -> None:
+def test_turntable() -> None:
     cameras = turntable(4, 0.3, ORBIT, 8)
     quarter = math.pi / 2
     torch.testing.assert_close(
@@ -124,7 +124,7 @@ def test_a_turntable_starts_in_front_and_goes_around_once() -> None:
 
 
 @pytest.mark.parametrize("part", [slice(1, 3), torch.tensor([4, 0, 0])], ids=str)
-def test_some_cameras_are_those_of_the_batch(part: slice | torch.Tensor) -> None:
+def test_indexing(part: slice | torch.Tensor) -> None:
     cameras = turntable(5, 0.3, ORBIT, 8)
     views = Views(cameras, torch.tensor([0.1, 0.2, 0.3]))
     for some in (cameras[part].to("cpu"), views[part].cameras):

@@ -1,4 +1,4 @@
-"""Sides of the object by azimuth."""
+"""View names by azimuth."""
 
 import math
 
@@ -20,20 +20,20 @@ NAMES = [FRONT, FRONT, SIDE, SIDE, BACK, BACK, SIDE, SIDE, FRONT]
 
 
 @pytest.mark.parametrize(("azimuth_deg", "name"), list(zip(BORDERS, NAMES, strict=True)))
-def test_a_turn_passes_front_side_back_side(azimuth_deg: float, name: str) -> None:
+def test_view_names_around_the_object(azimuth_deg: float, name: str) -> None:
     assert _name(azimuth_deg) == name
 
 
 @given(st.integers(0, 359), st.integers(-3, 3))
-def test_names_are_mirror_symmetric_and_repeat_every_turn(degrees: int, turns: int) -> None:
+def test_view_names_are_symmetric_and_periodic(degrees: int, turns: int) -> None:
     azimuth_deg = degrees + 0.5  # off the borders, where rounding decides
     assert _name(azimuth_deg) == _name(-azimuth_deg) == _name(azimuth_deg + 360 * turns)
 
 
-def test_names_are_those_that_prompts_use() -> None:
+def test_view_names_of_prompts() -> None:
     assert VIEW_NAMES == ("front", "side", "back")
 
 
-def test_a_batch_is_named_camera_by_camera() -> None:
+def test_view_index_of_batch() -> None:
     azimuth = torch.tensor([0.0, math.pi / 2, math.pi, -math.pi / 2])
     assert view_index(azimuth).tolist() == [0, 1, 2, 1]

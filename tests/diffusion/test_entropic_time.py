@@ -1,4 +1,4 @@
-"""Noise levels named by what they tell."""
+"""Conversion between entropic time and noise levels."""
 
 import math
 
@@ -26,15 +26,15 @@ def _entropic_time(mixture: ImageMixture, log_snr: float, background: torch.Tens
     return sum(runs) / 4 / math.log(len(mixture))
 
 
-def test_levels_rise_with_entropic_time(curve: EntropicTime) -> None:
+def test_log_snr_rises_with_entropic_time(curve: EntropicTime) -> None:
     log_snr = curve.log_snr(torch.linspace(0, 1, 101), variance=25.0)
     assert (log_snr.diff() >= 0).all()
     middle = curve.log_snr(torch.linspace(0.05, 0.95, 19), variance=25.0)
     assert (middle.diff() > 0).all()
 
 
-def test_levels_fall_as_images_differ_more(curve: EntropicTime) -> None:
-    # The level is that of view KL = SNR V: four times the variance stands four times the noise.
+def test_log_snr_falls_with_variance(curve: EntropicTime) -> None:
+    # The level depends on view KL = SNR V: four times the variance, a quarter of the SNR.
     entropic_time = torch.linspace(0.1, 0.9, 9)
     near, far = (
         curve.log_snr(entropic_time, variance=5.0),
@@ -43,24 +43,24 @@ def test_levels_fall_as_images_differ_more(curve: EntropicTime) -> None:
     torch.testing.assert_close(near - far, torch.full((9,), math.log(4)))
 
 
-def test_the_whole_range_has_finite_levels(curve: EntropicTime) -> None:
+def test_log_snr_is_finite(curve: EntropicTime) -> None:
     assert curve.log_snr(torch.tensor([0.0, 1.0]), variance=25.0).isfinite().all()
 
 
 @pytest.mark.parametrize("size", [8, 16])
 @pytest.mark.parametrize("background", [(0.5, 0.5, 0.5), (0, 0, 0), (1, 1, 1), (0.9, 0.1, 0.3)])
-@pytest.mark.parametrize("asked", [0.2, 0.5, 0.8])
-def test_the_asked_entropic_time_is_met_on_other_backgrounds_and_sizes(
-    curve: EntropicTime, asked: float, background: tuple[float, float, float], size: int
+@pytest.mark.parametrize("wanted", [0.2, 0.5, 0.8])
+def test_entropic_time_on_other_backgrounds_and_sizes(
+    curve: EntropicTime, wanted: float, background: tuple[float, float, float], size: int
 ) -> None:
     mixture, b = ImageMixture(avg_pool2d(BANK, 16 // size)), torch.tensor(background).float()
-    log_snr = curve.log_snr(torch.tensor([asked]), mixture.total_variance(b))
-    assert _entropic_time(mixture, float(log_snr), b) == pytest.approx(asked, abs=0.1)
+    log_snr = curve.log_snr(torch.tensor([wanted]), mixture.total_variance(b))
+    assert _entropic_time(mixture, float(log_snr), b) == pytest.approx(wanted, abs=0.1)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_images_that_are_all_alike_have_finite_levels(seed: int) -> None:
-    # Nothing tells them apart at any noise; a run on such a folder must not stop for it.
+def test_identical_images(seed: int) -> None:
+    # Entropic time is zero at every noise level; a run on such a folder must not fail.
     alike = ImageMixture(blobs(1, 8, seed).repeat(3, 1, 1, 1))
     curve = EntropicTime(alike, torch.Generator().manual_seed(0))
     assert curve.log_snr(torch.linspace(0, 1, 8), alike.total_variance(GREY)).isfinite().all()

@@ -1,4 +1,4 @@
-"""The posterior of a finite set, against its formulas in float64."""
+"""Posterior of a Gaussian mixture, against its formulas in float64."""
 
 import torch
 from torch import Tensor
@@ -18,13 +18,13 @@ def _log_posterior(x_t: Tensor, x: Tensor, allowed: Tensor | None = None) -> Ten
     return log_posterior(products, x.flatten(1).square().sum(1), LOG_SNR, allowed)
 
 
-def test_the_posterior_is_that_of_gaussians_around_the_images() -> None:
+def test_log_posterior() -> None:
     x_t, x = _images(3, 0), _images(5, 1)
     expected = torch.stack([posterior(*each) for each in zip(x_t, [x] * 3, LOG_SNR, strict=True)])
     torch.testing.assert_close(_log_posterior(x_t, x).exp(), expected, atol=1e-6, rtol=1e-5)
 
 
-def test_images_that_are_not_allowed_might_as_well_not_be_there() -> None:
+def test_log_posterior_with_allowed_images() -> None:
     x_t, x = _images(3, 0), _images(5, 1)
     allowed = torch.tensor([True, False, True, True, False])
     weights = _log_posterior(x_t, x, allowed.expand(3, 5)).exp()
@@ -32,7 +32,7 @@ def test_images_that_are_not_allowed_might_as_well_not_be_there() -> None:
     torch.testing.assert_close(weights[:, allowed], _log_posterior(x_t, x[allowed]).exp())
 
 
-def test_the_mean_is_the_weighted_sum_however_few_weights_count() -> None:
+def test_posterior_mean_of_dense_and_sparse_weights() -> None:
     x = _images(40, 2).flatten(1)
     for sharpness in (0.1, 1.0, 30.0):
         logits = sharpness * torch.randn(3, 40, generator=torch.Generator().manual_seed(3))

@@ -1,4 +1,4 @@
-"""Deterministic sampling, against a distribution whose noise is known exactly."""
+"""DDIM, against a Gaussian, whose ε-prediction and transport are known exactly."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def _gaussian_noise(x_t: Tensor, log_snr: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_a_gaussian_is_reproduced(schedule: NoiseSchedule) -> None:
+def test_ddim_of_gaussian(schedule: NoiseSchedule) -> None:
     noise = torch.randn(16, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     x_0 = ddim(_gaussian_noise, noise, trailing_levels(schedule, 500))
     assert float(x_0.mean()) == pytest.approx(MEAN, abs=0.01)
@@ -31,10 +31,10 @@ def test_a_gaussian_is_reproduced(schedule: NoiseSchedule) -> None:
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=SCHEDULES.keys())
-def test_the_more_steps_the_straighter_noise_is_carried_to_its_image(
+def test_ddim_converges_to_exact_transport(
     schedule: NoiseSchedule,
 ) -> None:
-    # The exact transport of N(0, 1) to N(MEAN, STD²) is x_0 = MEAN + STD noise.
+    # The exact transport from N(0, 1) to N(MEAN, STD²) is x_0 = MEAN + STD noise.
     noise = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     errors = [
         float((ddim(_gaussian_noise, noise, levels) - MEAN - STD * noise).abs().max())
@@ -45,14 +45,14 @@ def test_the_more_steps_the_straighter_noise_is_carried_to_its_image(
     assert errors[2] < 0.03
 
 
-def test_sampling_starts_at_the_noisiest_level_and_falls_evenly() -> None:
+def test_trailing_levels() -> None:
     schedule = SCHEDULES["zero_snr"]
     timesteps = schedule.log_snr_to_t(trailing_levels(schedule, 10))
     torch.testing.assert_close(timesteps, 999 * (1 - torch.arange(10) / 10), atol=1e-2, rtol=0)
     assert float(timesteps[0]) == 999
 
 
-def test_one_step_gives_the_mean() -> None:
+def test_ddim_with_one_step() -> None:
     noise = torch.randn(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     x_0 = ddim(_gaussian_noise, noise, trailing_levels(SCHEDULES["zero_snr"], 1))
     torch.testing.assert_close(x_0, torch.full_like(x_0, MEAN), atol=0.01, rtol=0)

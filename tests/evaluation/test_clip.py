@@ -20,7 +20,7 @@ from gs_esd.evaluation.clip_scores import clip_score
 from gs_esd.evaluation.vision_models import prepare
 from gs_esd.priors.hub import vision
 from gs_esd.priors.hub.vision import Preprocessing, find_clip, read_preprocessing
-from tests.helpers.hub_server import COMMIT, Hub, serving
+from tests.helpers.hub_server import COMMIT, Hub, serve_model
 from tests.helpers.tiny_clip import (
     LOGIT_SCALE,
     PROMPT_LENGTH,
@@ -130,7 +130,7 @@ def test_what_is_cut_off_a_long_prompt_is_told(
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
         torch.testing.assert_close(clip.of_prompts([f"{whole} castle"]), features)
-    assert 'not read: "castle"' in caplog.text
+    assert 'truncated: "castle"' in caplog.text
 
 
 def test_the_model_that_was_loaded_is_named(folder: Path, own_folder: Path, clip: Clip) -> None:
@@ -156,9 +156,9 @@ def test_weights_in_shards_are_the_same_model(clip: Clip, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        ("config.json", "holds no config.json: it is not a CLIP"),
-        ("model.safetensors", "not whole; missing or empty: model.safetensors"),
-        ("tokenizer.json", "not whole; missing or empty: tokenizer.json"),
+        ("config.json", "has no config.json: it is not a CLIP"),
+        ("model.safetensors", "incomplete; missing or empty: model.safetensors"),
+        ("tokenizer.json", "incomplete; missing or empty: tokenizer.json"),
     ],
 )
 def test_a_file_that_is_missing_is_named(file: str, says: str, own_folder: Path) -> None:
@@ -224,7 +224,7 @@ def test_without_transformers_the_extra_is_named(
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    with serving(write(tmp_path / "remote")) as hub:
+    with serve_model(write(tmp_path / "remote")) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")[2]
         monkeypatch.setattr(
@@ -256,7 +256,7 @@ def test_the_default_comes_from_the_branch_that_has_safetensors(
 
     monkeypatch.setattr(vision, "find_on_hub", ask)
     for revision in (None, "v9"):
-        find_clip(vision.DEFAULT, revision)
+        find_clip(vision.DEFAULT_CLIP, revision)
     find_clip("owner/name")
     assert asked == ["refs/pr/15", "v9", None]
 

@@ -12,7 +12,7 @@ from gs_esd.guidance.predict import predict_separately
 from gs_esd.guidance.predict_batched import choose_predict, predict_batched
 from gs_esd.priors.codec import VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.priors.text import Prompts
+from gs_esd.priors.text import PromptEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.priors.view_prompts import interpolated_views
 from gs_esd.variational.closed_form import ClosedFormLatentScore
@@ -23,7 +23,7 @@ from tests.helpers.tiny_models import LATENT_SIZE, tiny_denoiser, tiny_latents, 
 VIEWS = views_from(torch.tensor([0.0, 1.5, 3.0]))
 LOG_SNR = torch.tensor([-4.0, -1.0, 2.0])
 BOTH = NeededPredictions(uncond=True, cond=True)
-PROMPTS = Prompts.from_rows(tiny_text(6))
+PROMPTS = PromptEmbeddings.from_rows(tiny_text(6))
 
 
 def prior_of(denoiser: UnetDenoiser, **options: Any) -> DiffusionModelPrior:

@@ -1,4 +1,4 @@
-"""A Hub on this machine, of which huggingface_hub itself asks models over HTTP."""
+"""A local Hugging Face Hub, which huggingface_hub itself accesses over HTTP."""
 
 import hashlib
 import http.server
@@ -15,10 +15,13 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """One model, served under any name.
+    """A server of one model under any name.
 
-    error: a status and a code (X-Error-Code) with which every request for the model is refused.
-    fetched: the files that were asked for, in order.
+    Attributes:
+        folder: the model's files.
+        endpoint: URL of the server.
+        error: status and X-Error-Code of the response to every request, if any.
+        fetched: files that were downloaded, in order.
     """
 
     folder: Path
@@ -27,14 +30,14 @@ class Hub:
     fetched: list[str] = field(default_factory=list)
 
     def files(self) -> dict[str, bytes]:
-        """All files of the model."""
+        """Contents of the model's files by path."""
         paths = [path for path in self.folder.rglob("*") if path.is_file()]
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Hub]:
-    """A Hub that runs meanwhile."""
+def serve_model(folder: Path) -> Iterator[Hub]:
+    """Context with a running server."""
     hub = Hub(folder)
 
     class Handler(_Handler):
@@ -56,10 +59,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         path = self.path.partition("?")[0]
         if self.served.error is not None:
             status, code = self.served.error
-            self._answer(b"{}", status, {"X-Error-Code": code})
+            self._respond(b"{}", status, {"X-Error-Code": code})
         elif path.startswith("/api/models/"):
             listing = self._tree() if "/tree/" in path else self._info()
-            self._answer(json.dumps(listing).encode(), 200, {"Content-Type": "application/json"})
+            self._respond(json.dumps(listing).encode(), 200, {"Content-Type": "application/json"})
         else:
             self._serve(path.partition("/resolve/")[2].partition("/")[2])
 
@@ -67,12 +70,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self, name: str) -> None:
         content = self.served.files().get(name)
-        if content is None:  # huggingface_hub also asks for things that are not of the model
-            self._answer(b"", 404, {"X-Error-Code": "EntryNotFound"})
+        if content is None:  # huggingface_hub also requests optional files
+            self._respond(b"", 404, {"X-Error-Code": "EntryNotFound"})
             return
         if self.command == "GET":
             self.served.fetched.append(name)
-        self._answer(content, 200, {"ETag": f'"{_hash(content)}"', "X-Repo-Commit": COMMIT})
+        self._respond(content, 200, {"ETag": f'"{_hash(content)}"', "X-Repo-Commit": COMMIT})
 
     def _tree(self) -> list[dict[str, Any]]:
         files = self.served.files().items()
@@ -88,7 +91,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         ]
         return {"id": "owner/name", "sha": COMMIT, "siblings": files, "tags": []}
 
-    def _answer(self, body: bytes, status: int, headers: dict[str, str]) -> None:
+    def _respond(self, body: bytes, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
         for key, value in ({"Content-Length": str(len(body))} | headers).items():
             self.send_header(key, value)
@@ -97,7 +100,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Tests are quiet."""
+        """Log nothing."""
 
 
 def _hash(content: bytes) -> str:

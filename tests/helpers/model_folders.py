@@ -1,4 +1,4 @@
-"""Folders that look like text-to-image models, with next to no weights in them."""
+"""Folders in the format of text-to-image models, with a single weight in each file."""
 
 import json
 from pathlib import Path
@@ -30,7 +30,7 @@ FLOW: dict[str, Any] = {
 
 
 def write_model(folder: Path, index: dict[str, Any] | None = None) -> Path:
-    """A whole model of the components of an index, Stable Diffusion by default."""
+    """Write a complete model with the components of an index, by default Stable Diffusion."""
     index = STABLE_DIFFUSION if index is None else index
     write_json(folder / "model_index.json", index)
     for name, entry in index.items():
@@ -50,13 +50,13 @@ def write_model(folder: Path, index: dict[str, Any] | None = None) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """A JSON file, with its folder."""
+    """Write a JSON file, and create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
 
 
 def write_weights(path: Path) -> None:
-    """A safetensors file of one value of its own, byte by byte as the format says."""
+    """Write a safetensors file with one value, which depends on its path."""
     header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
     path.write_bytes(
         len(header).to_bytes(8, "little") + header + crc32(str(path).encode()).to_bytes(4)

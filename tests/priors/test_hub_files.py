@@ -1,4 +1,4 @@
-"""Whole models, and all the ways in which they are not."""
+"""Files of complete models, and errors for incomplete and unsupported ones."""
 
 import subprocess
 import sys
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from gs_esd.errors import UserError
-from gs_esd.priors.hub.files import choose_files, read_json, read_model
+from gs_esd.priors.hub.files import read_json, read_model, select_files
 from tests.helpers.model_folders import STABLE_DIFFUSION, write_json, write_model, write_weights
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 
 
-def test_a_whole_model_is_read_with_what_is_needed_and_no_more(tmp_path: Path) -> None:
+def test_read_model(tmp_path: Path) -> None:
     files = read_model(write_model(tmp_path))
     needed = {"unet", "vae", "text_encoder", "tokenizer", "scheduler"}
     assert files.components.keys() == needed
@@ -24,7 +24,7 @@ def test_a_whole_model_is_read_with_what_is_needed_and_no_more(tmp_path: Path) -
     assert files.config("scheduler") == {}
 
 
-def test_nothing_slow_is_imported_to_look_at_files() -> None:
+def test_imports() -> None:
     code = "import sys, gs_esd.priors.hub.download; print(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     imported = set(shown.stdout.split())
@@ -43,17 +43,17 @@ def test_nothing_slow_is_imported_to_look_at_files() -> None:
     ],
 )
 @pytest.mark.parametrize("how", ["missing", "empty"])
-def test_a_file_that_is_missing_or_empty_is_named(name: str, how: str, tmp_path: Path) -> None:
+def test_missing_or_empty_file(name: str, how: str, tmp_path: Path) -> None:
     path = write_model(tmp_path) / name
     path.unlink()
     if how == "empty":
         path.touch()
-    with pytest.raises(UserError, match=f"not whole; missing or empty: {name}.*hf download"):
+    with pytest.raises(UserError, match=f"incomplete; missing or empty: {name}.*hf download"):
         read_model(tmp_path)
 
 
-def test_a_link_into_nowhere_is_a_missing_file(tmp_path: Path) -> None:
-    # What the Hub's cache is left with when a blob was deleted.
+def test_broken_symlink(tmp_path: Path) -> None:
+    # The Hub's cache has them after a blob was deleted.
     path = write_model(tmp_path) / UNET
     path.unlink()
     path.symlink_to(tmp_path / "blobs" / "gone")
@@ -62,23 +62,22 @@ def test_a_link_into_nowhere_is_a_missing_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kept", [4, 20, -1])
-def test_weights_that_were_cut_off_are_told_from_whole_ones(kept: int, tmp_path: Path) -> None:
+def test_truncated_safetensors(kept: int, tmp_path: Path) -> None:
     path = write_model(tmp_path) / UNET
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(
-        UserError, match=r"diffusion_pytorch_model\.safetensors (is dam|has \d+ by)"
-    ):
+    message = r"diffusion_pytorch_model\.safetensors is damaged or was not downloaded completely"
+    with pytest.raises(UserError, match=message):
         read_model(tmp_path)
 
 
-def test_a_pointer_of_git_lfs_is_told_from_the_file(tmp_path: Path) -> None:
+def test_git_lfs_pointer(tmp_path: Path) -> None:
     path = write_model(tmp_path) / UNET
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 5\n")
     with pytest.raises(UserError, match="git lfs pull"):
         read_model(tmp_path)
 
 
-def test_half_precision_is_taken_where_there_is_no_other(tmp_path: Path) -> None:
+def test_fp16_variant(tmp_path: Path) -> None:
     write_model(tmp_path)
     half = tmp_path / "unet" / "diffusion_pytorch_model.fp16.safetensors"
     write_weights(half)
@@ -90,7 +89,7 @@ def test_half_precision_is_taken_where_there_is_no_other(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("infix", ["", ".fp16"])
-def test_weights_in_parts_are_followed_through_their_index(infix: str, tmp_path: Path) -> None:
+def test_sharded_weights(infix: str, tmp_path: Path) -> None:
     write_model(tmp_path)
     (tmp_path / UNET).unlink()
     parts = [f"diffusion_pytorch_model{infix}-0000{i}-of-00002.safetensors" for i in (1, 2)]
@@ -108,14 +107,14 @@ def test_weights_in_parts_are_followed_through_their_index(infix: str, tmp_path:
 
 
 @pytest.mark.parametrize("pickle", ["diffusion_pytorch_model.bin", "model.pt"])
-def test_pickled_weights_are_refused(pickle: str, tmp_path: Path) -> None:
+def test_pickle(pickle: str, tmp_path: Path) -> None:
     write_model(tmp_path)
     (tmp_path / UNET).rename(tmp_path / "unet" / pickle)
-    with pytest.raises(UserError, match=r"only as a pickle.*safe_serialization"):
+    with pytest.raises(UserError, match=r"exists only as a pickle.*safe_serialization"):
         read_model(tmp_path)
 
 
-def test_code_that_comes_with_a_model_is_refused(tmp_path: Path) -> None:
+def test_custom_code(tmp_path: Path) -> None:
     index = STABLE_DIFFUSION | {"unet": ["my_unet", "MyUNet"]}
     write_model(tmp_path, index)
     with pytest.raises(UserError, match=r"my_unet\.MyUNet as the unet.*not run"):
@@ -132,9 +131,7 @@ def test_code_that_comes_with_a_model_is_refused(tmp_path: Path) -> None:
         (["tokenizer_config.json"], False),
     ],
 )
-def test_a_tokenizer_needs_its_vocabulary_in_one_form(
-    names: list[str], whole: bool, tmp_path: Path
-) -> None:
+def test_tokenizer_vocabulary(names: list[str], whole: bool, tmp_path: Path) -> None:
     write_model(tmp_path)
     for path in (tmp_path / "tokenizer").iterdir():
         path.unlink()
@@ -148,22 +145,22 @@ def test_a_tokenizer_needs_its_vocabulary_in_one_form(
             read_model(tmp_path)
 
 
-def test_a_folder_of_something_else_is_said_to_be_no_model(tmp_path: Path) -> None:
+def test_folder_without_index(tmp_path: Path) -> None:
     write_weights(tmp_path / "v2-1_512-ema-pruned.safetensors")
-    with pytest.raises(UserError, match=r"no model_index\.json.*from_single_file"):
+    with pytest.raises(UserError, match=r"has no model_index\.json.*from_single_file"):
         read_model(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
-def test_settings_that_cannot_be_read_are_named(text: str, tmp_path: Path) -> None:
+def test_invalid_json(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)
     with pytest.raises(UserError, match=r"config\.json"):
         read_json(path)
 
 
-def test_of_a_repository_each_weight_is_chosen_once() -> None:
-    # As the Hub lists stable-diffusion-v1-5: every weight four times, and much besides.
+def test_select_files_of_repository() -> None:
+    # The files of stable-diffusion-v1-5 on the Hub: every weight six times, and other files.
     bases = {
         "unet": "diffusion_pytorch_model",
         "vae": "diffusion_pytorch_model",
@@ -180,7 +177,7 @@ def test_of_a_repository_each_weight_is_chosen_once() -> None:
     names |= {"model_index.json", "v1-5-pruned.ckpt", "v1-5-pruned.safetensors", "README.md"}
     names |= {"tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/tokenizer_config.json"}
     names |= {"scheduler/scheduler_config.json", "feature_extractor/preprocessor_config.json"}
-    chosen = choose_files(names, lambda _: STABLE_DIFFUSION, "owner/name")
+    chosen = select_files(names, lambda _: STABLE_DIFFUSION, "owner/name")
     weights = {file for part in chosen.values() for file in part.files if "model." in file}
     assert weights == {
         UNET,

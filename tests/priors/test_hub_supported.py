@@ -1,4 +1,4 @@
-"""Which models can be priors."""
+"""Models that are supported as priors, and the messages about others."""
 
 from pathlib import Path
 from typing import Any
@@ -27,35 +27,33 @@ def _read(folder: Path, index: dict[str, Any], **unet: Any) -> ModelFiles:
 
 
 @pytest.mark.parametrize("index", [STABLE_DIFFUSION, FLOW], ids=["unet", "flow"])
-def test_stable_diffusion_can(index: dict[str, Any], tmp_path: Path) -> None:
+def test_supported_model(index: dict[str, Any], tmp_path: Path) -> None:
     files = _read(tmp_path, index)
     check_supported(files)
     assert is_flow(files) == (index is FLOW)
 
 
-def test_deepfloyd_if_can_in_its_first_stage_only(tmp_path: Path) -> None:
+def test_deepfloyd_if_stages(tmp_path: Path) -> None:
     check_supported(_read(tmp_path, IF, in_channels=3, addition_embed_type="text"))
-    with pytest.raises(UserError, match="takes 6 channels of which a noisy image fills 3"):
+    with pytest.raises(UserError, match="has 6 input channels, and a noisy image has 3"):
         check_supported(_read(tmp_path, IF, in_channels=6))
 
 
 @pytest.mark.parametrize(
-    ("unet", "why"),
+    ("unet", "reason"),
     [
-        ({"in_channels": 9}, "9 channels of which a noisy image fills 4.*inpainting"),
+        ({"in_channels": 9}, "9 input channels, and a noisy image has 4.*inpainting"),
         ({"in_channels": 4, "addition_embed_type": "text_time"}, "more than"),
         ({"in_channels": 4, "class_embed_type": "projection"}, "more than"),
         ({"in_channels": 4, "num_class_embeds": 1000}, "more than"),
     ],
 )
-def test_a_unet_that_asks_for_more_than_a_text_cannot(
-    unet: dict[str, Any], why: str, tmp_path: Path
-) -> None:
-    with pytest.raises(UserError, match=f"{why}.*What can: Stable Diffusion 1, 2 and 3"):
+def test_unet_with_extra_conditioning(unet: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{reason}.*Supported are: Stable Diffusion 1, 2 and 3"):
         check_supported(_read(tmp_path, STABLE_DIFFUSION, **unet))
 
 
-def test_stable_diffusion_xl_cannot(tmp_path: Path) -> None:
+def test_two_text_encoders(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="two text encoders, as Stable Diffusion XL"):
         check_supported(_read(tmp_path, XL))
 
@@ -68,7 +66,7 @@ def test_stable_diffusion_xl_cannot(tmp_path: Path) -> None:
         ("text_encoder", "GemmaModel"),
     ],
 )
-def test_another_architecture_is_named(component: str, class_name: str, tmp_path: Path) -> None:
+def test_unsupported_class(component: str, class_name: str, tmp_path: Path) -> None:
     index = FLOW | {component: [FLOW[component][0], class_name]}
     with pytest.raises(UserError, match=f"its {component} is a {class_name}"):
         check_supported(_read(tmp_path, index))
@@ -86,9 +84,7 @@ def test_another_architecture_is_named(component: str, class_name: str, tmp_path
         (FLOW, "text_encoder_2"),
     ],
 )
-def test_a_component_that_the_index_lacks_is_named(
-    index: dict[str, Any], missing: str, tmp_path: Path
-) -> None:
+def test_missing_component(index: dict[str, Any], missing: str, tmp_path: Path) -> None:
     without = {name: entry for name, entry in index.items() if name != missing}
     with pytest.raises(UserError, match=f"it has no {missing}"):
         check_supported(_read(tmp_path, without))

@@ -1,3 +1,5 @@
+"""Folders of images: framing, files, views and errors (gs_esd/priors/image_folder.py)."""
+
 import io
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from gs_esd.config.options import ImagesPriorConfig, Normalize
 from gs_esd.errors import UserError
 from gs_esd.priors import image_files as image_files_module
 from gs_esd.priors.image_files import image_files
-from gs_esd.priors.image_folder import HEIGHT, WIDTH, load_images
+from gs_esd.priors.image_folder import MAX_HEIGHT_FRACTION, MAX_WIDTH_FRACTION, load_images
 from tests.helpers.drawn_images import (
     RESOLUTION,
     WHITE,
@@ -44,7 +46,7 @@ def is_centred(image: Tensor) -> bool:
     return abs(left + right - RESOLUTION) <= 2 and abs(top + bottom - RESOLUTION) <= 2
 
 
-def test_height_makes_silhouettes_equally_tall_and_centred(varied: Path) -> None:
+def test_normalize_height(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.height)
     assert [size_of(image)[1] for image in rgba] == [28, 28, 28]
     widths = [size_of(image)[0] for image in rgba]
@@ -52,24 +54,24 @@ def test_height_makes_silhouettes_equally_tall_and_centred(varied: Path) -> None
     assert all(is_centred(image) for image in rgba)
 
 
-def test_height_leaves_room_for_the_widest(tmp_path: Path) -> None:
+def test_normalize_height_of_wide_silhouette(tmp_path: Path) -> None:
     drawn((100, 40), (5, 10, 95, 30)).save(tmp_path / "wide.png")
     drawn((40, 100), (10, 5, 30, 95)).save(tmp_path / "tall.png")
     tall, wide = load(tmp_path, normalize=Normalize.height)
-    assert size_of(wide)[0] == pytest.approx(WIDTH * RESOLUTION, abs=1)
+    assert size_of(wide)[0] == pytest.approx(MAX_WIDTH_FRACTION * RESOLUTION, abs=1)
     assert size_of(tall)[1] == size_of(wide)[1]
 
 
-def test_common_scales_all_by_one_factor_and_centres(varied: Path) -> None:
+def test_normalize_common(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.common)
-    factor = HEIGHT * RESOLUTION / 80  # the tallest silhouette has 80 rows
+    factor = MAX_HEIGHT_FRACTION * RESOLUTION / 80  # the tallest silhouette has 80 rows
     for image, (_, (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
         expected = (factor * (right - left), factor * (bottom - top))
         assert size_of(image) == pytest.approx(expected, abs=1.01)
         assert is_centred(image)
 
 
-def test_none_neither_moves_nor_scales(varied: Path) -> None:
+def test_normalize_none(varied: Path) -> None:
     rgba = load(varied, normalize=Normalize.none)
     for image, ((width, height), (left, top, right, bottom)) in zip(rgba, VARIED, strict=True):
         side = max(width, height)
@@ -81,9 +83,7 @@ def test_none_neither_moves_nor_scales(varied: Path) -> None:
 
 @pytest.mark.parametrize("normalize", Normalize)
 @pytest.mark.parametrize("resolution", [8, 33, 100])
-def test_any_soft_image_becomes_premultiplied(
-    tmp_path: Path, normalize: Normalize, resolution: int
-) -> None:
+def test_premultiplied_alpha(tmp_path: Path, normalize: Normalize, resolution: int) -> None:
     for i, size in enumerate([(31, 57), (90, 20)]):
         alpha = noise(size, seed=10 + i)[..., :1]
         rgba = np.concatenate([noise(size, seed=i), alpha], axis=-1)
@@ -94,7 +94,7 @@ def test_any_soft_image_becomes_premultiplied(
     assert (rgba[:, 3].amax(dim=(1, 2)) > 0).all()
 
 
-def test_files_are_found_below_the_folder_in_order_and_others_are_not(tmp_path: Path) -> None:
+def test_image_files(tmp_path: Path) -> None:
     names = ["b.png", "a.JPG", "sub/c.jpeg", "sub/deep/d.WebP"]
     for name in [*names, "notes.txt", "e.gif", ".hidden.png", "sub/._c.jpeg"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -104,30 +104,28 @@ def test_files_are_found_below_the_folder_in_order_and_others_are_not(tmp_path: 
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_fewer_than_two_images_are_refused(tmp_path: Path, n: int) -> None:
+def test_fewer_than_two_images(tmp_path: Path, n: int) -> None:
     for i in range(n):
         drawn().save(tmp_path / f"{i}.png")
     with pytest.raises(UserError, match=rf"in {tmp_path} is {n}; at least 2 are needed"):
         load(tmp_path)
 
 
-def half_of_a_image() -> bytes:
+def truncated_png() -> bytes:
     file = io.BytesIO()
     Image.fromarray(noise((60, 60))).save(file, "PNG")
     return file.getvalue()[:4000]
 
 
-@pytest.mark.parametrize("content", [b"", b"no image", half_of_a_image()])
-def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"", b"no image", truncated_png()])
+def test_damaged_file(tmp_path: Path, content: bytes) -> None:
     drawn().save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(content)
-    with pytest.raises(UserError, match=r"b\.png cannot be read .* Mend it or take it away"):
+    with pytest.raises(UserError, match=r"b\.png cannot be read .* Fix or remove the file"):
         load(tmp_path)
 
 
-def test_a_image_too_large_to_open_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_one(tmp_path, drawn())
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(UserError, match=r"a\.png cannot be read"):
@@ -135,22 +133,18 @@ def test_a_image_too_large_to_open_is_named(
 
 
 @pytest.mark.parametrize("empty", [(0, 0, 0, 0), (255, 0, 0, 0), WHITE])
-def test_a_image_that_shows_nothing_is_named_with_the_remedy(
-    tmp_path: Path, empty: tuple[int, ...]
-) -> None:
+def test_empty_image(tmp_path: Path, empty: tuple[int, ...]) -> None:
     drawn().save(tmp_path / "a.png")
     Image.new("RGBA" if len(empty) == 4 else "RGB", (50, 50), empty).save(tmp_path / "b.png")
-    with pytest.raises(UserError, match=r"b\.png shows nothing.*Take it away"):
+    with pytest.raises(UserError, match=r"b\.png is empty.*Replace or remove the file"):
         load(tmp_path)
 
 
-def test_a_bank_that_would_not_fit_is_refused_before_anything_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_memory_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for i in range(10):
-        (tmp_path / f"{i}.png").touch()  # reading any of them would fail
+        (tmp_path / f"{i}.png").touch()  # not images: reading one would fail
     bytes_each = 4 * RESOLUTION**2 * 4 * 1.33
-    monkeypatch.setattr(image_files_module, "BANK_LIMIT", 7.5 * bytes_each)
+    monkeypatch.setattr(image_files_module, "MAX_BANK_BYTES", 7.5 * bytes_each)
     with pytest.raises(UserError, match=r"Use fewer images \(7 at most\).*stages\.fine\.res"):
         load(tmp_path)
 
@@ -162,7 +156,7 @@ def in_views(folder: Path, names: list[str]) -> ImagesPriorConfig:
     return ImagesPriorConfig(str(folder), view_prompts=True)
 
 
-def test_subfolders_say_which_view_a_image_is_of(tmp_path: Path) -> None:
+def test_view_labels_of_subfolders(tmp_path: Path) -> None:
     config = in_views(tmp_path, ["front", "side", "back", "Side", "front"])
     rgba, labels = load_images(config, 8)
     assert labels is not None
@@ -172,7 +166,7 @@ def test_subfolders_say_which_view_a_image_is_of(tmp_path: Path) -> None:
     assert len(rgba) == 5
 
 
-def test_subfolders_mean_nothing_unless_asked_for(tmp_path: Path) -> None:
+def test_subfolders_without_view_prompts(tmp_path: Path) -> None:
     config = in_views(tmp_path, ["front", "elsewhere"])
     assert len(load(tmp_path)) == 2
     with pytest.raises(UserError):
@@ -180,12 +174,12 @@ def test_subfolders_mean_nothing_unless_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "problem"),
     [
         (["front", "side"], "without images: back"),
-        (["front", "side", "back", "top"], r"elsewhere: .*top"),
+        (["front", "side", "back", "top"], r"in another folder: .*top"),
     ],
 )
-def test_missing_and_unknown_views_are_told(tmp_path: Path, names: list[str], told: str) -> None:
-    with pytest.raises(UserError, match=f"subfolders front, side, back; {told}"):
+def test_missing_and_unknown_views(tmp_path: Path, names: list[str], problem: str) -> None:
+    with pytest.raises(UserError, match=f"subfolders front, side, back; {problem}"):
         load_images(in_views(tmp_path, names), 8)

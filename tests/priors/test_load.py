@@ -1,4 +1,4 @@
-"""Priors made of folders, against the components that were saved there."""
+"""Priors loaded from folders, against the components that were saved there."""
 
 import gc
 import json
@@ -12,14 +12,16 @@ import torch
 from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline
 from torch import nn
 
+from gs_esd.config.options import MemoryConfig
+from gs_esd.diffusion.cfg import perp_neg_guidance
 from gs_esd.errors import UserError
-from gs_esd.priors import load as load_model
+from gs_esd.priors import load as load_module
 from gs_esd.priors.codec import PixelCodec, VaeCodec
 from gs_esd.priors.flow import FlowDenoiser
-from gs_esd.priors.load import Memory, dtype_of, load_prior, trained_schedule
+from gs_esd.priors.load import dtype_of, load_prior, trained_schedule
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.priors.unet import UnetDenoiser
-from gs_esd.priors.view_prompts import interpolated_views
+from gs_esd.priors.view_prompts import interpolated_views, perp_neg_weights
 from tests.helpers.small_images import views_from
 from tests.helpers.tiny_models import (
     KINDS,
@@ -41,7 +43,7 @@ def _load(folder: Path, **arguments: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_folder_gives_the_noise_of_what_was_saved_in_it(kind: str, tmp_path: Path) -> None:
+def test_prediction_of_saved_model(kind: str, tmp_path: Path) -> None:
     parts = tiny_pipeline(kind)
     prior = _load(parts.save(tmp_path), negative_prompt="blurry", guidance_scale=3.0)
     denoiser = UnetDenoiser(
@@ -58,18 +60,18 @@ def test_a_folder_gives_the_noise_of_what_was_saved_in_it(kind: str, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["latent_epsilon", "latent_v"])
-def test_prompts_are_those_that_the_pipeline_would_embed(kind: str, tmp_path: Path) -> None:
+def test_prompt_embeddings_of_pipeline(kind: str, tmp_path: Path) -> None:
     folder, words = tiny_pipeline(kind).save(tmp_path), interpolated_views(1.0)
     prior = _load(folder, negative_prompt="blurry", view_weights=words)
     pipeline = StableDiffusionPipeline.from_pretrained(tmp_path, safety_checker=None)
-    for text, found in (("a corgi", prior.prompts.plain), ("blurry", prior.prompts.negative)):
+    for text, found in (("a corgi", prior.prompts.prompt), ("blurry", prior.prompts.negative)):
         expected, _ = pipeline.encode_prompt(text, "cpu", 1, False)
         torch.testing.assert_close(found.tokens, expected)
     front, _ = pipeline.encode_prompt("a corgi, front view", "cpu", 1, False)
     torch.testing.assert_close(prior.prompts.views[:1].tokens, front)
 
 
-def test_zero_terminal_snr_is_taken_from_the_scheduler(tmp_path: Path) -> None:
+def test_zero_terminal_snr(tmp_path: Path) -> None:
     prior = _load(tiny_pipeline("latent_v").save(tmp_path))
     assert prior.denoiser.prediction_type == "v_prediction"
     assert float(prior.schedule.log_snr[-1]) == -20
@@ -78,7 +80,7 @@ def test_zero_terminal_snr_is_taken_from_the_scheduler(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scheduler", [PNDMScheduler, DDPMScheduler, EulerDiscreteScheduler])
-def test_any_scheduler_tells_the_levels_of_training(scheduler: Any) -> None:
+def test_trained_schedule_of_any_scheduler(scheduler: Any) -> None:
     betas = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
     stored = scheduler(prediction_type="v_prediction", **betas)
     schedule, prediction_type = trained_schedule(dict(stored.config))
@@ -87,42 +89,45 @@ def test_any_scheduler_tells_the_levels_of_training(scheduler: Any) -> None:
     assert prediction_type == "v_prediction"
 
 
-def test_betas_of_any_kind_may_be_listed() -> None:
+def test_trained_betas() -> None:
     betas = [0.1, 0.2, 0.4]
     schedule, _ = trained_schedule({"trained_betas": betas, "num_train_timesteps": 3})
     alphas_cumprod = torch.tensor([0.9, 0.9 * 0.8, 0.9 * 0.8 * 0.6])
     torch.testing.assert_close(schedule.log_snr.sigmoid(), alphas_cumprod)
 
 
-def test_a_pixel_model_has_images_for_latents(tmp_path: Path) -> None:
+def test_pixel_model(tmp_path: Path) -> None:
     prior = _load(tiny_pipeline("pixel").save(tmp_path))
     assert isinstance(prior.codec, PixelCodec)
     assert prior.codec.latent_shape == (3, LATENT_SIZE, LATENT_SIZE)
 
 
-def test_a_latent_model_keeps_its_size_unless_told_otherwise(tmp_path: Path) -> None:
+def test_image_size(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
-    images = torch.rand(1, 50, 50, 3)
+    images = torch.zeros(1, 50, 50, 3)
     assert _load(tmp_path).encode(images).shape == (1, 4, 8, 8)
     assert _load(tmp_path, image_size=32).encode(images).shape == (1, 4, 16, 16)
-    with pytest.raises(UserError, match="multiples of 4"):
+    with pytest.raises(UserError, match=r"a multiple of 4 pixels. Use prior\.image_size=28"):
         _load(tmp_path, image_size=30)
+    assert _load(tmp_path, image_size=28).encode(images).shape == (1, 4, 14, 14)
 
 
-def test_the_linear_codec_stands_for_a_vae(tmp_path: Path) -> None:
+def test_patch_codec(tmp_path: Path) -> None:
     parts = vars(tiny_pipeline("latent_epsilon"))
-    vae = PatchCodec.fit(torch.rand(20, 3, 16, 16) * 2 - 1, patch_size=2, latent_channels=4)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(20, 3, 16, 16, generator=generator) * 2 - 1
+    vae = PatchCodec.fit(images, patch_size=2, latent_channels=4)
     prior = _load(save_with_codec(parts | {"vae": vae}, tmp_path), precision="bfloat16")
     assert isinstance(prior.codec, VaeCodec)
     assert prior.codec.vae.dtype == torch.float32
-    images = torch.rand(2, 16, 16, 3)
+    images = torch.rand(2, 16, 16, 3, generator=generator)
     assert prior.encode(images).shape == (2, 4, 8, 8)
     expected = vae.encode(2 * images.permute(0, 3, 1, 2) - 1).latents * vae.config.scaling_factor
     torch.testing.assert_close(prior.encode(images), expected)
 
 
 def save_with_codec(parts: dict[str, Any], folder: Path) -> Path:
-    """As diffusers would, with the name of our own class in the index."""
+    """Save in diffusers' format, with this package's class in the index."""
     save_components(parts, folder)
     index = json.loads((folder / "model_index.json").read_text())
     index["vae"] = ["gs_esd.priors.patch_codec", "PatchCodec"]
@@ -131,7 +136,7 @@ def save_with_codec(parts: dict[str, Any], folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("t5", [False, True])
-def test_a_rectified_flow_is_loaded_with_all_its_text_encoders(t5: bool, tmp_path: Path) -> None:
+def test_rectified_flow(t5: bool, tmp_path: Path) -> None:
     parts = tiny_flow_pipeline(t5=t5)
     prior = _load(parts.save(tmp_path), guidance_scale=1.0)
     assert isinstance(prior.denoiser, FlowDenoiser)
@@ -143,7 +148,7 @@ def test_a_rectified_flow_is_loaded_with_all_its_text_encoders(t5: bool, tmp_pat
     torch.testing.assert_close(s[:-1], parts.scheduler.sigmas.flip(0)[:-1])
 
 
-def test_weights_are_frozen_and_in_the_dtype_that_was_asked_for(tmp_path: Path) -> None:
+def test_frozen_weights_and_dtype(tmp_path: Path) -> None:
     prior = _load(tiny_pipeline("latent_epsilon").save(tmp_path), precision="bfloat16")
     for network in (prior.denoiser.unet, prior.codec.vae):
         assert not network.training
@@ -152,23 +157,17 @@ def test_weights_are_frozen_and_in_the_dtype_that_was_asked_for(tmp_path: Path) 
     assert prior.predict_noise(tiny_latents(3), LOG_SNR, VIEWS).dtype == torch.float32
 
 
-def test_attention_is_torchs_own(tmp_path: Path) -> None:
-    prior = _load(tiny_pipeline("latent_epsilon").save(tmp_path))
-    kinds = {type(each).__name__ for each in prior.denoiser.unet.attn_processors.values()}
-    assert kinds == {"AttnProcessor2_0"}
-
-
-def test_text_encoders_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_encoders_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[weakref.ref[nn.Module]] = []
-    original = load_model._load
+    original = load_module._load
 
-    def noting(model_class: Any, files: Any, name: str, *arguments: Any) -> Any:
+    def recording(model_class: Any, files: Any, name: str, *arguments: Any) -> Any:
         network = original(model_class, files, name, *arguments)
         if name.startswith("text_encoder"):
             loaded.append(weakref.ref(network))
         return network
 
-    monkeypatch.setattr(load_model, "_load", noting)
+    monkeypatch.setattr(load_module, "_load", recording)
     prior = _load(tiny_flow_pipeline(t5=True).save(tmp_path))
     gc.collect()
     assert len(loaded) == 3
@@ -176,11 +175,11 @@ def test_text_encoders_are_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(prior.prompt) == 1
 
 
-def test_memory_options_change_no_result(tmp_path: Path) -> None:
+def test_memory_options(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
-    thrifty = Memory(vae_slicing=True, vae_tiling=True, vae_checkpointing=True)
+    saving = MemoryConfig(vae_slicing=True, vae_tiling=True, gradient_checkpointing=True)
     results = []
-    for memory in (Memory(), thrifty):
+    for memory in (MemoryConfig(), saving):
         images = torch.rand(3, 16, 16, 3, generator=torch.Generator().manual_seed(0))
         images.requires_grad_()
         prior = _load(tmp_path, memory=memory)
@@ -193,44 +192,51 @@ def test_memory_options_change_no_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_compiled_denoiser_gives_the_same_noise(tmp_path: Path) -> None:
+def test_compiled_denoiser(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
     plain, compiled = (
-        _load(tmp_path, memory=Memory(compile=compile)).predict_noise(
-            tiny_latents(3), LOG_SNR, VIEWS
-        )
+        _load(tmp_path, compile=compile).predict_noise(tiny_latents(3), LOG_SNR, VIEWS)
         for compile in (False, True)
     )
     torch.testing.assert_close(compiled, plain, atol=1e-4, rtol=1e-4)
 
 
-def test_guidance_is_passed_on(tmp_path: Path) -> None:
-    prior = _load(
-        tiny_pipeline("latent_epsilon").save(tmp_path),
-        guidance_scale=2.0,
-        view_weights=interpolated_views(1.0),
-        perp_neg=True,
-        rows_per_call=2,
+def test_guidance_options(tmp_path: Path) -> None:
+    folder = tiny_pipeline("latent_epsilon").save(tmp_path)
+    weights = interpolated_views(1.0)
+    x_t, guided = tiny_latents(3), {"view_weights": weights, "perp_neg": True}
+    prior = _load(folder, guidance_scale=2.0, memory=MemoryConfig(rows_per_call=2), **guided)
+    text = prior.text_rows(3, VIEWS)
+    assert len(text) == 12
+    eps_rows = prior.denoiser(x_t.repeat(4, 1, 1, 1), LOG_SNR.repeat(4), text)
+    eps_uncond, eps_cond, *negatives = eps_rows.chunk(4)
+    expected = perp_neg_guidance(
+        eps_uncond,
+        eps_cond,
+        torch.stack(negatives),
+        perp_neg_weights(weights(VIEWS.cameras)),
+        scale=2.0,
     )
-    assert (prior.guidance_scale, prior.perp_neg, prior.rows_per_call) == (2.0, True, 2)
-    assert len(prior.text_rows(3, VIEWS)) == 12
+    eps = prior.predict_noise(x_t, LOG_SNR, VIEWS)
+    torch.testing.assert_close(eps, expected, atol=1e-4, rtol=1e-4)
+    assert prior.rows_per_call == 2
 
 
-def test_a_folder_that_is_not_whole_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_incomplete_folder(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
     (tmp_path / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(UserError, match="vae/diffusion_pytorch_model"):
         _load(tmp_path)
 
 
-def test_precision_follows_the_device_unless_it_is_given() -> None:
+def test_dtype_of_device() -> None:
     assert dtype_of("auto", CPU) == torch.float32
     assert dtype_of("float16", CPU) == torch.float16
     assert dtype_of("float32", torch.device("cuda")) == torch.float32
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_a_gpu_without_bfloat16_takes_float16(
+def test_dtype_of_gpu_without_bfloat16(
     native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)

@@ -1,4 +1,4 @@
-"""How images are read, and how the object in them is found (gs_esd/priors/image_folder.py)."""
+"""Reading images and removing their background (gs_esd/priors/image_folder.py)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,7 +26,7 @@ from tests.helpers.drawn_images import (
 )
 
 
-def test_alpha_cuts_the_object_out(tmp_path: Path) -> None:
+def test_alpha_channel(tmp_path: Path) -> None:
     image = load_one(tmp_path, drawn())
     assert is_red(image)
     assert image[:, 0].amax() == 0
@@ -35,7 +35,7 @@ def test_alpha_cuts_the_object_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ground", [WHITE, BLACK, TEAL])
-def test_a_plain_border_of_any_colour_becomes_transparent(
+def test_uniform_background(
     tmp_path: Path, ground: tuple[int, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "with alpha").mkdir()
@@ -47,15 +47,15 @@ def test_a_plain_border_of_any_colour_becomes_transparent(
 
 
 @pytest.mark.parametrize(("name", "quality"), [("a.jpg", 95), ("a.JPEG", 80), ("a.webp", 80)])
-def test_lossy_images_are_cut_out_too(tmp_path: Path, name: str, quality: int) -> None:
+def test_uniform_background_of_lossy_image(tmp_path: Path, name: str, quality: int) -> None:
     red = drawn((400, 300), (100, 50, 250, 250), ground=WHITE)
     image = load_one(tmp_path, red, name, quality=quality)
     assert is_red(image, tolerance=0.06)
     assert size_of(image) == pytest.approx((21, 28), abs=1)
 
 
-def test_what_has_the_grounds_colour_but_is_enclosed_stays(tmp_path: Path) -> None:
-    """A penguin's white belly on a white ground."""
+def test_enclosed_region_of_background_colour(tmp_path: Path) -> None:
+    """A penguin's white belly on a white background."""
     penguin = drawn(ground=WHITE, color=BLACK)
     penguin.paste(WHITE, (28, 20, 42, 40))
     image = load_one(tmp_path, penguin)
@@ -65,8 +65,8 @@ def test_what_has_the_grounds_colour_but_is_enclosed_stays(tmp_path: Path) -> No
     assert (image[:3, top + 2, left + 2] == 0).all()
 
 
-def test_what_leads_to_the_border_becomes_transparent(tmp_path: Path) -> None:
-    """The ground seen between two legs."""
+def test_open_region_of_background_colour(tmp_path: Path) -> None:
+    """The background between two legs."""
     legs = drawn(ground=WHITE, color=BLACK)
     legs.paste(WHITE, (30, 30, 40, 50))
     image = load_one(tmp_path, legs)
@@ -75,7 +75,7 @@ def test_what_leads_to_the_border_becomes_transparent(tmp_path: Path) -> None:
     assert image[3, bottom - 4, left + 2] == 1
 
 
-def test_only_the_connected_part_of_a_mask_is_reached() -> None:
+def test_connected_to_border() -> None:
     mask = torch.ones(9, 9, dtype=torch.bool)
     mask[2:7, 2:7] = False
     mask[3:6, 3:6] = True
@@ -85,8 +85,8 @@ def test_only_the_connected_part_of_a_mask_is_reached() -> None:
     assert torch.equal(connected_to_border(~mask), torch.zeros_like(mask))
 
 
-def grown_from_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """What `connected_to_border` gives, pixel by pixel."""
+def flood_fill(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """`connected_to_border`, pixel by pixel."""
     height, width = mask.shape
     edge = [(y, x) for y in range(height) for x in range(width)]
     waiting = [(y, x) for y, x in edge if y in (0, height - 1) or x in (0, width - 1)]
@@ -100,16 +100,14 @@ def grown_from_border(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_mazes_are_followed_to_their_ends(seed: int) -> None:
+def test_connected_to_border_in_maze(seed: int) -> None:
     mask = np.random.default_rng(seed).random((23, 31)) < 0.62
     reached = connected_to_border(torch.from_numpy(mask))
-    np.testing.assert_array_equal(reached.numpy(), grown_from_border(mask))
+    np.testing.assert_array_equal(reached.numpy(), flood_fill(mask))
     assert 0 < reached.sum() < mask.sum()
 
 
-def test_images_without_alpha_and_plain_border_stay_whole_and_are_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_warning_without_foreground_mask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     drawn().save(tmp_path / "a.png")
     Image.fromarray(noise((80, 60))).save(tmp_path / "street.png")
     whole = load(tmp_path, normalize=Normalize.none)[1]
@@ -139,7 +137,7 @@ def to_palette(image: Image.Image) -> Image.Image:
     ],
     ids=["grey", "grey-jpeg", "bilevel", "palette", "cmyk", "sixteen-bit"],
 )
-def test_images_of_every_mode_show_the_same(
+def test_image_modes(
     tmp_path: Path, convert: Callable[[Image.Image], Image.Image], name: str
 ) -> None:
     dark = (40, 40, 40)
@@ -150,7 +148,7 @@ def test_images_of_every_mode_show_the_same(
 
 
 @pytest.mark.parametrize("mode", ["LA", "PA"])
-def test_alpha_of_grey_and_palette_images_counts(tmp_path: Path, mode: str) -> None:
+def test_alpha_of_grey_and_palette_images(tmp_path: Path, mode: str) -> None:
     grey = drawn(color=(40, 40, 40)).convert("LA")
     if mode == "PA":
         grey = grey.convert("RGBA").quantize(8)
@@ -169,7 +167,7 @@ def test_alpha_of_grey_and_palette_images_counts(tmp_path: Path, mode: str) -> N
     ],
 )
 @pytest.mark.parametrize("name", ["a.jpg", "a.png"])
-def test_images_are_turned_as_the_camera_noted(
+def test_exif_orientation(
     tmp_path: Path, orientation: int, undo: Image.Transpose, name: str
 ) -> None:
     upright = drawn((80, 60), (10, 10, 70, 50), ground=WHITE)
@@ -185,14 +183,14 @@ def test_images_are_turned_as_the_camera_noted(
     assert (image - expected).abs().mean() < 0.01
 
 
-def test_large_jpegs_lose_nothing_that_is_looked_at(tmp_path: Path) -> None:
+def test_large_jpeg(tmp_path: Path) -> None:
     large = drawn((2000, 1500), (500, 250, 1250, 1250), ground=WHITE)
     image = load_one(tmp_path, large, "a.jpg", quality=90)
     assert is_red(image, tolerance=0.03)
     assert size_of(image) == pytest.approx((21, 28), abs=1)
 
 
-def test_small_images_are_enlarged_smoothly(tmp_path: Path) -> None:
+def test_upsampling_of_small_image(tmp_path: Path) -> None:
     image = load_one(tmp_path, drawn((8, 8), (2, 2, 6, 6)))
     assert is_red(image)
     assert len(image[3].unique()) > 10

@@ -1,4 +1,4 @@
-"""A U-Net's prediction as the noise in its input."""
+"""ε-prediction by a U-Net with any prediction type."""
 
 import pytest
 import torch
@@ -6,7 +6,6 @@ from torch import nn
 
 from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps, training_target
 from gs_esd.diffusion.process import add_noise
-from gs_esd.priors.text_embeddings import TextEmbeddings, concatenated
 from gs_esd.priors.unet import UnetDenoiser
 from tests.helpers.tiny_models import (
     tiny_denoiser,
@@ -20,7 +19,7 @@ LOG_SNR = torch.tensor([-20.0, -4.0, 0.0, 5.0])
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
-def test_a_perfect_prediction_gives_back_the_noise_that_was_added(prediction_type: str) -> None:
+def test_to_eps_inverts_training_target(prediction_type: str) -> None:
     x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
     log_snr = LOG_SNR.double()
     perfect = training_target(x_0, eps, log_snr, prediction_type)
@@ -28,7 +27,7 @@ def test_a_perfect_prediction_gives_back_the_noise_that_was_added(prediction_typ
     torch.testing.assert_close(to_eps(perfect, x_t, log_snr, prediction_type), eps)
 
 
-def test_v_turns_with_the_noise_level() -> None:
+def test_v_is_a_rotation() -> None:
     # (x_t, v) is (x_0, eps) turned by the angle whose cosine is alpha.
     x_0, eps = tiny_latents(4, seed=1).double(), tiny_latents(4, seed=2).double()
     angle = (1 / (1 + (-LOG_SNR.double()).exp())).sqrt().acos()[:, None, None, None]
@@ -38,7 +37,7 @@ def test_v_turns_with_the_noise_level() -> None:
     )
 
 
-def test_whole_timesteps_give_the_bits_of_integer_timesteps() -> None:
+def test_integer_timesteps() -> None:
     denoiser, x_t, text = tiny_denoiser(), tiny_latents(3), tiny_text(3)
     timesteps = torch.tensor([0, 421, 999])
     eps = denoiser(x_t, denoiser.schedule.log_snr[timesteps], text)
@@ -46,7 +45,7 @@ def test_whole_timesteps_give_the_bits_of_integer_timesteps() -> None:
     assert torch.equal(eps, expected)
 
 
-def test_a_level_between_two_timesteps_is_not_rounded_to_one() -> None:
+def test_fractional_timesteps() -> None:
     denoiser, x_t, text = tiny_denoiser(), tiny_latents(1), tiny_text()
     levels = denoiser.schedule.log_snr
     left, right = (denoiser(x_t, levels[i : i + 1], text) for i in (100, 101))
@@ -56,7 +55,7 @@ def test_a_level_between_two_timesteps_is_not_rounded_to_one() -> None:
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
-def test_each_row_has_its_own_level_and_text(prediction_type: str) -> None:
+def test_rows_are_independent(prediction_type: str) -> None:
     denoiser, x_t, text = tiny_denoiser(prediction_type), tiny_latents(4), tiny_text(4)
     together = denoiser(x_t, LOG_SNR, text)
     for i in range(4):
@@ -64,7 +63,7 @@ def test_each_row_has_its_own_level_and_text(prediction_type: str) -> None:
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_channels_of_a_learned_variance_are_dropped() -> None:
+def test_learned_variance_channels() -> None:
     denoiser, x_t = tiny_denoiser(out_channels=8), tiny_latents(2)
     output = denoiser.unet(
         x_t, denoiser.schedule.log_snr_to_t(LOG_SNR[:2]), tiny_text(2).tokens
@@ -73,7 +72,7 @@ def test_channels_of_a_learned_variance_are_dropped() -> None:
     assert torch.equal(eps, output[:, :4])
 
 
-def test_a_half_precision_network_takes_and_gives_float32() -> None:
+def test_half_precision() -> None:
     unet, x_t = tiny_unet(), tiny_latents(4)
     expected = UnetDenoiser(unet, tiny_schedule(), "v_prediction")(x_t, LOG_SNR, tiny_text(4))
     half = UnetDenoiser(unet.to(torch.bfloat16), tiny_schedule(), "v_prediction")
@@ -82,7 +81,7 @@ def test_a_half_precision_network_takes_and_gives_float32() -> None:
     torch.testing.assert_close(eps, expected, atol=0.05, rtol=0.05)
 
 
-def test_zeros_through_an_identity_embedding_change_no_bit() -> None:
+def test_zero_class_labels() -> None:
     denoiser, x_t, text = tiny_denoiser(), tiny_latents(4), tiny_text(4)
     plain = denoiser(x_t, LOG_SNR, text)
     denoiser.unet.class_embedding = nn.Identity()
@@ -91,21 +90,6 @@ def test_zeros_through_an_identity_embedding_change_no_bit() -> None:
     assert not torch.allclose(shifted, plain)
 
 
-def test_an_unknown_prediction_type_is_refused_with_those_allowed() -> None:
+def test_unknown_prediction_type() -> None:
     with pytest.raises(ValueError, match="v_prediction"):
         UnetDenoiser(tiny_unet(), tiny_schedule(), "x0")
-
-
-@pytest.mark.parametrize("pooled", [False, True])
-def test_text_embeddings_are_picked_repeated_and_mixed_by_row(pooled: bool) -> None:
-    tokens = torch.arange(12.0).reshape(3, 2, 2)
-    text = TextEmbeddings(tokens, tokens[:, 0] if pooled else None)
-    halves = text.mixed(torch.tensor([[0.5, 0.5, 0.0]]))
-    torch.testing.assert_close(halves.tokens[0], 0.5 * (tokens[0] + tokens[1]))
-    again = concatenated([text[torch.tensor([2])], halves, text[:1].expand(2)])
-    assert len(again) == 4
-    assert torch.equal(again.tokens[0], tokens[2])
-    assert torch.equal(again.tokens[3], tokens[0])
-    if again.pooled is not None:
-        assert torch.equal(again.pooled, again.tokens[:, 0])
-    assert (again.pooled is not None) == pooled

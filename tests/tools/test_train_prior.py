@@ -9,7 +9,7 @@ import torch
 from diffusers import DDIMScheduler, UNet2DConditionModel
 from torch import Tensor, nn
 
-from gs_esd.diffusion.schedule import LEAST_LOG_SNR, NoiseSchedule
+from gs_esd.diffusion.schedule import MIN_LOG_SNR, NoiseSchedule
 from gs_esd.priors.load import load_prior
 from gs_esd.system.rng import stream
 from gs_esd.tools.tiny_prior import train as train_prior
@@ -143,7 +143,7 @@ def test_log_snr_is_linear_and_ends_without_signal() -> None:
     levels = NoiseSchedule.from_alphas_cumprod(make_scheduler().alphas_cumprod).log_snr
     expected = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, len(levels) - 1)
     torch.testing.assert_close(levels[:-1], expected, rtol=0, atol=2e-3)
-    assert levels[-1] == LEAST_LOG_SNR
+    assert levels[-1] == MIN_LOG_SNR
 
 
 def test_the_scheduler_survives_its_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from gs_esd.cameras.view_names import VIEW_NAMES
 from gs_esd.diffusion.process import add_noise, alpha_sigma
-from gs_esd.diffusion.schedule import LEAST_LOG_SNR
+from gs_esd.diffusion.schedule import MIN_LOG_SNR
 from gs_esd.tools.tiny_prior import batches as batches_module
 from gs_esd.tools.tiny_prior.batches import BatchMaker, SubjectLatents, encode_zoo, mean_v
 from gs_esd.toyzoo.prompt import COLORS, ZooSubject, parse_prompt
@@ -35,7 +35,7 @@ def batches() -> BatchMaker:
         flat_images(ZooSubject("fox"), [0, 40], [0, 2]),
         flat_images(ZooSubject("fox", COLORS["red"], "red"), [200, 255], [0, 2]),
     ]
-    levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([LEAST_LOG_SNR])])
+    levels = torch.cat([torch.linspace(7, -10, 99), torch.tensor([MIN_LOG_SNR])])
     return BatchMaker(encode_zoo(zoo, lambda images: images, CPU), levels, rows=18)
 
 
@@ -68,7 +68,7 @@ def test_mean_v_is_bayes_rule(log_snr: float) -> None:
 def test_without_signal_v_is_the_mean_image() -> None:
     images = torch.randn(5, 2, 4, 4, generator=generator())
     x_t = torch.randn(3, 2, 4, 4, generator=generator(1))
-    level = torch.full((3,), LEAST_LOG_SNR)
+    level = torch.full((3,), MIN_LOG_SNR)
     answer = mean_v(x_t, level, latents_of(images), torch.arange(5))
     expected = -images.mean(0).expand(3, -1, -1, -1)
     torch.testing.assert_close(answer, expected, rtol=0, atol=2e-3)

@@ -1,4 +1,4 @@
-"""What ψ is told of the camera."""
+"""Camera features and their embedding."""
 
 import math
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from gs_esd.cameras.orbit import Cameras, orbit_cameras
 from gs_esd.variational.camera_embedding import CameraEmbedding, camera_features
 
-CAMERAS, NULL = torch.tensor([False] * 3), torch.tensor([True] * 3)
+COND, UNCOND = torch.tensor([False] * 3), torch.tensor([True] * 3)
 
 
 def _cameras(azimuth: list[float], elevation: float = 0.3, distance: float = 3.0) -> Cameras:
@@ -20,7 +20,7 @@ def _cameras(azimuth: list[float], elevation: float = 0.3, distance: float = 3.0
 
 
 def _trained(width: int = 32) -> CameraEmbedding:
-    """An embedding whose last layer is no longer zero."""
+    """An embedding whose last layer is not zero."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         embedding = CameraEmbedding(width)
@@ -28,13 +28,13 @@ def _trained(width: int = 32) -> CameraEmbedding:
     return embedding
 
 
-def test_all_rows_are_zero_at_first() -> None:
+def test_zero_initialisation() -> None:
     mixed = torch.tensor([False, True, False])
     rows = CameraEmbedding(32)(_cameras([0.0, 1.0, 2.0]), mixed)
     assert torch.equal(rows, torch.zeros(3, 32))
 
 
-def test_features_tell_every_angle_apart_and_nothing_else() -> None:
+def test_features_depend_on_angles_only() -> None:
     features = camera_features(_cameras([0.0, 1.0, 2.0]))
     assert features.abs().amax() <= 1
     assert torch.pdist(features).min() > 0.5
@@ -46,9 +46,9 @@ def test_features_tell_every_angle_apart_and_nothing_else() -> None:
     torch.testing.assert_close(features, around, atol=1e-5, rtol=0)
 
 
-def test_the_null_camera_is_one_and_no_camera() -> None:
+def test_null_camera_differs_from_all_cameras() -> None:
     embedding = _trained()
-    null = embedding(_cameras([0.0, 1.0, 2.0]), NULL)
+    null = embedding(_cameras([0.0, 1.0, 2.0]), UNCOND)
     assert torch.equal(null, null[:1].expand(3, -1))
     every_degree = _cameras([math.radians(degree) for degree in range(360)])
     rows = embedding(every_degree, torch.zeros(360, dtype=torch.bool))
@@ -56,8 +56,8 @@ def test_the_null_camera_is_one_and_no_camera() -> None:
     assert torch.cdist(null[:1], rows).min() > between.median() / 4
 
 
-@pytest.mark.parametrize(("uncond", "learns"), [(NULL, True), (CAMERAS, False)])
-def test_the_null_camera_learns_from_its_own_rows_only(uncond: Tensor, learns: bool) -> None:
+@pytest.mark.parametrize(("uncond", "learns"), [(UNCOND, True), (COND, False)])
+def test_gradient_of_null_camera(uncond: Tensor, learns: bool) -> None:
     embedding = _trained()
     embedding(_cameras([0.0, 1.0, 2.0]), uncond).square().sum().backward()
     assert embedding.null.grad is not None

@@ -1,4 +1,4 @@
-"""The memory of renderings, and what the two branches take of it."""
+"""The closed form in pixel space: its buffer, ε_ψ(c) and ε_ψ(∅)."""
 
 import pytest
 import torch
@@ -22,17 +22,17 @@ def _x_t(n: int, size: int = 8) -> Tensor:
 
 
 def _expected(x_t: Tensor, held: Tensor, views: Views, log_snr: Tensor) -> Tensor:
-    """ε of noisy images if exactly the images `held` are in the mixture."""
+    """ε of noisy images for the mixture of the images `held`."""
     images = over(held, views.background)
     noise = [exact_noise(*each) for each in zip(x_t, [images] * len(x_t), log_snr, strict=True)]
     return torch.stack(noise).float()
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
-def test_the_mixture_is_the_batch_and_the_last_renderings_before_it(n: int) -> None:
+def test_mixture_of_batch_and_buffer(n: int) -> None:
     score = ClosedFormPixelScore(buffer_size=3)
     batches = [_batch([0.1 + i, 0.2 + i], seed=i) for i in range(n)]
-    sizes = [_update(score, *batch)["memory"] for batch in batches]
+    sizes = [_update(score, *batch)["buffer"] for batch in batches]
     assert sizes == [2, 4, 5, 5, 5, 5, 5][:n]
     held = torch.cat([rgba for rgba, _ in batches])[-5:]
     log_snr = torch.full((2,), -3.0)
@@ -42,32 +42,32 @@ def test_the_mixture_is_the_batch_and_the_last_renderings_before_it(n: int) -> N
     torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_camera_is_known_as_long_as_its_rendering_is_held() -> None:
+def test_camera_of_overwritten_rendering() -> None:
     score = ClosedFormPixelScore(buffer_size=3)
     views = [views_from(torch.tensor([0.1 + i, 0.2 + i])) for i in range(4)]
     for i in range(4):
         _update(score, blobs(2, 8, seed=i), views[i])
     log_snr = torch.zeros(2)
-    for known in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
-        branch(score, _x_t(2), log_snr, known, uncond=False)
+    for buffered in (views[2], views[3], views_from(torch.tensor([1.2, 1.2]))):
+        branch(score, _x_t(2), log_snr, buffered, uncond=False)
     with pytest.raises(ValueError, match="call update"):
         branch(score, _x_t(2), log_snr, views_from(torch.tensor([1.1, 1.1])), uncond=False)
 
 
-def test_without_memory_the_mixture_is_the_batch() -> None:
+def test_buffer_size_zero() -> None:
     score = ClosedFormPixelScore(buffer_size=0)
     for i in range(2):
         batch = _batch([0.0, 1.0, 2.0], seed=i)
-        assert _update(score, *batch) == {"memory": 3.0}
+        assert _update(score, *batch) == {"buffer": 3.0}
     assert torch.equal(score.state_dict()["rgba"], batch[0])
 
 
 @pytest.mark.parametrize(("n", "size"), [(2, 4), (3, 8)])
-def test_a_batch_of_another_shape_forgets_everything_before(n: int, size: int) -> None:
+def test_batch_of_another_shape(n: int, size: int) -> None:
     score = ClosedFormPixelScore(buffer_size=10)
     _update(score, *_batch([0.0, 1.0], size=8))
     rgba, views = _batch([2.0, 3.0, 4.0][:n], size=size, seed=1)
-    assert _update(score, rgba, views) == {"memory": float(n)}
+    assert _update(score, rgba, views) == {"buffer": float(n)}
     log_snr = torch.full((n,), -3.0)
     uncond = branch(score, _x_t(n, size), log_snr, views, uncond=True)
     expected = _expected(_x_t(n, size), rgba, views, log_snr)
@@ -77,7 +77,7 @@ def test_a_batch_of_another_shape_forgets_everything_before(n: int, size: int) -
         branch(score, _x_t(n, size), log_snr, gone, uncond=False)
 
 
-def test_memory_holds_no_graph() -> None:
+def test_buffer_is_detached() -> None:
     score = ClosedFormPixelScore(buffer_size=1)
     rgba, views = _batch([0.0])
     _update(score, rgba.requires_grad_(), views)
@@ -86,7 +86,7 @@ def test_memory_holds_no_graph() -> None:
 
 @pytest.mark.parametrize("uncond", [True, False])
 @pytest.mark.parametrize("n", [1, 2, 4])
-def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, uncond: bool) -> None:
+def test_resume_bit_for_bit(n: int, uncond: bool) -> None:
     score, resumed = ClosedFormPixelScore(buffer_size=3), ClosedFormPixelScore(buffer_size=3)
     for i in range(n):
         _update(score, *_batch([0.1 + i, 0.2 + i], seed=i))
@@ -94,17 +94,17 @@ def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(n: int, uncond: b
     rgba, views = _batch([n - 0.9, n - 0.8], seed=n - 1)
     log_snr = torch.tensor([-2.0, 1.0])
     for _ in range(2):
-        answers = [
+        predictions = [
             branch(each, _x_t(2), log_snr, views, uncond=uncond) for each in (score, resumed)
         ]
-        assert torch.equal(*answers)
+        assert torch.equal(*predictions)
         for each in (score, resumed):
             _update(each, rgba, views)
     for name, value in score.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])
 
 
-def test_an_unknown_camera_is_an_error_for_its_branch_only() -> None:
+def test_unknown_camera() -> None:
     score = ClosedFormPixelScore(buffer_size=3)
     _update(score, *_batch([0.0, 1.0]))
     one_unknown = views_from(torch.tensor([0.0, 2.0]))
@@ -115,7 +115,7 @@ def test_an_unknown_camera_is_an_error_for_its_branch_only() -> None:
     assert uncond.isfinite().all()
 
 
-def test_all_renderings_from_a_camera_are_in_its_mixture_and_no_others() -> None:
+def test_mixture_of_one_camera() -> None:
     score = ClosedFormPixelScore(buffer_size=4)
     before, views_before = _batch([1.0, 2.0], seed=1)
     _update(score, before, views_before)
@@ -133,7 +133,7 @@ def test_all_renderings_from_a_camera_are_in_its_mixture_and_no_others() -> None
     torch.testing.assert_close(camera, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_remembered_renderings_stand_on_the_background_that_is_asked_about() -> None:
+def test_background_of_buffered_renderings() -> None:
     score = ClosedFormPixelScore(buffer_size=4)
     rgba, views = _batch([0.0, 1.0, 2.0])
     _update(score, rgba, views)
@@ -144,7 +144,7 @@ def test_remembered_renderings_stand_on_the_background_that_is_asked_about() -> 
     torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_branches_may_be_mixed_row_by_row() -> None:
+def test_cond_and_uncond_rows() -> None:
     score = ClosedFormPixelScore(buffer_size=4)
     for i in range(2):
         rgba, views = _batch([0.1 + i, 0.2 + i], seed=i)

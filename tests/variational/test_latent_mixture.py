@@ -1,60 +1,55 @@
-"""The mixture of encodings, and what its two branches take of it."""
+"""The closed form in latent space: its buffer, ε_ψ(c) and ε_ψ(∅)."""
 
 import pytest
 import torch
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
-from gs_esd.variational.base import VariationalScore
 from gs_esd.variational.closed_form import ClosedFormLatentScore
 from tests.helpers.small_images import exact_noise, renderings_of, views_from
 
-UNSEEN = renderings_of(torch.zeros(2, 4, 16, 16))
-NULL, CAMERA = torch.tensor([True, True]), torch.tensor([False, False])
+RENDERINGS = renderings_of(torch.zeros(2, 4, 16, 16))
+UNCOND, COND = torch.tensor([True, True]), torch.tensor([False, False])
 
 
 def _latents(n: int, seed: int, size: int = 4) -> Tensor:
     return torch.randn(n, 5, size, size, generator=torch.Generator().manual_seed(seed))
 
 
-def _filled(memory: int, batches: int) -> tuple[ClosedFormLatentScore, Tensor, list[Views]]:
-    """A score after some batches of two, their encodings, and from where they were taken."""
-    score = ClosedFormLatentScore(memory)
+def _filled(buffer_size: int, batches: int) -> tuple[ClosedFormLatentScore, Tensor, list[Views]]:
+    """A score after some batches of two, their x_0, and their views."""
+    score = ClosedFormLatentScore(buffer_size)
     views = [views_from(torch.tensor([0.1 + i, 0.2 + i])) for i in range(batches)]
     x_0 = _latents(2 * batches, seed=0)
     for batch, each in zip(x_0.split(2), views, strict=True):
-        score.update(UNSEEN, batch, each)
+        score.update(RENDERINGS, batch, each)
     return score, x_0, views
 
 
 def _expected(x_t: Tensor, held: list[Tensor], log_snr: Tensor) -> Tensor:
-    """ε of noisy latents if row i can be of `held[i]`, in float64."""
+    """ε of noisy latents in float64, with row i denoised by the mixture of `held[i]`."""
     return torch.stack([exact_noise(*each) for each in zip(x_t, held, log_snr, strict=True)])
 
 
-def test_it_is_a_score_of_renderings() -> None:
-    assert isinstance(ClosedFormLatentScore(buffer_size=1), VariationalScore)
-
-
 @pytest.mark.parametrize("batches", [1, 2, 3, 4, 7])
-def test_the_null_branch_is_the_mixture_of_the_batch_and_the_last_before_it(batches: int) -> None:
+def test_uncond_mixture_of_batch_and_buffer(batches: int) -> None:
     score, x_0, views = _filled(buffer_size=3, batches=batches)
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-3.0, -1.0])
-    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=NULL)
+    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=UNCOND)
     expected = _expected(x_t, [x_0[-5:]] * 2, log_snr)
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_the_camera_branch_is_about_its_own_image() -> None:
+def test_cond_is_the_added_noise() -> None:
     score, x_0, views = _filled(buffer_size=3, batches=2)
     eps, log_snr = _latents(2, seed=9), torch.tensor([-3.0, 2.0])
     alpha, sigma = log_snr.sigmoid().sqrt(), (-log_snr).sigmoid().sqrt()
     x_t = alpha[:, None, None, None] * x_0[2:] + sigma[:, None, None, None] * eps
-    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=CAMERA)
+    noise = score.predict_noise(x_t, log_snr, views[-1], uncond=COND)
     torch.testing.assert_close(noise, eps, atol=1e-5, rtol=1e-5)
 
 
-def test_each_row_is_answered_by_its_own_branch() -> None:
+def test_cond_and_uncond_rows() -> None:
     score, x_0, views = _filled(buffer_size=4, batches=2)
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-3.0, -3.0])
     mixed = torch.tensor([True, False])
@@ -63,45 +58,47 @@ def test_each_row_is_answered_by_its_own_branch() -> None:
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_camera_that_was_forgotten_is_an_error_for_its_branch_only() -> None:
+def test_camera_of_overwritten_rendering() -> None:
     score, _, views = _filled(buffer_size=3, batches=4)
     x_t, log_snr = _latents(2, seed=9), torch.zeros(2)
-    first_gone = views[1]  # of which the second is the oldest held
+    first_gone = views[1]  # its second rendering is the oldest in the buffer
     score.predict_noise(x_t, log_snr, first_gone, uncond=torch.tensor([True, False]))
     with pytest.raises(ValueError, match="call update"):
         score.predict_noise(x_t, log_snr, first_gone, uncond=torch.tensor([False, True]))
 
 
-def test_latents_of_another_size_make_it_forget() -> None:
+def test_latents_of_another_size() -> None:
     score, _, views = _filled(buffer_size=3, batches=2)
     x_0 = _latents(2, seed=4, size=6)
-    assert score.update(UNSEEN, x_0, views[0]) == {"memory": 2.0}
+    assert score.update(RENDERINGS, x_0, views[0]) == {"buffer": 2.0}
     x_t, log_snr = _latents(2, seed=9, size=6), torch.tensor([-3.0, -3.0])
-    noise = score.predict_noise(x_t, log_snr, views[0], uncond=NULL)
+    noise = score.predict_noise(x_t, log_snr, views[0], uncond=UNCOND)
     expected = _expected(x_t, [x_0] * 2, log_snr)
     torch.testing.assert_close(noise.double(), expected, atol=1e-4, rtol=1e-4)
 
 
-def test_memory_holds_no_graph_and_half_precision_is_widened() -> None:
+def test_buffer_is_detached_float32() -> None:
     score = ClosedFormLatentScore(buffer_size=2)
-    score.update(UNSEEN, _latents(2, seed=0).bfloat16().requires_grad_(), views_from(torch.ones(2)))
+    score.update(
+        RENDERINGS, _latents(2, seed=0).bfloat16().requires_grad_(), views_from(torch.ones(2))
+    )
     x_0 = score.state_dict()["x_0"]
     assert x_0.dtype == torch.float32
     assert not x_0.requires_grad
 
 
 @pytest.mark.parametrize("batches", [1, 2, 4])
-def test_a_resumed_score_answers_bit_for_bit_and_goes_on_alike(batches: int) -> None:
+def test_resume_bit_for_bit(batches: int) -> None:
     score, _, views = _filled(buffer_size=3, batches=batches)
     resumed = ClosedFormLatentScore(buffer_size=3)
     resumed.load_state_dict({name: value.clone() for name, value in score.state_dict().items()})
     x_t, log_snr = _latents(2, seed=9), torch.tensor([-2.0, 1.0])
-    for uncond in (NULL, CAMERA):
-        answers = [
+    for uncond in (UNCOND, COND):
+        predictions = [
             each.predict_noise(x_t, log_snr, views[-1], uncond=uncond) for each in (score, resumed)
         ]
-        assert torch.equal(*answers)
+        assert torch.equal(*predictions)
         for each in (score, resumed):
-            each.update(UNSEEN, _latents(2, seed=7), views[-1])
+            each.update(RENDERINGS, _latents(2, seed=7), views[-1])
     for name, value in score.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[name])

@@ -1,6 +1,7 @@
-"""ψ as an adapter on φ's U-Net: what it changes, what it leaves alone, and how it learns."""
+"""ψ as a LoRA on φ's U-Net: training, conditioning, and φ unchanged."""
 
 import copy
+import math
 from typing import Any
 
 import pytest
@@ -12,10 +13,9 @@ from gs_esd.cameras.orbit import Cameras
 from gs_esd.diffusion.process import add_noise, alpha_sigma
 from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.errors import UserError
-from gs_esd.priors.text_embeddings import TextEmbeddings
+from gs_esd.priors.text import TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.run.checkpoint import load_checkpoint, save_checkpoint
-from gs_esd.variational.base import VariationalScore
 from gs_esd.variational.lora import LoraScore, check_same_schedule, uniform_timesteps
 from tests.helpers.small_images import renderings_of, views_from
 from tests.helpers.tiny_models import (
@@ -26,11 +26,11 @@ from tests.helpers.tiny_models import (
     tiny_unet,
 )
 
-UNSEEN = renderings_of(torch.zeros(4, 4, 16, 16))
+RENDERINGS = renderings_of(torch.zeros(4, 4, 16, 16))
 VIEWS = views_from(torch.tensor([0.0, 1.5, 3.0, 4.5]))
 LOG_SNR = torch.tensor([-4.0, -2.0, 0.0, 3.0])
-NULL, CAMERA = torch.tensor([True] * 4), torch.tensor([False] * 4)
-HALF_NULL = torch.tensor([True, False, True, False])
+UNCOND, COND = torch.tensor([True] * 4), torch.tensor([False] * 4)
+HALF_UNCOND = torch.tensor([True, False, True, False])
 
 
 def _generator(seed: int = 1) -> torch.Generator:
@@ -41,13 +41,13 @@ def _score(denoiser: UnetDenoiser, **options: Any) -> LoraScore:
     return LoraScore(denoiser, tiny_text(), _generator(), **options)
 
 
-def _predict(score: LoraScore, uncond: Tensor = HALF_NULL) -> Tensor:
+def _predict(score: LoraScore, uncond: Tensor = HALF_UNCOND) -> Tensor:
     return score.predict_noise(tiny_latents(4, seed=5), LOG_SNR, VIEWS, uncond=uncond)
 
 
 def _train(score: LoraScore, updates: int = 3) -> list[float]:
     x_0 = tiny_latents(4, seed=3)
-    return [float(score.update(UNSEEN, x_0, VIEWS)["lora_loss"]) for _ in range(updates)]
+    return [float(score.update(RENDERINGS, x_0, VIEWS)["lora_loss"]) for _ in range(updates)]
 
 
 def _phi(denoiser: UnetDenoiser) -> Tensor:
@@ -56,7 +56,7 @@ def _phi(denoiser: UnetDenoiser) -> Tensor:
 
 
 def _weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:
-    """The weights that the U-Net had from the start, under the names it had."""
+    """The U-Net's own weights, under the names they had without LoRA."""
     return {
         name.replace(".base_layer.", "."): weight.clone()
         for name, weight in unet.state_dict().items()
@@ -75,21 +75,15 @@ def _in(dtype: torch.dtype, prediction_type: str = "epsilon") -> UnetDenoiser:
     return UnetDenoiser(denoiser.unet.to(dtype), denoiser.schedule, prediction_type)
 
 
-def test_it_is_a_score_of_renderings() -> None:
-    assert isinstance(_score(tiny_denoiser()), VariationalScore)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_at_the_start_psi_is_phi_bit_for_bit(dtype: torch.dtype) -> None:
+def test_psi_is_phi_at_initialisation(dtype: torch.dtype) -> None:
     plain, denoiser = _phi(_in(dtype)), _in(dtype)
     assert torch.equal(_predict(_score(denoiser)), plain)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_phi_is_the_plain_unet_before_and_after_training(
-    dtype: torch.dtype, checkpointing: bool
-) -> None:
+def test_phi_is_unchanged_by_training(dtype: torch.dtype, checkpointing: bool) -> None:
     plain, weights = _phi(_in(dtype)), _weights(_in(dtype).unet)
     denoiser = _in(dtype)
     score = _score(denoiser, learning_rate=0.1, gradient_checkpointing=checkpointing)
@@ -102,25 +96,25 @@ def test_phi_is_the_plain_unet_before_and_after_training(
     assert all(torch.equal(weights[name], after[name]) for name in weights)
 
 
-def test_phi_is_the_plain_unet_after_psi_failed() -> None:
+def test_phi_is_unchanged_after_exception() -> None:
     plain, denoiser = _phi(tiny_denoiser()), tiny_denoiser()
     score = _score(denoiser, learning_rate=0.1)
     _train(score)
     wrong = tiny_latents(4)[:, :3]
     with pytest.raises(RuntimeError):
-        score.predict_noise(wrong, LOG_SNR, VIEWS, uncond=NULL)
+        score.predict_noise(wrong, LOG_SNR, VIEWS, uncond=UNCOND)
     assert torch.equal(_phi(denoiser), plain)
     with pytest.raises(RuntimeError):
-        score.update(UNSEEN, wrong, VIEWS)
+        score.update(RENDERINGS, wrong, VIEWS)
     assert torch.equal(_phi(denoiser), plain)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_only_adapter_and_camera_embedding_learn_and_they_do_so_in_float32(
+def test_trained_parameters_are_float32(
     dtype: torch.dtype,
 ) -> None:
     denoiser = _in(dtype)
-    denoiser.unet.requires_grad_(True)  # whoever brings the U-Net may have forgotten to freeze it
+    denoiser.unet.requires_grad_(True)  # the caller may not have frozen it
     score = _score(denoiser, camera_dropout=0.5)
     before = _learned(score)
     assert all(torch.isfinite(torch.tensor(_train(score))))
@@ -135,7 +129,7 @@ def test_only_adapter_and_camera_embedding_learn_and_they_do_so_in_float32(
     assert not still
 
 
-def test_the_adapter_has_the_asked_rank_and_sits_at_all_projections_of_attention() -> None:
+def test_rank_and_target_modules() -> None:
     denoiser = tiny_denoiser()
     projections = {
         name
@@ -148,22 +142,22 @@ def test_the_adapter_has_the_asked_rank_and_sits_at_all_projections_of_attention
     assert {len(matrix) for matrix in down.values()} == {3}
 
 
-def test_rows_tell_cameras_apart_and_the_null_camera_from_all() -> None:
+def test_prediction_depends_on_camera() -> None:
     score = _score(tiny_denoiser(), learning_rate=0.1)
     _train(score)
     elsewhere = views_from(torch.tensor([0.1, 1.0, 2.0, 4.0]))
     x_t = tiny_latents(4, seed=5)
     here = _predict(score)
-    there = score.predict_noise(x_t, LOG_SNR, elsewhere, uncond=HALF_NULL)
+    there = score.predict_noise(x_t, LOG_SNR, elsewhere, uncond=HALF_UNCOND)
     differs = (here - there).abs().amax((1, 2, 3)) > 1e-4
-    assert torch.equal(differs, ~HALF_NULL)
-    apart = (_predict(score, NULL) - _predict(score, CAMERA)).abs().amax((1, 2, 3))
-    assert apart.min() > 1e-4
+    assert torch.equal(differs, ~HALF_UNCOND)
+    difference = (_predict(score, UNCOND) - _predict(score, COND)).abs().amax((1, 2, 3))
+    assert difference.min() > 1e-4
 
 
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
-def test_the_loss_is_the_plain_error_of_what_the_network_predicts(prediction_type: str) -> None:
-    """Against the same draws, and the formulas of v and x_0 written out."""
+def test_loss_of_prediction_type(prediction_type: str) -> None:
+    """With the same random numbers, and the formulas of v and x_0."""
     denoiser = tiny_denoiser(prediction_type)
     score = _score(denoiser)
     x_0 = tiny_latents(4, seed=3)
@@ -188,7 +182,7 @@ def test_the_loss_is_the_plain_error_of_what_the_network_predicts(prediction_typ
     torch.testing.assert_close(first_moment, 0.1 * added.grad.sum(0), atol=1e-6, rtol=1e-4)
 
 
-def test_noise_levels_in_training_are_all_timesteps_alike() -> None:
+def test_uniform_timesteps() -> None:
     schedule = tiny_schedule()
     log_snr = uniform_timesteps(schedule)(20_000, _generator())
     assert bool(torch.isin(log_snr, schedule.log_snr).all())
@@ -199,17 +193,15 @@ def test_noise_levels_in_training_are_all_timesteps_alike() -> None:
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.25, 1.0])
-def test_cameras_are_dropped_image_by_image(
-    dropout: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_camera_dropout(dropout: float, monkeypatch: pytest.MonkeyPatch) -> None:
     score = _score(tiny_denoiser(), camera_dropout=dropout, steps_per_update=20)
-    embedded, dropped = score._embed.forward, []
+    embed, dropped = score._embed_cameras.forward, []
 
-    def noting(cameras: Cameras, uncond: Tensor) -> Tensor:
+    def recording(cameras: Cameras, uncond: Tensor) -> Tensor:
         dropped.append(uncond)
-        return embedded(cameras, uncond)
+        return embed(cameras, uncond)
 
-    monkeypatch.setattr(score._embed, "forward", noting)
+    monkeypatch.setattr(score._embed_cameras, "forward", recording)
     _train(score, updates=1)
     rows = torch.stack(dropped).float()  # [20, 4]
     assert float(rows.mean()) == pytest.approx(dropout, abs=0.15)
@@ -217,7 +209,7 @@ def test_cameras_are_dropped_image_by_image(
     assert one_draw_for_all == (dropout in (0.0, 1.0))
 
 
-def test_an_update_takes_as_many_steps_as_asked_each_with_draws_of_its_own() -> None:
+def test_steps_per_update() -> None:
     once, thrice = _score(tiny_denoiser()), _score(tiny_denoiser(), steps_per_update=3)
     losses = _train(once, updates=3)
     assert len(set(losses)) == 3
@@ -229,27 +221,27 @@ def test_an_update_takes_as_many_steps_as_asked_each_with_draws_of_its_own() -> 
 @pytest.mark.parametrize(
     "options", [{"train_rows": 1}, {"train_rows": 3}, {"gradient_checkpointing": True}]
 )
-def test_saving_memory_in_training_changes_no_number(options: dict[str, Any]) -> None:
+def test_memory_options_in_training(options: dict[str, Any]) -> None:
     plain, saving = _score(tiny_denoiser()), _score(tiny_denoiser(), **options)
     torch.testing.assert_close(_train(plain), _train(saving))
     torch.testing.assert_close(_predict(plain), _predict(saving), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 4, 9])
-def test_rows_may_come_in_any_number_of_calls(rows: int) -> None:
+def test_rows_per_call(rows: int) -> None:
     whole, parts = _score(tiny_denoiser()), _score(tiny_denoiser(), rows_per_call=rows)
     _train(whole), _train(parts)
     torch.testing.assert_close(_predict(whole), _predict(parts), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_resumed_run_goes_on_bit_for_bit(before: int, tmp_path: Any) -> None:
+def test_resume_bit_for_bit(before: int, tmp_path: Any) -> None:
     straight, stopped = _score(tiny_denoiser()), _score(tiny_denoiser())
     _train(straight, before), _train(stopped, before)
     save_checkpoint(tmp_path / "last.pt", {"variational": stopped.state_dict()})
     denoiser = tiny_denoiser()
     resumed = LoraScore(denoiser, tiny_text(), _generator(seed=77))
-    _train(resumed, 1)  # of which nothing is to be left
+    _train(resumed, 1)  # to be overwritten
     resumed.load_state_dict(load_checkpoint(tmp_path / "last.pt")["variational"])
     assert torch.equal(_phi(denoiser), _phi(tiny_denoiser()))
     assert torch.equal(_predict(resumed), _predict(straight))
@@ -259,7 +251,7 @@ def test_a_resumed_run_goes_on_bit_for_bit(before: int, tmp_path: Any) -> None:
         assert torch.equal(value, resumed.state_dict()[name]), name
 
 
-def test_a_state_is_a_snapshot() -> None:
+def test_state_dict_is_a_copy() -> None:
     score = _score(tiny_denoiser(), learning_rate=0.1)
     _train(score)
     state = score.state_dict()
@@ -271,7 +263,7 @@ def test_a_state_is_a_snapshot() -> None:
     assert all(torch.equal(value, kept[name]) for name, value in state.items())
 
 
-def test_all_randomness_comes_from_the_given_generator() -> None:
+def test_seed() -> None:
     scores = []
     for seed in (10, 20):
         torch.manual_seed(seed)
@@ -284,19 +276,19 @@ def test_all_randomness_comes_from_the_given_generator() -> None:
     assert not torch.equal(_predict(scores[0]), _predict(other))
 
 
-def test_a_loss_that_is_no_number_is_reported() -> None:
+def test_nan_loss() -> None:
     score = _score(tiny_denoiser())
     x_0 = torch.full((4, 4, 8, 8), torch.nan)
-    assert not torch.isfinite(torch.tensor(score.update(UNSEEN, x_0, VIEWS)["lora_loss"]))
+    assert math.isnan(score.update(RENDERINGS, x_0, VIEWS)["lora_loss"])
 
 
-def test_nothing_flows_back_into_the_renderings() -> None:
+def test_no_gradient_of_renderings() -> None:
     x_0 = tiny_latents(4).requires_grad_()
-    _score(tiny_denoiser()).update(UNSEEN, x_0, VIEWS)
+    _score(tiny_denoiser()).update(RENDERINGS, x_0, VIEWS)
     assert x_0.grad is None
 
 
-def test_a_unet_of_its_own_leaves_the_priors_without_an_adapter() -> None:
+def test_separate_unet() -> None:
     prior, own = tiny_denoiser("epsilon"), tiny_denoiser("v_prediction")
     check_same_schedule(own.schedule, prior.schedule)
     score = _score(own)
@@ -305,14 +297,14 @@ def test_a_unet_of_its_own_leaves_the_priors_without_an_adapter() -> None:
     assert not any("lora" in name for name, _ in prior.unet.named_parameters())
 
 
-def test_a_unet_that_is_told_classes_has_no_place_for_the_camera() -> None:
+def test_class_conditional_unet() -> None:
     unet = tiny_unet(num_class_embeds=5).requires_grad_(False)
     denoiser = UnetDenoiser(unet, tiny_schedule(), "epsilon")
     with pytest.raises(UserError, match="variational=lora needs a U-Net without classes"):
         _score(denoiser)
 
 
-def test_schedules_that_differ_by_rounding_agree() -> None:
+def test_schedules_that_differ_by_rounding() -> None:
     schedule = tiny_schedule()
     rounded = NoiseSchedule(schedule.log_snr.double().mul(1 + 1e-5))
     check_same_schedule(schedule, rounded)
@@ -321,13 +313,13 @@ def test_schedules_that_differ_by_rounding_agree() -> None:
 @pytest.mark.parametrize(
     "changes", [{"rescale_betas_zero_snr": True}, {"num_train_timesteps": 500}]
 )
-def test_schedules_of_other_levels_do_not(changes: dict[str, Any]) -> None:
+def test_schedules_of_other_levels(changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"other noise levels than the prior: 1000 steps from"):
         check_same_schedule(tiny_schedule(), tiny_schedule(**changes))
 
 
 @pytest.mark.slow
-def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
+def test_unet_of_stable_diffusion_2_1() -> None:
     """Random weights in the published shapes, latents of 64 x 64: 866 M parameters, 5 GB."""
     unet = UNet2DConditionModel(
         sample_size=64,
@@ -345,16 +337,16 @@ def test_it_fits_the_unet_of_stable_diffusion_2_1() -> None:
     prompt = TextEmbeddings(torch.randn(1, 77, 1024, generator=_generator()))
     denoiser = UnetDenoiser(unet, tiny_schedule(beta_schedule="scaled_linear"), "epsilon")
     x_0 = torch.randn(1, 4, 64, 64, generator=_generator())
-    log_snr, one, null = LOG_SNR[:1], VIEWS[:1], NULL[:1]
+    log_snr, one, uncond = LOG_SNR[:1], VIEWS[:1], UNCOND[:1]
     with torch.no_grad():
         plain = denoiser(x_0, log_snr, prompt)
     score = LoraScore(denoiser, prompt, _generator(), gradient_checkpointing=True)
     learned = sum(value.numel() for value in _learned(score).values())
     assert learned == 16 + 1280 * (16 + 1) + 1280 * (1280 + 1) + 829_952
-    assert torch.equal(score.predict_noise(x_0, log_snr, one, uncond=null), plain)
-    loss = score.update(UNSEEN, x_0, one)["lora_loss"]
+    assert torch.equal(score.predict_noise(x_0, log_snr, one, uncond=uncond), plain)
+    loss = score.update(RENDERINGS, x_0, one)["lora_loss"]
     assert 0 < loss < 10
-    after = score.predict_noise(x_0, log_snr, one, uncond=null)
+    after = score.predict_noise(x_0, log_snr, one, uncond=uncond)
     assert after.shape == x_0.shape
     assert bool(after.isfinite().all())
     assert not torch.equal(after, plain)

@@ -1,1 +1,1 @@
-"""Models as files: found on disk or the Hugging Face Hub, checked before anything is loaded."""
+"""Model files on disk and on the Hugging Face Hub, checked before anything is loaded."""

@@ -1,7 +1,7 @@
-"""The files of a text-to-image model in diffusers' format. Imports no torch.
+"""Files of a text-to-image model in diffusers' format: selection and checks. Imports no torch.
 
-A model is a folder with model_index.json and a subfolder for each of its components. The same
-choice of files is made from the listing of a repository, before a download, and from a folder.
+A model is a folder with model_index.json and a subfolder for each of its components. The same files
+are selected from the listing of a repository, before a download, and from a folder.
 """
 
 import json
@@ -12,31 +12,35 @@ from typing import Any
 
 from gs_esd.errors import UserError
 
-INDEX = "model_index.json"
-OUR_LIBRARY = "gs_esd.priors.patch_codec"
+INDEX_FILE = "model_index.json"
 WEIGHT_NAMES = {
     "diffusers": "diffusion_pytorch_model",
     "transformers": "model",
-    OUR_LIBRARY: "diffusion_pytorch_model",
+    "gs_esd.priors.patch_codec": "diffusion_pytorch_model",
 }
-"""How each library calls the weights of a component; code of no other library is run."""
+"""Base name of weight files by library; a component of any other library is refused."""
 COMPONENTS = (
     *("unet", "transformer", "vae", "scheduler"),
     *("text_encoder", "text_encoder_2", "text_encoder_3"),
     *("tokenizer", "tokenizer_2", "tokenizer_3"),
 )
-"""What is needed of a model where it has it; safety checkers and the like are left alone."""
+"""Components that are loaded, where a model has them; safety checkers and the like are not."""
 TOKENIZER_SUFFIXES = (".json", ".txt", ".model")
 
 ReadJson = Callable[[str], dict[str, Any]]
-"""Reads a file of the model by its name below the model's folder."""
+"""Reads a JSON file of a model by its path relative to the model's folder."""
 
 
 @dataclass(frozen=True)
 class Component:
-    """A part of a model and the files it takes, by their names below the model's folder.
+    """A component of a model.
 
-    variant: "fp16" for weights that are there in half precision only, which the files' names say.
+    Attributes:
+        name: in model_index.json and of its subfolder.
+        library: Python package of its class.
+        class_name: name of its class.
+        files: paths relative to the model's folder.
+        variant: "fp16" for weights that exist in half precision only, as the file names say.
     """
 
     name: str
@@ -48,25 +52,26 @@ class Component:
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A whole model in a folder. In pixel space it has no component "vae"."""
+    """A complete model in a folder; pixel-space models have no component "vae"."""
 
     folder: Path
     components: dict[str, Component]
 
     def config(self, component: str) -> dict[str, Any]:
-        """The settings of a component that has weights, or of the scheduler."""
+        """Read the configuration of a component with weights, or of the scheduler."""
         name = "scheduler_config.json" if component == "scheduler" else "config.json"
         return read_json(self.folder / component / name)
 
 
 def read_model(folder: Path) -> ModelFiles:
-    """Look what model a folder holds, and that every file it needs is there and whole.
+    """Find the components of a model in a folder, and check that every file is complete.
 
-    Raises UserError where it is no such model, or not all of one.
+    Raises:
+        UserError: the folder is not a model in diffusers' format, or files are missing or damaged.
     """
-    if not (folder / INDEX).is_file():
+    if not (folder / INDEX_FILE).is_file():
         raise UserError(
-            f"{folder} holds no {INDEX}: it is not a model in diffusers' format. A single "
+            f"{folder} has no {INDEX_FILE}: it is not a model in diffusers' format. A single "
             ".safetensors checkpoint becomes one with diffusers' StableDiffusionPipeline: "
             f'from_single_file("FILE").save_pretrained("FOLDER")'
         )
@@ -75,32 +80,38 @@ def read_model(folder: Path) -> ModelFiles:
         for path in folder.rglob("*")
         if path.is_file() and path.stat().st_size > 0
     }
-    components = choose_files(names, lambda name: read_json(folder / name), str(folder))
+    components = select_files(names, lambda name: read_json(folder / name), str(folder))
     for component in components.values():
         for name in component.files:
-            check_whole(folder / name)
+            check_complete(folder / name)
     return ModelFiles(folder, components)
 
 
-def choose_files(names: set[str], read: ReadJson, model: str) -> dict[str, Component]:
-    """The components of a model, and which of its files they take: safetensors, each once.
+def select_files(names: set[str], read: ReadJson, model: str) -> dict[str, Component]:
+    """Select the files of each component of a model: its weights once, as safetensors.
 
-    names: all files there are. model: what to call it in errors.
-    Raises UserError for a part that is missing, pickled, or of a library that we do not run.
+    Args:
+        names: paths of all files of the model.
+        read: reads one of them.
+        model: the model's name in error messages.
+
+    Raises:
+        UserError: a file is missing, weights exist only as a pickle, or a component needs code
+            that is not of diffusers or transformers.
     """
-    index = read(INDEX)
-    found = {}
+    index = read(INDEX_FILE)
+    components = {}
     for name in COMPONENTS:
         library, class_name = index.get(name) or (None, None)
         if class_name is None:
             continue
         if library not in WEIGHT_NAMES:
             raise UserError(
-                f"{INDEX} of {model} asks for code of its own ({library}.{class_name} as the "
-                f"{name}), which is not run. Use a model made of diffusers' and transformers' parts"
+                f"{INDEX_FILE} of {model} needs custom code ({library}.{class_name} as the "
+                f"{name}), which is not run. Use a model of diffusers' and transformers' classes"
             )
-        found[name] = _component(name, library, class_name, names, read, model)
-    return found
+        components[name] = _component(name, library, class_name, names, read, model)
+    return components
 
 
 def _component(
@@ -119,11 +130,20 @@ def _component(
 def weight_files(
     base: str, names: set[str], read: ReadJson, model: str
 ) -> tuple[str | None, list[str]]:
-    """The variant and the files of a component's weights; half precision where there is no other.
+    """Select the weight files of a component; half precision only where there is no other.
 
-    base: the name of the weights without suffixes, "unet/diffusion_pytorch_model" or "model".
-    Raises UserError for weights that are there only as a pickle. Where there are none at all, the
-    name that they should have comes back, for `require` to miss.
+    Args:
+        base: path of the weights without suffix, e.g. "unet/diffusion_pytorch_model" or "model".
+        names: paths of all files of the model.
+        read: reads one of them, here the index of sharded weights.
+        model: the model's name in error messages.
+
+    Returns:
+        Variant (None or "fp16"), and paths. Where there are no weights, this is the path that they
+        should have, for `require` to report.
+
+    Raises:
+        UserError: the weights exist only as a pickle.
     """
     folder = base[: base.rfind("/") + 1]
     for variant, infix in ((None, ""), ("fp16", ".fp16")):
@@ -135,68 +155,77 @@ def weight_files(
             return variant, [index, *(f"{folder}{shard}" for shard in shards)]
     if any(name.startswith(folder) and name.endswith((".bin", ".pt")) for name in names):
         raise UserError(
-            f"the {folder.rstrip('/') or 'model'} of {model} is there only as a pickle (.bin), "
-            "which could run any code when it is opened. Use a model, or a revision of it, with "
-            ".safetensors, or save this one so with diffusers or transformers: "
+            f"the {folder.rstrip('/') or 'model'} of {model} exists only as a pickle (.bin), "
+            "which can execute code when it is loaded. Use a model, or a revision of it, with "
+            ".safetensors, or convert this one with diffusers or transformers: "
             "save_pretrained(FOLDER, safe_serialization=True)"
         )
-    return None, [f"{base}.safetensors"]  # missing, as `require` will say
+    return None, [f"{base}.safetensors"]
 
 
 def tokenizer_files(folder: str, names: set[str], model: str) -> tuple[str, ...]:
-    """Everything of a tokenizer. Raises UserError where its vocabulary is missing."""
+    """Select all files of a tokenizer.
+
+    Raises:
+        UserError: its vocabulary is missing.
+    """
     inside = {Path(name).name for name in names if name.startswith(f"{folder}/")}
     if not ({"tokenizer.json", "spiece.model"} & inside or {"vocab.json", "merges.txt"} <= inside):
         require([f"{folder}/tokenizer.json"], names, model)
     return tuple(sorted(f"{folder}/{name}" for name in inside if name.endswith(TOKENIZER_SUFFIXES)))
 
 
-def require(wanted: Iterable[str], names: set[str], model: str) -> tuple[str, ...]:
-    """The wanted files. Raises UserError where some of them are not there."""
-    wanted = tuple(wanted)
-    missing = [name for name in wanted if name not in names]
+def require(needed: Iterable[str], names: set[str], model: str) -> tuple[str, ...]:
+    """Check that needed files are among `names`, and return them.
+
+    Raises:
+        UserError: some are missing.
+    """
+    needed = tuple(needed)
+    missing = [name for name in needed if name not in names]
     if missing:
         raise UserError(
-            f"{model} is not whole; missing or empty: {', '.join(missing)}. If its download was "
-            "interrupted, start it again; it goes on where it stopped: hf download OWNER/NAME"
+            f"{model} is incomplete; missing or empty: {', '.join(missing)}. If its download was "
+            "interrupted, run it again; it continues where it stopped: hf download OWNER/NAME"
         )
-    return wanted
+    return needed
 
 
-def check_whole(path: Path) -> None:
-    """Raise UserError for weights that were cut off, and for Git LFS's stand-in for a file."""
+def check_complete(path: Path) -> None:
+    """Check that a file is not a Git LFS pointer, and that safetensors are complete.
+
+    Raises:
+        UserError: it is a pointer, or the tensors in its header do not cover the file.
+    """
     with path.open("rb") as file:
-        start = file.read(8)
-        if start == b"version ":
+        if file.read(8) == b"version ":
             raise UserError(
-                f"{path} is only a pointer that Git LFS left. Fetch the file itself: git lfs pull"
+                f"{path} is a Git LFS pointer, not the file itself. Fetch that: git lfs pull"
             )
-        if path.suffix != ".safetensors":
-            return
-        # The layout: length of the header (8 bytes), header (JSON), tensors at offsets after it.
-        header_length = int.from_bytes(start, "little")
-        size = path.stat().st_size
-        try:
-            header = json.loads(file.read(min(header_length, size)))
-            ends = [entry["data_offsets"][1] for key, entry in header.items() if key[:2] != "__"]
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise UserError(
-                f"{path.resolve()} is damaged. Delete it and download it again"
-            ) from error
-    whole = 8 + header_length + max(ends, default=0)
-    if size != whole:
+    if path.suffix != ".safetensors":
+        return
+    from safetensors import SafetensorError, safe_open  # of the optional extra `diffusers`
+
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path.resolve()} has {size} bytes of {whole}: its download was interrupted. Delete "
-            "it and download it again"
-        )
+            f"{path.resolve()} is damaged or was not downloaded completely ({error}). Delete it "
+            "and download it again"
+        ) from error
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a file. Raises UserError where there is none that can be read."""
+    """Read a JSON object from a file.
+
+    Raises:
+        UserError: the file cannot be read, or does not hold an object.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{path} cannot be read ({error}). Download it again") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged: it holds no settings. Download it again")
+        raise UserError(f"{path} is damaged: it is not a JSON object. Download it again")
     return content

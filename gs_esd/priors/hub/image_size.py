@@ -1,4 +1,4 @@
-"""How large the images are that a model looks at, by its settings alone. Imports no torch."""
+"""Image size of a model, from its configuration files. Imports no torch."""
 
 from typing import Any
 
@@ -7,23 +7,25 @@ from gs_esd.priors.hub.files import ModelFiles
 from gs_esd.priors.hub.supported import is_flow
 
 
-def pixels_a_side(files: ModelFiles, wanted: int | None = None) -> int:
-    """The size of images that is wanted, or else the one that the model was trained on.
+def pixels_a_side(files: ModelFiles, requested: int | None = None) -> int:
+    """Pixels a side of a model's images: `requested` if given, else the size of training.
 
-    Raises UserError for a size that its denoiser cannot take.
+    Raises:
+        UserError: the denoiser cannot take this size.
     """
     network = files.config("transformer" if is_flow(files) else "unet")
-    size = wanted or network["sample_size"] * downsampling(files)
+    size = requested or network["sample_size"] * downsampling(files)
     multiple = downsampling(files) * _multiple(network)
     if size % multiple:
         raise UserError(
-            f"prior.image_size={size}: {files.folder} takes multiples of {multiple} pixels"
+            f"prior.image_size={size}: {files.folder} needs a multiple of {multiple} pixels. Use "
+            f"prior.image_size={max(multiple, size // multiple * multiple)}"
         )
     return size
 
 
 def downsampling(files: ModelFiles) -> int:
-    """Pixels a side of an image for each of its latent."""
+    """Ratio of the sides of an image and of its latent; 1 in pixel space."""
     if "vae" not in files.components:
         return 1
     vae = files.config("vae")
@@ -33,7 +35,7 @@ def downsampling(files: ModelFiles) -> int:
 
 
 def _multiple(network: dict[str, Any]) -> int:
-    """What the size of the denoiser's images must be a multiple of."""
+    """Divisor of the side of the denoiser's input."""
     if "patch_size" in network:
         return network["patch_size"]
     return 2 ** (len(network["block_out_channels"]) - 1)

