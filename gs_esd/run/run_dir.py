@@ -1,8 +1,8 @@
-"""Run folders: names made of values, and a record of what runs in them.
+"""Run directories: their names, and the configuration that is stored in them.
 
-A folder's name tells apart what a user varies, so that the same command finds its run again and
-the jobs of a sweep do not meet. `.hydra/` holds the configuration that the folder was begun with;
-Hydra itself would overwrite it before the program could look.
+The name has the values that a user varies, so that the same command finds its run again and the
+runs of a sweep have different directories. `.hydra/` has the configuration that the run was started
+with; Hydra itself would overwrite it before the program could compare.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ IRRELEVANT = (
     *("hardware", "memory", "vram"),
     *("view", "tracking", "preview_every_s", "checkpoint_every_s", "snapshot_every_s"),
 )
-"""Keys that do not say what is made: a run may go on with other values of them."""
+"""Keys that do not change the result: a run may be resumed with other values of them."""
 
-_NAMED_ANYWAY = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")
+_ALWAYS_NAMED = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")
 _RESULTS = ("checkpoints/last.pt", "metrics.json", "splats.ply")
 _DEFAULT_PRIOR = "toyzoo"
 
 
 def slug(text: str, limit: int = 40) -> str:
-    """Free text as a folder's name of [a-z0-9-], not empty and at most `limit` long.
+    """Convert free text to a folder name of [a-z0-9-], not empty, at most `limit` characters.
 
-    Where more than capitals and spaces is lost, a digest of the text keeps names distinct.
+    If more than capitals and spaces is lost, a digest of the text keeps names distinct.
     """
     lowered = text.lower().split()
     plain = unicodedata.normalize("NFKD", " ".join(lowered)).encode("ascii", "ignore").decode()
@@ -44,61 +44,76 @@ def slug(text: str, limit: int = 40) -> str:
 
 
 def subject(prompt: str, prior: str) -> str:
-    """The folder of all runs that make one thing from one prior."""
+    """The folder of all runs of one prompt and one prior."""
     return slug(prompt) if prior == _DEFAULT_PRIOR else f"{slug(prompt)}-{prior}"
 
 
 def run_name(guidance: str, lambda_esd: float, seed: int, overrides: Sequence[str]) -> str:
-    """The folder of one run: objective, seed and whatever else the command line sets."""
+    """The name of one run's directory: objective, seed and the other values of the command.
+
+    Args:
+        guidance: the objective, such as "esd".
+        lambda_esd: λ.
+        seed: the run's seed.
+        overrides: the command's `key=value` arguments.
+    """
     objective = f"lam{lambda_esd}" if guidance == "esd" else guidance
     name = "-".join([objective, f"seed{seed}", *_other_values(overrides)])
     return name if len(name) <= 120 else f"{name[:113]}-{_digest(name)}"
 
 
 def _other_values(overrides: Sequence[str]) -> list[str]:
-    """The values on the command line that are named nowhere else, in an order of their own."""
+    """The command line's other values, sorted by key."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = {override.key_or_group: override.value() for override in parsed}
     return [
         f"{key}={value if type(value) in (int, float) else slug(str(value), 24)}"
         for key, value in sorted(values.items())
-        if key not in _NAMED_ANYWAY and key.partition(".")[0] not in IRRELEVANT
+        if key not in _ALWAYS_NAMED and key.partition(".")[0] not in IRRELEVANT
     ]
 
 
-def enter(folder: Path) -> None:
-    """Make a folder the current one, so that paths relative to it hold in this process as well.
+def chdir(folder: Path) -> None:
+    """Change to the folder in which the command was given, so that its relative paths are valid.
 
-    Workers of a sweep may have been started in any other. Raises UserError where it is not there.
+    Workers of a sweep may have been started elsewhere.
+
+    Raises:
+        UserError: the folder does not exist on this machine, or cannot be entered.
     """
     try:
         os.chdir(folder)
     except OSError as error:
         raise UserError(
-            f"the command was given in {folder}, which this machine cannot enter: "
-            f"{error.strerror}. Share that folder with every machine that makes runs."
+            f"the command was given in {folder}, which cannot be entered on this machine: "
+            f"{error.strerror}. Share that folder with every machine that has runs."
         ) from error
 
 
-def prepare_run_dir(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
-    """Write `.hydra/` in a folder where a run begins; leave it alone where the run goes on.
+def prepare_run_dir(run_dir: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
+    """Write `.hydra/` for a new run; for one that is resumed, check that settings are the same.
+
+    Args:
+        run_dir: the run directory; created if need be.
+        settings: the composed configuration.
+        overrides: the command's `key=value` arguments.
 
     Raises:
-        UserError: the folder holds a run of other settings.
+        UserError: the directory has a run with other settings.
     """
-    record = folder / ".hydra" / "config.yaml"
-    if not any((folder / name).exists() for name in _RESULTS):
+    record = run_dir / ".hydra" / "config.yaml"
+    if not any((run_dir / name).exists() for name in _RESULTS):
         record.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(record) as partial:
             partial.write_text(OmegaConf.to_yaml(settings), encoding="utf-8")
         with atomic_write(record.with_name("overrides.yaml")) as partial:
             OmegaConf.save(list(overrides), partial)
     elif record.exists():
-        # Only here: it imports torch, which the run now needs anyway.
+        # Imported here because it imports torch, which takes seconds.
         from gs_esd.run.checkpoint import check_same_config
 
-        there, asked = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
-        check_same_config(_plain(there), _plain(asked), ignore=IRRELEVANT)
+        saved, current = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
+        check_same_config(_plain(saved), _plain(current), ignore=IRRELEVANT)
 
 
 def _plain(yaml: str) -> dict[str, Any]:

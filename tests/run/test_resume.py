@@ -1,4 +1,4 @@
-"""Runs that real signals end, continued by the same command."""
+"""Runs that are interrupted by signals and resumed by the same command, bit for bit."""
 
 import re
 import shutil
@@ -113,7 +113,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[signal.Signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_what_to_do(
+def test_interrupted_run_names_the_remedy(
     interrupted: dict[signal.Signals, Ended], number: signal.Signals
 ) -> None:
     ended = interrupted[number]
@@ -122,7 +122,7 @@ def test_an_interrupted_run_says_what_to_do(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_run_goes_on_from_where_each_signal_stopped_it(
+def test_each_signal_leaves_a_checkpoint(
     interrupted: dict[signal.Signals, Ended],
 ) -> None:
     assert interrupted[signal.SIGKILL].status == STATUS[signal.SIGKILL]
@@ -138,7 +138,7 @@ def resumed_at(ended: Ended) -> int | None:
     return None if found is None else int(found[1])
 
 
-def test_a_run_stopped_by_every_signal_ends_bit_identical(
+def test_run_resumed_after_every_signal_is_bit_identical(
     straight: Ended, interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
@@ -149,7 +149,7 @@ def test_a_run_stopped_by_every_signal_ends_bit_identical(
     assert steps_logged(ended) == ["10", "20", "30", "40", "50", "60"]
 
 
-def test_a_damaged_checkpoint_is_refused_and_everything_left_as_it_was(
+def test_damaged_checkpoint_is_refused_and_changes_nothing(
     interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
@@ -162,12 +162,12 @@ def test_a_damaged_checkpoint_is_refused_and_everything_left_as_it_was(
     ended = run(here.place)
     assert ended.status == 1
     assert "last.pt" in ended.stderr
-    assert "Delete it to start this run anew" in ended.stderr
+    assert "Delete it to restart this run" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.contents() == before
 
 
-def test_a_run_of_another_configuration_is_refused_by_key(
+def test_another_configuration_is_refused_by_key(
     interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
@@ -184,7 +184,7 @@ def test_a_run_of_another_configuration_is_refused_by_key(
     assert ended.contents() == before
 
 
-def test_a_finished_run_has_nothing_to_do(straight: Ended) -> None:
+def test_finished_run_is_not_repeated(straight: Ended) -> None:
     before = straight.contents()
     stamps = {name: (straight.folder / name).stat().st_mtime_ns for name in KEPT}
     again = run(straight.place)

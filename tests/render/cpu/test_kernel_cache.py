@@ -42,9 +42,9 @@ def helper(x):
 """
 
 CALL = """
-from kernels.jit.kernel_cache import forget_stale_kernels
+from kernels.jit.kernel_cache import delete_stale_kernels
 from kernels.kernels import half, twice
-forget_stale_kernels()
+delete_stale_kernels()
 print(half(1), twice(1), half.stats.cache_path, sum(half.stats.cache_hits.values()))
 """
 
@@ -150,7 +150,7 @@ def test_kernels_compile_where_nothing_can_be_written(package: Package, tmp_path
 def test_what_other_versions_left_behind_goes_after_a_while(package: Package) -> None:
     kept = Path(package.call().kept).parent
     recent, old = (kept.with_name(f"kernels-{name}") for name in ("recent", "old"))
-    for folder, age in ((recent, 1), (old, 2 * kernel_cache.FORGOTTEN_AFTER), (kept, 1e8)):
+    for folder, age in ((recent, 1), (old, 2 * kernel_cache.UNUSED_LIMIT_S), (kept, 1e8)):
         folder.mkdir(exist_ok=True)
         os.utime(folder, (time.time() - age,) * 2)
     assert not package.call().compiled
