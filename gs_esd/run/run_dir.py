@@ -23,9 +23,9 @@ IRRELEVANT = (
     *("hardware", "memory", "vram"),
     *("view", "tracking", "preview_every_s", "checkpoint_every_s", "snapshot_every_s"),
 )
-"""Keys that do not change the result: a run may be resumed with other values of them."""
+"""Keys that do not say what is made: a run may go on with other values of them."""
 
-_ALWAYS_NAMED = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")
+_NAMED_ANYWAY = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")
 _RESULTS = ("checkpoints/last.pt", "metrics.json", "splats.ply")
 _DEFAULT_PRIOR = "toyzoo"
 
@@ -49,27 +49,20 @@ def subject(prompt: str, prior: str) -> str:
 
 
 def run_name(guidance: str, lambda_esd: float, seed: int, overrides: Sequence[str]) -> str:
-    """The name of one run's directory: objective, seed and the other values of the command.
-
-    Args:
-        guidance: the objective, such as "esd".
-        lambda_esd: λ.
-        seed: the run's seed.
-        overrides: the command's `key=value` arguments.
-    """
+    """The folder of one run: objective, seed and whatever else the command line sets."""
     objective = f"lam{lambda_esd}" if guidance == "esd" else guidance
     name = "-".join([objective, f"seed{seed}", *_other_values(overrides)])
     return name if len(name) <= 120 else f"{name[:113]}-{_digest(name)}"
 
 
 def _other_values(overrides: Sequence[str]) -> list[str]:
-    """The command line's other values, sorted by key."""
+    """The values on the command line that are named nowhere else, in an order of their own."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = {override.key_or_group: override.value() for override in parsed}
     return [
         f"{key}={value if type(value) in (int, float) else slug(str(value), 24)}"
         for key, value in sorted(values.items())
-        if key not in _ALWAYS_NAMED and key.partition(".")[0] not in IRRELEVANT
+        if key not in _NAMED_ANYWAY and key.partition(".")[0] not in IRRELEVANT
     ]
 
 
@@ -109,11 +102,11 @@ def prepare_run_dir(run_dir: Path, settings: DictConfig, overrides: Sequence[str
         with atomic_write(record.with_name("overrides.yaml")) as partial:
             OmegaConf.save(list(overrides), partial)
     elif record.exists():
-        # Imported here because it imports torch, which takes seconds.
+        # Only here: it imports torch, which the run now needs anyway.
         from gs_esd.run.checkpoint import check_same_config
 
-        saved, current = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
-        check_same_config(_plain(saved), _plain(current), ignore=IRRELEVANT)
+        there, asked = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
+        check_same_config(_plain(there), _plain(asked), ignore=IRRELEVANT)
 
 
 def _plain(yaml: str) -> dict[str, Any]:

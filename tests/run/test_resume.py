@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+
+from gs_esd.run.checkpoint import RENAMED_STATES
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [
@@ -138,11 +141,35 @@ def resumed_at(ended: Ended) -> int | None:
     return None if found is None else int(found[1])
 
 
+def to_previous_release(folder: Path) -> None:
+    """Rename what the previous release named otherwise in a run directory."""
+    checkpoint = folder / "checkpoints" / "last.pt"
+    content = torch.load(checkpoint, weights_only=True)
+    for old, new in RENAMED_STATES.items():
+        content["state"][old] = content["state"].pop(new)
+    torch.save(content, checkpoint)
+    record = folder / ".hydra" / "config.yaml"
+    text = record.read_text(encoding="utf-8")
+    old_keys = {
+        "weighting:": "omega:",
+        "variational:": "rendered:",
+        "buffer_size:": "memory:",
+        "num_images:": "pictures:",
+    }
+    for new, old in old_keys.items():
+        assert text.count(new) == 1
+        text = text.replace(new, old)
+    record.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("release", ["this", "previous"])
 def test_run_resumed_after_every_signal_is_bit_identical(
-    straight: Ended, interrupted: dict[signal.Signals, Ended], tmp_path: Path
+    release: str, straight: Ended, interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
     assert not (here.folder / "metrics.json").exists()
+    if release == "previous":
+        to_previous_release(here.folder)
     ended = run(here.place)
     assert ended.status == 0, ended.stderr
     assert splat(ended) == splat(straight)

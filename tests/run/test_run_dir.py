@@ -132,22 +132,6 @@ def test_run_is_resumed_with_the_same_settings(prompt: str) -> None:
         assert record.read_bytes() == begun
 
 
-OLD = {"rendered": {"memory": 256}, "prior": {"pictures": 64}, "omega": "one"}
-NEW = {"variational": {"buffer_size": 256}, "prior": {"num_images": 64}, "weighting": "one"}
-
-
-def test_run_of_the_previous_release_is_resumed(tmp_path: Path) -> None:
-    prepare_run_dir(tmp_path, settings(**OLD), [])
-    (tmp_path / "metrics.json").touch()
-    record = (tmp_path / ".hydra/config.yaml").read_bytes()
-    prepare_run_dir(tmp_path, settings(**NEW), [])
-    assert (tmp_path / ".hydra/config.yaml").read_bytes() == record
-    changed = NEW | {"variational": {"buffer_size": 100}}
-    with pytest.raises(UserError, match=r"variational\.buffer_size: 256 .* 100 now") as refusal:
-        prepare_run_dir(tmp_path, settings(**changed), [])
-    assert "weighting" not in str(refusal.value)
-
-
 def test_relative_paths_are_valid_after_chdir(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
