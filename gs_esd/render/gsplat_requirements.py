@@ -105,7 +105,7 @@ def _missing_toolkit(torch_cuda: str) -> Iterator[MissingRequirement]:
     elif release.partition(".")[0] != (major := torch_cuda.partition(".")[0]):
         yield MissingRequirement(
             f"{nvcc} is of CUDA {release}, and torch, built for {torch_cuda}, needs {major}.x",
-            f"{fix}; or a torch for CUDA {release}: https://pytorch.org/get-started/locally",
+            f"{fix}; or install a torch for CUDA {release}: https://pytorch.org/get-started/locally",
         )
 
 

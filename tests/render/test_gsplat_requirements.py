@@ -71,7 +71,7 @@ def test_nothing_missing_on_a_complete_machine(machine: Path) -> None:
         (
             lambda m: command(m / "cuda/bin/nvcc", NVCC.format("12.4")),
             "of CUDA 12.4, and torch, built for 13.0",
-            "or take a torch for CUDA 12.4",
+            "or install a torch for CUDA 12.4",
         ),
         (lambda m: (m / "bin/c++").unlink(), r"no C\+\+ compiler", "apt install g"),
         (lambda m: (m / "venv/bin/ninja").unlink(), "ninja", "pip install ninja"),

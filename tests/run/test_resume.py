@@ -29,6 +29,7 @@ COMMAND = [
     "hardware.threads=1",
     "checkpoint_every_s=0",
 ]
+TIMEOUT_S = 240
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
 KEPT = ("splats.ply", "preview.png", "turntable.mp4", "metrics.json", "checkpoints/last.pt")
 
@@ -59,7 +60,7 @@ def start(place: Path, *more: str) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], place: Path) -> Ended:
     try:
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     finally:
         process.kill()
     return Ended(place, process.returncode, stdout, stderr)
@@ -73,7 +74,7 @@ def interrupt(place: Path, number: signal.Signals) -> Ended:
     """Start or continue a run and send it a signal once it has logged ten steps more."""
     before = lines_logged(place)
     process = start(place)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT_S
     while lines_logged(place) <= before:
         assert process.poll() is None, "the run ended before it was interrupted"
         assert time.monotonic() < deadline
