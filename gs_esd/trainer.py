@@ -34,7 +34,7 @@ from gs_esd.run.checkpoint import (
     save_checkpoint,
     splats_state,
 )
-from gs_esd.run.console import Progress
+from gs_esd.run.console import ProgressBar
 from gs_esd.run.finite_check import FiniteCheck
 from gs_esd.run.interrupt import Interrupted, stop_request
 from gs_esd.run.metrics_log import MetricsLog
@@ -112,7 +112,7 @@ class Trainer:
         snapshots = Snapshots(self.config, self.run_dir)
         with (
             stop_request() as stop,
-            Progress(self.config.steps, done=self.step) as bar,
+            ProgressBar(self.config.steps, done=self.step) as bar,
             Tracking(self.config, self.run_dir, self.step) as tracking,
         ):
             while self.step < self.config.steps:

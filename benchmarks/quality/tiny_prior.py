@@ -115,7 +115,8 @@ def _exact_parts(config: Config, animal: str) -> Components:
 def to_table(outcomes: list[Outcome]) -> str:
     """A Markdown table with a row for each q and λ: medians over animals and seeds."""
     lines = [
-        "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place | PSNR dB | view KL | s a run |",
+        "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place "
+        "| PSNR dB | view KL | s a run |",
         "|---" * 9 + "|",
     ]
     for variational, lam in sorted({(o.variational, o.lambda_esd) for o in outcomes}):

@@ -1,1 +1,1 @@
-"""The CPU rasterizer against torch and C."""
+"""Benchmark of the CPU rasterizer against torch and C: python -m benchmarks.rasterizer."""

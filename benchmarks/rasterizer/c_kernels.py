@@ -1,13 +1,12 @@
-"""The kernels in C (kernels.c), built where a compiler is found, and their use.
+"""The kernels in C (kernels.c), compiled if a compiler is found, in place of the numba kernels.
 
     kernels = c_kernels()
     if kernels is not None:
         with kernels:
-            image, alphas, info = rasterization(...)  # the gradients belong in here, too
+            image, alphas, info = rasterization(...)  # compute gradients in the block, too
 
-C gets its constants from the numba kernels, and with the flags below computes the same bits. A call
-through ctypes takes some 10 µs more than a call of a numba kernel, of which there are eight in an
-image with gradients.
+C gets its constants from the numba kernels, and computes the same bits with the flags below. A call
+by ctypes takes about 10 µs more than a call of a numba kernel; an image with gradients has eight.
 """
 
 import ctypes
@@ -45,21 +44,21 @@ FLAGS = (
     "-std=c11",
     "-O3",
     "-march=native",
-    "-ffp-contract=off",  # or the backward pass could decide otherwise than the forward pass
-    "-fno-math-errno",  # a square root is an instruction then, without a look at errno
+    "-ffp-contract=off",  # else the backward pass could decide differently from the forward pass
+    "-fno-math-errno",  # makes a square root one instruction
     "-shared",
     "-fPIC",
 )
 CONSTANTS = {
     "TILE": tiles.TILE,
     "TILES_CHUNK": tiles.CHUNK,
-    "TILES_AHEAD": tiles.AHEAD,
+    "TILES_AHEAD": tiles.PREFETCH_DISTANCE,
     "DIGIT_BITS": tiles.DIGIT_BITS,
     "EXTENT_SLACK": tiles.EXTENT_SLACK,
     "S_MAX": tiles.S_MAX,
     "MARGIN": blending_maths.MARGIN,
     "CHECK_EVERY": blending_maths.CHECK_EVERY,
-    "BLENDING_AHEAD": blending_maths.AHEAD,
+    "BLENDING_AHEAD": blending_maths.PREFETCH_DISTANCE,
     "PROJECTION_CHUNK": projection_kernels.CHUNK,
     "ALPHA_MIN": reference.ALPHA_MIN,
     "MAX_SIGMAS": reference.MAX_SIGMAS,
@@ -71,9 +70,9 @@ _Address = ctypes.c_char * 0
 
 
 def c_kernels() -> AbstractContextManager[None] | None:
-    """A context, to be entered any number of times, in which the renderer runs on C; or None."""
+    """A reusable context manager in which the rasterizer runs on C; None without a compiler."""
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    return _InUse(_Kernels(build(compiler))) if compiler else None
+    return _Patched(_Kernels(build(compiler))) if compiler else None
 
 
 def build(compiler: str) -> ctypes.CDLL:
@@ -86,8 +85,8 @@ def build(compiler: str) -> ctypes.CDLL:
         return ctypes.CDLL(str(library))
 
 
-class _InUse(AbstractContextManager[None]):
-    """Puts C in the place of the numba kernels, wherever these are called."""
+class _Patched(AbstractContextManager[None]):
+    """Replaces the numba kernels by C wherever they are called."""
 
     def __init__(self, kernels: "_Kernels") -> None:
         self._patches = [
@@ -96,7 +95,9 @@ class _InUse(AbstractContextManager[None]):
                 project_forward=kernels.project_forward,
                 project_backward=kernels.project_backward,
             ),
-            patch.multiple(tiles, _measure=kernels.measure, _sort=kernels.sort, _deal=kernels.deal),
+            patch.multiple(
+                tiles, _measure=kernels.measure, _sort=kernels.sort, _distribute=kernels.deal
+            ),
             patch.multiple(
                 blending,
                 blend_forward=kernels.blend_forward,

@@ -1,26 +1,26 @@
-"""How fast and how exact is the CPU rasterizer? Measures it over a grid and makes the tables.
+"""Benchmark of the CPU rasterizer's speed and accuracy over a grid of sizes; writes tables.
 
     python -m benchmarks.rasterizer                  1,000 to 50,000 Gaussians, 64² to 512² pixels
     python -m benchmarks.rasterizer --quick          one point of the grid, in seconds
     python -m benchmarks.rasterizer --output FOLDER  where rasterizer.jsonl and rasterizer.md go
 
-An image and the gradients of a random loss with respect to means, quats, scales, opacities and
-colours are made on one thread, in turn by
+Each of these computes, on one thread, an image and the gradients of a random loss with respect to
+means, quats, scales, opacities and colours:
 
-    gs_esd            our `rasterization`
-    torch by tile     `torch_tiles.py`, the same image without kernels, tile after tile
+    gs_esd            `gs_esd.render.cpu.rasterization`
+    torch by tile     `torch_tiles.py`, the same image in torch, one tile at a time
     torch in batches  the same, many tiles at a time
-    C                 our kernels in C, `rasterizer_kernels.c`, where a compiler is found
+    C                 the same kernels in C, `kernels.c`, if a compiler is found
 
-Times are medians of the processor's time. Next to them stand
+Times are medians of processor time. Beside them:
 
-    floor         the arithmetic that no method gets around, live pairs x (34 + 70) operations, at
-                  the measured peak. A live pair is a Gaussian in a pixel in which it is drawn.
-    accuracy      against float64: the reference where it fits in memory, else `torch_tiles.py`.
-                  Where alpha or transmittance is within rounding of a threshold, float32 may draw a
-                  Gaussian that float64 skips; such pixels are "on edge" and reported apart.
-    stages        time by kernel; "besides blending" is the share of everything else.
-    two threads   by the clock, beside the gain of bare arithmetic, which is 2 on an idle machine.
+    floor         the arithmetic that every method needs, live pairs × (34 + 70) operations, at the
+                  measured peak. A live pair is a Gaussian in a pixel in which it is drawn.
+    accuracy      against float64: the reference if it fits in memory, else `torch_tiles.py`. Where
+                  alpha or transmittance is within rounding of a threshold, float32 may draw a
+                  Gaussian that float64 skips; such pixels are "on edge" and reported separately.
+    kernels       time by kernel; "besides blending" is the share of everything else.
+    two threads   in wall time, beside the speed-up of bare arithmetic, 2 on an idle machine.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from benchmarks.rasterizer.measures import (
     measure_first_use,
     measure_thread_gain,
     time_arms,
-    time_stages,
+    time_kernels,
 )
 from benchmarks.rasterizer.report import BATCHED, BY_TILE, OURS, C, Machine, Point, to_report
 from benchmarks.rasterizer.scene import make_scene
@@ -57,7 +57,7 @@ RESULTS = Path(__file__).parents[1] / "results"
 
 
 def main() -> None:
-    """Measure, print the tables and keep them."""
+    """Measure; print the tables and write them to files."""
     options = _options()
     torch.set_num_threads(1)
     machine = measure_machine(options.quick)
@@ -77,32 +77,32 @@ def main() -> None:
 
 @cache
 def arms() -> dict[str, Arm]:
-    """What takes turns, by the name in the tables."""
+    """The rasterizers to compare, by their names in the tables."""
     by_tile = partial(torch_tiles.rasterization, batch=torch_tiles.TILE_BY_TILE)
-    usual = {
+    without_c = {
         OURS: Arm(rasterization),
         BY_TILE: Arm(by_tile),
         BATCHED: Arm(torch_tiles.rasterization),
     }
     c = c_kernels()
-    return usual if c is None else usual | {C: Arm(rasterization, c)}
+    return without_c if c is None else without_c | {C: Arm(rasterization, c)}
 
 
 def measure_point(N: int, resolution: int) -> Point:
-    """Everything about one point of the grid."""
+    """All measurements of one point of the grid."""
     scene = make_scene(N, resolution, torch.Generator().manual_seed(0))
     return Point(
         N=N,
         resolution=resolution,
         times=time_arms(arms(), scene),
-        stages_s=time_stages(scene),
+        stages_s=time_kernels(scene),
         live_pairs=torch_tiles.count_live_pairs(scene),
         accuracy=measure_accuracy(rasterization, scene),
     )
 
 
 def measure_machine(quick: bool) -> Machine:
-    """What the times depend on; threads and first use only if it need not be quick."""
+    """Describe the machine and measure its peak; unless `quick`, also threads and first use."""
     cores = len(os.sched_getaffinity(0))
     return Machine(
         processor=processor(),
@@ -126,5 +126,5 @@ def _options() -> argparse.Namespace:
     except OSError as error:
         parser.error(f"--output {options.output}: {error.strerror}; name a folder")
     if not os.access(options.output, os.W_OK):
-        parser.error(f"--output {options.output} cannot be written; name another folder")
+        parser.error(f"--output {options.output} is not writable; name another folder")
     return options

@@ -1,4 +1,4 @@
-"""How many float32 operations a core does a second, when it does nothing but multiply and add."""
+"""Measures a core's peak of float32 operations per second, by fused multiply-adds."""
 
 import operator
 import time
@@ -18,7 +18,7 @@ TRIALS = 7
 
 
 def measure_peak() -> float:
-    """Peak of one thread, in operations a second; the best of some trials."""
+    """Peak of one thread in operations per second; the best of TRIALS."""
     spin(1)  # compiles
     seconds = []
     for _ in range(TRIALS):
@@ -29,7 +29,7 @@ def measure_peak() -> float:
 
 
 def spin(items: int) -> None:
-    """Do so many pieces of work, at once where there are threads for it."""
+    """Do `items` pieces of arithmetic, in parallel if there are threads."""
 
     def work(part: int, parts: int) -> None:
         for _ in range(part, items, parts):
@@ -40,7 +40,7 @@ def spin(items: int) -> None:
 
 @njit(nogil=True)
 def _multiply_and_add(steps: int, numbers: NDArray[np.float32]) -> None:
-    """steps times ACCUMULATORS fused operations; `numbers` keeps the compiler from guessing."""
+    """steps × ACCUMULATORS fused operations on an argument, which cannot be optimised away."""
     x = load(numbers, 0)
     sums: Values = (x, x, x, x, x, x, x, x, x, x, x, x)
     for _ in range(steps):
@@ -56,5 +56,5 @@ def _next(sums: Values, x: Value) -> Values:
 
 @traced
 def _total(sums: Values) -> Value:
-    """The sum of all."""
+    """The sum of all accumulators."""
     return reduce(operator.add, sums)

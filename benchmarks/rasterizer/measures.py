@@ -1,7 +1,7 @@
-"""What the rasterizer benchmark measures: times, stages, errors, threads, and the first use.
+"""The rasterizer benchmark's measurements: times, kernels, errors, threads, and first use.
 
-A rasterizer is called with the fields of a `Scene`; image and alphas are the first of what it
-returns. Times are a processor's, not a clock's, unless their names say otherwise.
+A rasterizer is called with the fields of a `Scene` and returns image and alphas first. Times are
+processor time, not wall time, unless named otherwise.
 """
 
 import subprocess
@@ -34,15 +34,15 @@ Rasterizer = Callable[..., tuple[Any, ...]]
 Kernel = Callable[[int, int], None]
 
 ROUNDS = 7
-ROUND_S = 0.3  # an arm runs at least once a round, and again until it has had this long
-STAGES_S = 1.0
+ROUND_S = 0.3  # an arm runs at least once per round, and repeatedly for this long
+KERNELS_S = 1.0
 THREAD_ROUNDS = 15
 DENSE_LIMIT = 256 * 256 * 1000  # pixels times Gaussians; the reference needs 6 GB for so many
-EDGE = 3e-5  # by how much float32 may be off in alpha, and in T after hundreds of factors
+EDGE = 3e-5  # relative error of float32 in alpha, and in T after hundreds of factors
 
 
 class Run(NamedTuple):
-    """A rendering, the gradients that came back through it, and how long it took."""
+    """A rendering, the gradients through it, and their times."""
 
     rgba: Float[Tensor, "1 H W 4"]
     gradients: tuple[Tensor, ...]
@@ -50,7 +50,7 @@ class Run(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """A rasterizer, and the context in which it and its gradients run, time and again."""
+    """A rasterizer, and the reusable context in which it and its gradients run."""
 
     rasterize: Rasterizer
     context: AbstractContextManager[None] = nullcontext()
@@ -62,14 +62,14 @@ def run_once(
     v_rgba: Float[Tensor, "1 H W 4"],
     clock: Callable[[], float] = time.process_time,
 ) -> Run:
-    """Render, and differentiate Σ rgba v_rgba with respect to all that Gaussians have."""
+    """Render, and differentiate Σ rgba v_rgba with respect to all parameters of the Gaussians."""
     leaves = [t.detach().requires_grad_() for t in scene[:5]]
     v_outputs = [v.to(scene.means.dtype).contiguous() for v in v_rgba.split([3, 1], dim=-1)]
     started = clock()
     image, alphas, *_ = rasterize(*leaves, *scene[5:])
-    variational = clock()
+    rendered = clock()
     gradients = torch.autograd.grad([image, alphas], leaves, v_outputs)
-    times = Times(variational - started, clock() - started)
+    times = Times(rendered - started, clock() - started)
     return Run(torch.cat([image, alphas], dim=-1).detach(), gradients, times)
 
 
@@ -80,14 +80,14 @@ def loss_gradient(scene: Scene) -> Float[Tensor, "1 H W 4"]:
 
 
 def time_arms(arms: dict[str, Arm], scene: Scene) -> dict[str, Times]:
-    """Medians of every arm's times; the arms take turns, so that they meet the same weather."""
+    """Medians of every arm's times; arms alternate, so that the machine's load affects all."""
     v_rgba = loss_gradient(scene)
     times: dict[str, list[Times]] = {name: [] for name in arms}
     for turn, name in enumerate((1 + ROUNDS) * list(arms)):
         with arms[name].context:
             run = run_once(arms[name].rasterize, scene, v_rgba)
             spent = run.times.both_s
-            if turn < len(arms):  # compiles what has to be compiled
+            if turn < len(arms):  # the first round compiles
                 continue
             times[name].append(run.times)
             while spent < ROUND_S:
@@ -99,12 +99,12 @@ def time_arms(arms: dict[str, Arm], scene: Scene) -> dict[str, Times]:
     }
 
 
-def time_stages(scene: Scene) -> dict[str, float]:
-    """Medians of the time in each of our kernels, by name, and of what is between them."""
+def time_kernels(scene: Scene) -> dict[str, float]:
+    """Medians of the time in each numba kernel, by name, and of the time between them."""
     v_rgba = loss_gradient(scene)
-    stages: dict[str, list[float]] = defaultdict(list)
+    kernels: dict[str, list[float]] = defaultdict(list)
     spent = 0.0
-    while spent < STAGES_S:
+    while spent < KERNELS_S:
         with _kernel_clock() as calls:
             total = run_once(rasterization, scene, v_rgba).times.both_s
         seconds: dict[str, float] = defaultdict(float)
@@ -112,14 +112,14 @@ def time_stages(scene: Scene) -> dict[str, float]:
             seconds[_kernel_name(kernel)] += kernel_s
         seconds["between kernels"] = total - sum(seconds.values())
         for name in seconds:
-            stages[name].append(seconds[name])
+            kernels[name].append(seconds[name])
         spent += total
-    return {name: median(times) for name, times in stages.items()}
+    return {name: median(times) for name, times in kernels.items()}
 
 
 @contextmanager
 def _kernel_clock() -> Iterator[list[tuple[Kernel, float]]]:
-    """Note what the renderer gives to run_parts, and how long that takes."""
+    """Record the calls of run_parts by the rasterizer, and their times."""
     calls: list[tuple[Kernel, float]] = []
 
     def timed_run_parts(kernel: Kernel, items: int) -> None:
@@ -135,15 +135,15 @@ def _kernel_clock() -> Iterator[list[tuple[Kernel, float]]]:
 
 
 def _kernel_name(kernel: Kernel) -> str:
-    """The numba function that is called by what run_parts was given."""
+    """The name of the numba kernel that a function given to run_parts calls."""
     names = getclosurevars(kernel).globals
     return next(name.lstrip("_") for name, value in names.items() if is_jitted(value))
 
 
 def measure_accuracy(rasterize: Rasterizer, scene: Scene) -> Accuracy:
-    """Compare with float64, by the reference where it fits in memory, else by tiles.
+    """Errors against float64: against the reference if it fits in memory, else against tiles.
 
-    Gradients are of a loss that leaves out pixels on an edge.
+    Gradients are of a loss without the pixels on edge.
     """
     exact = scene.to(torch.float64)
     dense = len(scene.means) * scene.width * scene.height <= DENSE_LIMIT
@@ -166,8 +166,8 @@ def measure_accuracy(rasterize: Rasterizer, scene: Scene) -> Accuracy:
 
 @torch.no_grad()
 def _on_edge(scene: Scene) -> Bool[Tensor, "1 H W"]:
-    """Pixels that jump if the thresholds of alpha and T are moved by as much as float32 errs."""
-    image, *nudged = (
+    """Pixels that change if the thresholds of alpha and T change by float32's error."""
+    image, *shifted = (
         torch.cat(
             torch_tiles.rasterization(
                 *scene, torch_tiles.Thresholds(factor * ALPHA_MIN, factor * TRANSMITTANCE_MIN)
@@ -176,11 +176,11 @@ def _on_edge(scene: Scene) -> Bool[Tensor, "1 H W"]:
         )
         for factor in (1, 1 - EDGE, 1 + EDGE)
     )
-    return torch.stack([(n != image).any(-1) for n in nudged]).any(0)
+    return torch.stack([(other != image).any(-1) for other in shifted]).any(0)
 
 
 def measure_thread_gain(N: int, resolution: int) -> ThreadGain:
-    """How much sooner two threads finish than one, by the clock; and so for bare arithmetic."""
+    """Speed-up by a second thread, in wall time, of the rasterizer and of bare arithmetic."""
     scene = make_scene(N, resolution, torch.Generator().manual_seed(0))
     v_rgba = loss_gradient(scene)
     rasterizer: dict[int, list[float]] = {1: [], 2: []}
@@ -204,7 +204,7 @@ def _wall_s(call: Callable[[], object]) -> float:
 
 
 def measure_first_use() -> FirstUse:
-    """How long a process takes for its first image, without compiled kernels and with them."""
+    """Seconds to a process's first image, with an empty kernel cache and with a filled one."""
     with tempfile.TemporaryDirectory() as cache:
         command = [sys.executable, "-m", "benchmarks.rasterizer.first_use"]
         environment = {**environ, "NUMBA_CACHE_DIR": cache}

@@ -1,4 +1,4 @@
-"""The tables of the rasterizer benchmark, and whether what was asked for is reached."""
+"""Tables of the rasterizer benchmark, and whether its targets are reached."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ MIN_TIMES_TORCH_LARGE = 30  # from 256 x 256 pixels on
 MAX_TIMES_C = 1.25
 MAX_BESIDES_BLENDING = 0.3  # with 50,000 Gaussians in 256 x 256 pixels
 MIN_THREAD_GAIN = 1.7
-IDLE_THREAD_GAIN = 1.9  # where bare arithmetic gains less, others are using the machine
+IDLE_THREAD_GAIN = 1.9  # if bare arithmetic gains less, the machine is not idle
 
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of a processor for an image, and for an image with gradients."""
+    """Seconds of processor time for an image, and for an image with gradients."""
 
     forward_s: float
     both_s: float
@@ -29,9 +29,9 @@ class Times:
 class Accuracy:
     """Largest errors; those of gradients relative to the largest gradient of their kind.
 
-    dense: whether the judge is the reference, rather than tiles in float64.
-    edge_pixels: how many lie so close to a threshold that rounding decides what is drawn. Only
-        image_with_edges takes them in.
+    dense: compared with the reference, rather than with tiles in float64.
+    edge_pixels: number of pixels so close to a threshold that rounding decides what is drawn.
+        Only image_with_edges includes them.
     """
 
     dense: bool
@@ -43,7 +43,7 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class ThreadGain:
-    """How many times as fast two threads are as one, by the clock."""
+    """Speed-up of two threads over one, in wall time."""
 
     rasterizer: float
     arithmetic: float
@@ -59,7 +59,7 @@ class FirstUse:
 
 @dataclass(frozen=True)
 class Machine:
-    """Where the benchmark ran; peak in float32 operations a second of one thread."""
+    """Where the benchmark ran; peak in float32 operations per second of one thread."""
 
     processor: str
     cores: int
@@ -71,7 +71,7 @@ class Machine:
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured with N Gaussians in resolution x resolution pixels, on one thread."""
+    """Measurements with N Gaussians in resolution × resolution pixels, on one thread."""
 
     N: int
     resolution: int
@@ -81,41 +81,41 @@ class Point:
     accuracy: Accuracy
 
     def ratio(self, arm: str) -> float:
-        """How many times as long as ours an arm takes for image and gradients."""
+        """An arm's time for image and gradients relative to gs_esd's."""
         return self.times[arm].both_s / self.times[OURS].both_s
 
     def floor_s(self, peak: float) -> float:
-        """How long the arithmetic of what is drawn would take at the machine's peak."""
+        """Seconds for the arithmetic of all live pairs at the machine's peak."""
         return self.live_pairs * FLOPS_PER_PAIR / peak
 
     def besides_blending(self) -> float:
-        """Share of the time that is not spent in the kernels that blend."""
+        """Share of the time outside the blending kernels."""
         blending = sum(s for name, s in self.stages_s.items() if name.startswith("blend"))
         return 1 - blending / sum(self.stages_s.values())
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was asked for, what was measured, and whether that will do; None: cannot be said."""
+    """A target, its measurement, and whether it is reached; None if that is undecided."""
 
-    asked: str
+    target: str
     measured: str
     reached: bool | None
 
 
 def to_report(machine: Machine, points: list[Point]) -> str:
-    """Everything as Markdown."""
+    """All tables as Markdown."""
     tables = (
         times_table(machine, points),
         accuracy_table(points),
         stages_table(points),
-        verdicts_table(list(judge(machine, points))),
+        verdicts_table(list(compare_with_targets(machine, points))),
     )
     return "\n\n".join([_machine_line(machine), *tables]) + "\n"
 
 
 def times_table(machine: Machine, points: list[Point]) -> str:
-    """Milliseconds of every arm, and how far ours are from the floor."""
+    """Milliseconds of every arm, and gs_esd's relative to the floor."""
     others = [name for name in points[0].times if name != OURS]
     return _table(
         ["Gaussians", "pixels", "forward, ms", "with gradients, ms"]
@@ -139,7 +139,7 @@ def times_table(machine: Machine, points: list[Point]) -> str:
 def accuracy_table(points: list[Point]) -> str:
     """Errors against float64."""
     return _table(
-        ["Gaussians", "pixels", "judge", "image", "gradients", "pixels on edge", "image with them"],
+        ["Gaussians", "pixels", "against", "image", "gradients", "edge pixels", "image with edges"],
         [
             [
                 *_place(p),
@@ -167,16 +167,16 @@ def stages_table(points: list[Point]) -> str:
 
 
 def verdicts_table(verdicts: list[Verdict]) -> str:
-    """What was asked for and whether it is reached."""
-    words = {True: "yes", False: "no", None: "cannot be said"}
+    """Targets and whether they are reached."""
+    words = {True: "yes", False: "no", None: "undecided"}
     return _table(
-        ["asked", "measured", "reached"],
-        [[v.asked, v.measured, words[v.reached]] for v in verdicts],
+        ["target", "measured", "reached"],
+        [[v.target, v.measured, words[v.reached]] for v in verdicts],
     )
 
 
-def judge(machine: Machine, points: list[Point]) -> Iterator[Verdict]:
-    """Compare with what was asked for, as far as it was measured."""
+def compare_with_targets(machine: Machine, points: list[Point]) -> Iterator[Verdict]:
+    """Verdicts on all targets for which there are measurements."""
     exact = [p.accuracy for p in points if p.accuracy.dense]
     if exact:
         yield _at_most(MAX_IMAGE_ERROR, max(a.image for a in exact), "error of the image", ".0e")
@@ -191,8 +191,8 @@ def judge(machine: Machine, points: list[Point]) -> Iterator[Verdict]:
         yield _at_most(MAX_TIMES_C, max(slower), "times the time of C", ".2f")
     for p in points:
         if (p.N, p.resolution) == (50_000, 256):
-            asked = "share besides blending, 50,000 Gaussians in 256²"
-            yield _at_most(MAX_BESIDES_BLENDING, p.besides_blending(), asked, ".0%")
+            what = "share besides blending, 50,000 Gaussians in 256²"
+            yield _at_most(MAX_BESIDES_BLENDING, p.besides_blending(), what, ".0%")
     if machine.thread_gain:
         yield _thread_verdict(machine.thread_gain)
 
@@ -204,9 +204,9 @@ def _at_most(limit: float, measured: float, what: str, form: str) -> Verdict:
 def _fewest_times(arm: str, points: list[Point], limit: float, where: str) -> Iterator[Verdict]:
     ratios = [p.ratio(arm) for p in points if arm in p.times]
     if ratios:
-        asked = f"times as fast as {arm}, {where}: at least {limit:g}"
+        target = f"times as fast as {arm}, {where}: at least {limit:g}"
         measured = f"{min(ratios):.1f} to {max(ratios):.1f}"
-        yield Verdict(asked, measured, min(ratios) >= limit)
+        yield Verdict(target, measured, min(ratios) >= limit)
 
 
 def _thread_verdict(gain: ThreadGain) -> Verdict:
@@ -221,13 +221,13 @@ def _thread_verdict(gain: ThreadGain) -> Verdict:
 def _machine_line(machine: Machine) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine.versions.items())
     lines = [
-        f"{machine.processor}, {machine.cores} cores, {versions}. One thread; medians of the "
-        f"processor's time. Peak {machine.peak / 1e9:.1f} GFLOP/s."
+        f"{machine.processor}, {machine.cores} cores, {versions}. One thread; medians of "
+        f"processor time. Peak {machine.peak / 1e9:.1f} GFLOP/s."
     ]
     if machine.first_use:
         lines.append(
-            f"The first image with gradients takes {machine.first_use.compiled_s:.1f} s where "
-            f"kernels have to be compiled, {machine.first_use.cached_s:.2f} s in later processes."
+            f"The first image with gradients takes {machine.first_use.compiled_s:.1f} s with an "
+            f"empty kernel cache, {machine.first_use.cached_s:.2f} s in later processes."
         )
     return " ".join(lines)
 
@@ -242,5 +242,5 @@ def _place(point: Point) -> tuple[str, str]:
 
 
 def _ms(seconds: float) -> str:
-    """Milliseconds to three digits or the unit."""
+    """Milliseconds to three digits, or to whole ones."""
     return f"{1000 * seconds:.3g}" if seconds < 1 else f"{1000 * seconds:,.0f}"

@@ -1,7 +1,4 @@
-"""The scene of the rasterizer benchmark: a ball of splats as fine as their number allows.
-
-Letters: N Gaussians.
-"""
+"""The scene of the rasterizer benchmark: a ball of N Gaussians, as small as their distances."""
 
 import math
 from typing import NamedTuple
@@ -17,7 +14,7 @@ SPREAD_OF_LOG_SCALES = 0.4
 
 
 class Scene(NamedTuple):
-    """The tensors and the image size that a rasterizer is called with, in this order."""
+    """The arguments of a rasterizer, in this order."""
 
     means: Float[Tensor, "N 3"]
     quats: Float[Tensor, "N 4"]
@@ -36,9 +33,9 @@ class Scene(NamedTuple):
 
 
 def make_scene(N: int, resolution: int, generator: torch.Generator) -> Scene:
-    """N Gaussians spread evenly in a ball, seen by one camera; float32.
+    """N Gaussians, uniform in a ball, and one camera; float32.
 
-    Scales are log-normal around the mean distance d to the nearest neighbour, each axis by itself.
+    Scales are log-normal around the mean distance d to the nearest neighbour, independent per axis.
     Of n points per unit volume, a ball of radius x around one holds no other with probability
     exp(-4/3 π n x³), so that d = Γ(4/3) (4/3 π n)^(-1/3); with N points in a ball of radius r that
     is Γ(4/3) r N^(-1/3). (Measured: 3.5 % more with 1,000 points, since those near the surface have

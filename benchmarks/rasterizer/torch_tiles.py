@@ -1,14 +1,14 @@
-"""The same image by torch alone: tiles of 16 x 16 pixels, blended densely, gradients by autograd.
+"""A tiled rasterizer in plain torch: 16 × 16 pixels per tile, blended densely, with autograd.
 
-What the kernels are measured against. Either tile by tile, as one would write it, or in batches of
-tiles padded to the same length, as fast as plain torch could be made: over the benchmark's grid
-batches take 0.2 to 0.75 of the time of a loop over tiles. Sigma as a product of matrices takes 0.8
-to 1 of the time of differences of positions, and leaving out what is behind finished tiles 0.3 to 1
-of that of blending it. 50,000 Gaussians in 512 x 512 pixels in float64 need 3 GB.
+The baseline of the benchmark. Either tile by tile, as one would write it, or in batches of tiles
+padded to the same length, as fast as plain torch could be made: over the benchmark's grid batches
+take 0.2 to 0.75 of the time of a loop over tiles. Computing sigma as a matrix product takes 0.8 to
+1 of the time of differences of positions, and skipping Gaussians behind finished tiles 0.3 to 1 of
+that of blending them. 50,000 Gaussians in 512 × 512 pixels in float64 need 3 GB.
 
 Notation
     N Gaussians, P = 256 pixels of a tile, B tiles of a batch, K the longest list among them.
-    M         pairs of a Gaussian and a tile that its box meets.
+    M         pairs of a Gaussian and a tile that its box overlaps.
     x, y      position in a tile, in pixels from its centre.
     exponent  log(opacity) - sigma, which is a polynomial in x and y: monomials of the pixels [P, 6]
               times coefficients of the Gaussians [6, K].
@@ -29,13 +29,13 @@ from gs_esd.render.cpu.pipeline import Projection
 from gs_esd.render.cpu.reference import ALPHA_MAX, ALPHA_MIN, TRANSMITTANCE_MIN, project
 
 TILE = 16
-CHUNK = 128  # Gaussians to blend before a look at whether the tiles are finished
-BATCH = 1 << 20  # numbers to a batch: fewer leave torch's overhead visible, more miss the caches
-TILE_BY_TILE = 0  # as the size of a batch
+CHUNK = 128  # Gaussians between two checks of which tiles are finished
+BATCH = 1 << 20  # numbers per batch: with fewer torch's overhead counts, with more the caches miss
+TILE_BY_TILE = 0  # the batch size for one tile at a time
 
 
 class Thresholds(NamedTuple):
-    """Below which a Gaussian is skipped, and at which a pixel takes no more."""
+    """Alpha below which a Gaussian is skipped, and T at which a pixel is finished."""
 
     alpha: float
     transmittance: float

@@ -1,14 +1,14 @@
-"""How long does a step with networks take, and how much memory? One command for who has a GPU.
+"""Benchmark of the time and memory of a training step with networks, for machines with a GPU.
 
     python -m benchmarks.step                        Stable Diffusion 2.1-base, random weights, 512²
     python -m benchmarks.step --device cpu --model bundled --gaussians 2000 --out /tmp/step
-    python -m benchmarks.step --only-counted         counts operations, which takes no GPU
+    python -m benchmarks.step --only-counted         counts operations, which needs no GPU
 
-Steps are those of gs_esd/trainer.py with a LoRA, each measured beside the usual way's (see
-benchmarks/step/usual_step.py, on renderings of its own) within one process. The floor is the step's
-operations at the rate of the device's matrix products (benchmarks/step/floor.py). What fails is
-written down with its reason, and the rest goes on; without gsplat, on images of one colour. Times
-are medians of several stretches of steps. Before: `python -m gs_esd.cli.precompile cuda`.
+Steps are those of gs_esd/trainer.py with a LoRA, each compared in the same process with the usual
+implementation (benchmarks/step/usual_step.py, on its own renderings). The floor is the step's FLOPs
+at the rate of the device's matrix products (benchmarks/step/floor.py). A failed measurement is
+recorded with its reason and the others continue; without gsplat, on images of one colour. Times are
+medians of several stretches of steps. Run `python -m gs_esd.cli.precompile cuda` before.
 """
 
 import argparse
@@ -29,13 +29,13 @@ import torch
 from benchmarks.quality.judged_run import RESULTS, configured
 from benchmarks.step.floor import SIZES, matmul_rate, step_flops
 from benchmarks.step.memory import PRESETS, networks_without_contents, views_of
-from benchmarks.step.parts import parts_of_a_step, waits, without_renderer
+from benchmarks.step.parts import count_syncs, parts_of_a_step, without_renderer
 from benchmarks.step.random_model import save_random_model
 from benchmarks.step.table import to_tables
 from benchmarks.step.usual_step import UsualStep
 from gs_esd.build.components import build_components
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import Config
+from gs_esd.config.options import STAGES, Config
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -44,24 +44,28 @@ from gs_esd.trainer import Trainer
 from gs_esd.variational.lora import LoraScore
 
 STRETCHES, STEPS = 5, 4
-"""How often, and over how many steps at a time, is measured."""
+"""Number of measurements, and steps per measurement."""
 LAMBDAS = (0.0, 0.5, 1.0)
 USUAL_LAMBDAS = (0.0, 0.5)
 Row = dict[str, Any]
 
 
 class Rows:
-    """What was measured so far, kept in a file line by line, with its tables beside it."""
+    """Results so far, in a .jsonl file with their tables in a .md file beside it.
+
+    Args:
+        path: the .jsonl file; an existing one is deleted.
+        minutes: time after which no measurement is started.
+    """
 
     def __init__(self, path: Path, minutes: float = math.inf) -> None:
-        """Begin anew. minutes: from now, after which nothing begins."""
         self.path, self.rows = path, list[Row]()
         self.until = time.monotonic() + 60 * minutes
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
 
     def add(self, measure: Callable[[], Row], **what: Any) -> None:
-        """Measure, and write down what came of it, if only why nothing did."""
+        """Measure, and add the result, or the reason of a failure."""
         try:
             if time.monotonic() > self.until:
                 raise TimeoutError("no time was left, see --minutes")
@@ -71,7 +75,7 @@ class Rows:
         self.write(what | found)
 
     def write(self, row: Row) -> None:
-        """Keep and print a row."""
+        """Add and print a row."""
         self.rows.append(row)
         print(json.dumps(self.rows[-1]), flush=True)
         with self.path.open("a", encoding="utf-8") as file:
@@ -80,12 +84,12 @@ class Rows:
 
 
 def failure(error: Exception) -> Row:
-    """Why nothing was measured."""
+    """A row with the reason of a failure."""
     return {"failed": f"{type(error).__name__}: {error}".splitlines()[0]}
 
 
 def main() -> None:
-    """Measure everything that was asked for, and write the tables."""
+    """Make the measurements that the options select, and write the tables."""
     options = _options()
     rows = Rows(options.out / "step.jsonl", options.minutes)
     if options.model == "sd21":
@@ -96,7 +100,7 @@ def main() -> None:
 
 
 def add_counted(rows: Rows, views: list[int]) -> None:
-    """Operations of a step at every λ; those of λ = 0 and 1 show that no branch is in vain."""
+    """FLOPs of a step at every λ; those of λ = 0 and 1 show that no unused branch is computed."""
     networks = networks_without_contents(configured(["prompt=x", "prior=sd21"]).memory)
     for n in views:
         for lam in LAMBDAS:
@@ -109,7 +113,7 @@ def _tflops(prior: DiffusionModelPrior, lora: LoraScore, views: Views, lambda_es
 
 
 def measure(rows: Rows, options: argparse.Namespace) -> None:
-    """Rates, steps, their components, waits and memory."""
+    """Rates, steps, their parts, synchronisations and memory."""
     device = torch.device(options.device)
     rows.add(lambda: {"device": name_of(device), "torch": torch.__version__}, kind="machine")
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
@@ -127,13 +131,13 @@ def measure(rows: Rows, options: argparse.Namespace) -> None:
             if device.type == "cuda":
                 for preset in PRESETS:
                     add_memory(rows, options, model, preset, Path(folder))
-                # Last, since it may take minutes, and so far has been tried on no GPU.
+                # Last, since it may take minutes, and has not been tried on a GPU yet.
                 config = config_of(options, model, "prior.compile=true")
                 add_compiled(rows, config, Path(folder), options.views)
 
 
 def has_gsplat(rows: Rows) -> bool:
-    """Whether gsplat's kernels are there, or can be compiled, which may take minutes."""
+    """Whether gsplat's kernels are compiled or can be compiled, which may take minutes."""
     started = time.monotonic()
     try:
         gsplat_build.load()
@@ -145,26 +149,26 @@ def has_gsplat(rows: Rows) -> bool:
 
 
 def add_steps(rows: Rows, config: Config, folder: Path, views: list[int]) -> None:
-    """Steps at every λ, ours and the usual way's, the parts of ours, and how often it waits."""
-    if (trainer := begun(rows, config, folder)) is None:
+    """Steps at every λ, ours and the usual way's; the parts of ours, and its synchronisations."""
+    if (trainer := try_trainer(rows, config, folder)) is None:
         return
     device = trainer.components.device
     for n in views:
-        chosen = with_views(trainer, n)
+        resized = with_views(trainer, n)
         for lam in LAMBDAS:
-            step, what = at_lambda(chosen, lam), {"views": n, "lambda_esd": lam, "compiled": False}
+            step, what = at_lambda(resized, lam), {"views": n, "lambda_esd": lam, "compiled": False}
             rows.add(partial(timed, step.train_step, device), kind="ours", **what)
             if lam in USUAL_LAMBDAS:
                 rows.add(partial(timed_usual, step), kind="usual", **what)
-        for name, part in parts_of_a_step(at_lambda(chosen, 0.5)).items():
+        for name, part in parts_of_a_step(at_lambda(resized, 0.5)).items():
             rows.add(partial(timed, part, device), kind="part", part=name, views=n)
         if device.type == "cuda":
-            rows.add(partial(waits, chosen.train_step), kind="waits", views=n)
+            rows.add(partial(count_syncs, resized.train_step), kind="syncs", views=n)
 
 
 def add_compiled(rows: Rows, config: Config, folder: Path, views: list[int]) -> None:
-    """Steps whose U-Net runs through torch.compile."""
-    if (trainer := begun(rows, config, folder)) is None:
+    """Steps whose U-Net is compiled by torch.compile."""
+    if (trainer := try_trainer(rows, config, folder)) is None:
         return
     for n in views:
         step = at_lambda(with_views(trainer, n), 0.5)
@@ -172,8 +176,8 @@ def add_compiled(rows: Rows, config: Config, folder: Path, views: list[int]) -> 
         rows.add(partial(timed, step.train_step, trainer.components.device), kind="ours", **what)
 
 
-def begun(rows: Rows, config: Config, folder: Path) -> Trainer | None:
-    """A run; if it cannot be made, that is a row."""
+def try_trainer(rows: Rows, config: Config, folder: Path) -> Trainer | None:
+    """A trainer; None, and a row with the reason, if it cannot be made."""
     try:
         return Trainer(config, folder, build_components(config))
     except Exception as error:
@@ -201,9 +205,9 @@ def add_memory(
 
 
 def config_of(options: argparse.Namespace, model: str, *overrides: str) -> Config:
-    """A run with a LoRA on a model, of so many steps that none is the last."""
+    """The configuration of a run with a LoRA on a model, and with more steps than are measured."""
     size = 512 if options.model == "sd21" else 64
-    stages = [f"stages.{stage}.resolution={size}" for stage in ("coarse", "middle", "fine")]
+    stages = [f"stages.{stage}.resolution={size}" for stage in STAGES]
     prior = "sd21" if options.model == "sd21" else "tiny"
     return configured(
         [
@@ -215,10 +219,10 @@ def config_of(options: argparse.Namespace, model: str, *overrides: str) -> Confi
 
 
 def with_views(trainer: Trainer, n: int) -> Trainer:
-    """The same run with another number of views a step."""
+    """The same run with another number of views per step."""
     stages = trainer.config.stages
-    every = {each: replace(getattr(stages, each), views=n) for each in ("coarse", "middle", "fine")}
-    config = replace(trainer.config, stages=replace(stages, **every))
+    resized = {name: replace(getattr(stages, name), views=n) for name in STAGES}
+    config = replace(trainer.config, stages=replace(stages, **resized))
     return Trainer(config, trainer.run_dir, trainer.components)
 
 
@@ -229,7 +233,7 @@ def at_lambda(trainer: Trainer, lam: float) -> Trainer:
 
 
 def usual_step(trainer: Trainer) -> Callable[[], None]:
-    """A step the usual way of the same size, rendering apart, which is the same."""
+    """A step the usual way, of the same size; rendering is ours."""
     components, lam = trainer.components, trainer.components.source.lam(None)  # type: ignore[attr-defined]
     step, stage = UsualStep(components, lam), trainer.stage()
     render = parts_of_a_step(trainer)["rendering and densification"]
@@ -251,7 +255,7 @@ def timed_usual(trainer: Trainer) -> Row:
 
 
 def timed(work: Callable[[], object], device: torch.device) -> Row:
-    """Milliseconds of a call: the median, least and most of several stretches of calls."""
+    """Milliseconds per call: median, minimum and maximum of several measurements."""
 
     def now() -> float:
         if device.type == "cuda":
@@ -273,7 +277,7 @@ def timed(work: Callable[[], object], device: torch.device) -> Row:
 
 
 def name_of(device: torch.device) -> str:
-    """What the figures were measured on."""
+    """The name of the processor or GPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name()
     from benchmarks.machine import processor
@@ -283,12 +287,12 @@ def name_of(device: torch.device) -> str:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    usual = "cuda" if torch.cuda.is_available() else "cpu"
-    parser.add_argument("--device", choices=["cuda", "cpu"], default=usual)
+    default = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--device", choices=["cuda", "cpu"], default=default)
     parser.add_argument("--model", choices=["sd21", "bundled"], default="sd21")
     parser.add_argument("--views", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--gaussians", type=int, default=100_000)
     parser.add_argument("--only-counted", action="store_true")
-    parser.add_argument("--minutes", type=float, default=7.0, help="after which nothing begins")
+    parser.add_argument("--minutes", type=float, default=7.0, help="then nothing more is started")
     parser.add_argument("--out", type=Path, default=RESULTS)
     return parser.parse_args()

@@ -1,7 +1,6 @@
-"""The least that a step can take on a device: its networks' operations at its fastest rate.
+"""A lower bound of a step's time: the FLOPs of its networks at the device's matmul rate.
 
-Notation
-    FLOPs       two for every multiplication with its addition, in matrix products and convolutions
+FLOPs count two per multiply-add, in matrix products and convolutions.
 """
 
 import time
@@ -10,27 +9,27 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from benchmarks.step.memory_count import go_through_step
+from benchmarks.step.memory_count import fake_step
 from gs_esd.cameras.views import Views
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.variational.lora import LoraScore
 
 SIZES = (2048, 4096, 8192)
-"""Of the square matrices that are multiplied to find a device's rate."""
-AT_LEAST_S = 0.5
+"""Sizes of the square matrices whose products are timed."""
+MIN_TIME_S = 0.5
 """How long each size is multiplied."""
 aten = torch.ops.aten
 
 
 def attention_flops(query: Any, key: Any, value: Any, *others: Any, **named: Any) -> int:
-    """FLOPs of attention on the CPU, which torch's own table leaves out, from the shapes."""
+    """FLOPs of attention on the CPU, which torch's own table does not have, from the shapes."""
     return sdpa_flop_count(query, key, value)
 
 
 def attention_backward_flops(
     grad_out: Any, query: Any, key: Any, value: Any, *others: Any, **named: Any
 ) -> int:
-    """FLOPs of its gradient."""
+    """FLOPs of the gradient of attention on the CPU."""
     return sdpa_backward_flop_count(grad_out, query, key, value)
 
 
@@ -43,15 +42,15 @@ ATTENTION_ON_CPU: dict[Any, Any] = {
 def step_flops(prior: DiffusionModelPrior, lora: LoraScore, views: Views, lambda_esd: float) -> int:
     """FLOPs of a step's networks: encoding and its gradient, φ, the branches of ψ, ψ's update."""
 
-    def watching(weights: Any) -> FlopCounterMode:
+    def counter(weights: Any) -> FlopCounterMode:
         return FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU)
 
-    _, counted = go_through_step(prior, lora, views, watching, lambda_esd)
+    _, counted = fake_step(prior, lora, views, counter, lambda_esd)
     return counted.get_total_flops()
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype, sizes: tuple[int, ...] = SIZES) -> float:
-    """FLOPs a second of the fastest of some products of square matrices."""
+    """FLOPs per second of products of square matrices, at the fastest size."""
     return max(_rate(size, device, dtype) for size in sizes)
 
 
@@ -60,11 +59,11 @@ def _rate(size: int, device: torch.device, dtype: torch.dtype) -> float:
     a = torch.randn(size, size, generator=generator).to(device, dtype)
     result = a @ a
     times, started = 0, _now(device)
-    while (taken := _now(device) - started) < AT_LEAST_S:
+    while (elapsed := _now(device) - started) < MIN_TIME_S:
         for _ in range(4):
             torch.mm(a, a, out=result)
         times += 4
-    return 2 * size**3 * times / taken
+    return 2 * size**3 * times / elapsed
 
 
 def _now(device: torch.device) -> float:

@@ -1,8 +1,8 @@
-"""How much GPU memory does a step take? Counted from allocations, on no GPU.
+"""Counts the GPU memory of a step from its allocations, without a GPU.
 
     python -m benchmarks.step.memory            every preset of vram=, 1 and 4 views of 512² pixels
 
-Stable Diffusion 2.1-base is built in float16 without contents, and memory_count.py counts.
+Stable Diffusion 2.1-base is built in float16 without contents; memory_count.py counts.
 """
 
 from pathlib import Path
@@ -38,7 +38,7 @@ VAE: dict[str, Any] = {
     "up_block_types": ("UpDecoderBlock2D",) * 4,
     "layers_per_block": 2,
 }
-"""Settings of Stable Diffusion 2.1-base, where they are not the defaults."""
+"""Settings of Stable Diffusion 2.1-base that are not diffusers' defaults."""
 TOKENS, PIXELS = 77, 512
 PRESETS = ("none", "24", "16", "12", "8")
 
@@ -74,24 +74,24 @@ def networks_without_contents(
 
 
 def views_of(n: int) -> Views:
-    """Of a step, rendered as large as the model looks at them."""
+    """`n` views of a step, at the model's image size."""
     return Views(turntable(n, 0.0, make_orbit(CamerasConfig()), PIXELS), torch.ones(3))
 
 
-def most_memory(memory: MemoryConfig, views: int) -> StepMemory:
-    """What a step takes with a LoRA on Stable Diffusion 2.1-base."""
+def peak_memory(memory: MemoryConfig, views: int) -> StepMemory:
+    """The memory of a step with a LoRA on Stable Diffusion 2.1-base."""
     return count_step(*networks_without_contents(memory), views_of(views))
 
 
 def main() -> None:
-    """Count for every preset, and write the table."""
-    lines = ["| vram= | views | weights, GB | a step besides, GB | at once, GB |", "|---" * 5 + "|"]
+    """Count the memory of every preset, and write the table."""
+    lines = ["| vram= | views | weights, GB | a step besides, GB | peak, GB |", "|---" * 5 + "|"]
     for preset in PRESETS:
         chosen = [] if preset == "none" else [f"vram='{preset}'"]
         memory = configured(["prompt=x", "prior=sd21", *chosen]).memory
         for views in (1, 4):
-            counted = most_memory(memory, views)
-            cells = (counted.weights, counted.step, counted.most)
+            counted = peak_memory(memory, views)
+            cells = (counted.weights, counted.step, counted.total)
             lines.append(f"| {preset} | {views} | {' | '.join(f'{c:.2f}' for c in cells)} |")
             print(lines[-1], flush=True)
     RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")

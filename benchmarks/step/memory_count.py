@@ -1,12 +1,10 @@
-"""How much memory a step with networks takes, counted before the first one.
+"""Counts the memory of a step with networks, by running it on fake tensors.
 
-The step is gone through by the very code that makes it, on copies of the networks that have shapes
-and a device but no contents. What every operation allocates is counted until it is let go. Not in
-it: what CUDA takes for itself (about 0.5 GB), workspaces of convolutions, what the allocator loses
-to fragments, and the splat with its renderer.
+The step's own code runs on copies of the networks that have shapes and a device but no contents;
+every allocation counts until it is freed. Not included: CUDA's own memory (about 0.5 GB),
+workspaces of convolutions, fragmentation, and the splats with their renderer.
 """
 
-import logging
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -20,9 +18,7 @@ from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gs_esd.cameras.orbit import Orbit, sample_orbit
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import StagesConfig
 from gs_esd.diffusion.process import add_noise
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.noisy_views import NoisyViews
@@ -30,45 +26,39 @@ from gs_esd.guidance.objectives import EsdSource
 from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.guidance.predict_batched import choose_predict
 from gs_esd.guidance.weighting import one
-from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.variational.base import VariationalScore
 from gs_esd.variational.lora import LoraScore
 
-BESIDES = 1.5
-"""Gigabytes that are set aside for what is not counted."""
-
-Watch = TypeVar("Watch", bound=AbstractContextManager[Any])
-
-log = logging.getLogger(__name__)
+Counter = TypeVar("Counter", bound=AbstractContextManager[Any])
 
 
 @dataclass(frozen=True)
 class StepMemory:
-    """Gigabytes of the networks' weights, and of what a step holds at most besides."""
+    """Gigabytes of the networks' weights, and the peak of a step besides."""
 
     weights: float
     step: float
 
     @property
-    def most(self) -> float:
-        """All that is held at once."""
+    def total(self) -> float:
+        """Peak memory, weights included."""
         return self.weights + self.step
 
 
 class AllocationCount(TorchDispatchMode):
-    """Counts bytes that are held by what operations inside gave, and the most there ever were."""
+    """Counts the bytes of live tensors that operations in the block returned, and their peak."""
 
     def __init__(self, weights: list[Tensor]) -> None:
-        """Nothing is held yet; weights, of which operations may give views, do not count."""
+        """Start at 0; weights and views of them do not count."""
         super().__init__()
-        self.held, self.most = 0, 0
+        self.live, self.peak = 0, 0
         self._known = {each.untyped_storage()._cdata for each in weights}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Do the operation and count what it gave."""
+        """Run an operation and count the storages of its results."""
         result = func(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
@@ -79,78 +69,51 @@ class AllocationCount(TorchDispatchMode):
         if storage._cdata in self._known:
             return
         self._known.add(storage._cdata)
-        self.held += storage.nbytes()
-        self.most = max(self.most, self.held)
-        weakref.finalize(storage, self._let_go, storage._cdata, storage.nbytes())
+        self.live += storage.nbytes()
+        self.peak = max(self.peak, self.live)
+        weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
 
-    def _let_go(self, address: int, size: int) -> None:
+    def _free(self, address: int, size: int) -> None:
         self._known.discard(address)
-        self.held -= size
-
-
-def log_memory(
-    stages: StagesConfig,
-    orbit: Orbit,
-    prior: DiffusionPrior,
-    variational: VariationalScore,
-    device: torch.device,
-) -> None:
-    """Tell what the step with the most views takes, and warn where the GPU has not as much."""
-    assert isinstance(prior, DiffusionModelPrior)
-    stage = max((stages.coarse, stages.middle, stages.fine), key=lambda stage: stage.views)
-    cameras = sample_orbit(stage.views, orbit, stage.resolution, torch.Generator()).to(device)
-    try:
-        counted = count_step(prior, variational, Views(cameras, torch.ones(3, device=device)))
-    except RuntimeError as reason:  # an operation that a network has and the count cannot follow
-        log.warning("memory: a step could not be counted beforehand (%s)", reason)
-        return
-    log.info(
-        "memory: a step with %d views takes some %.1f GB, the networks' weights among them, "
-        "besides CUDA's own and the splat's",
-        stage.views,
-        counted.most,
-    )
-    if device.type == "cuda":
-        warn_if_short(counted.step + BESIDES, torch.cuda.mem_get_info(device)[0] / 1e9)
-
-
-def warn_if_short(needed: float, free: float) -> None:
-    """Warn where fewer gigabytes are free than are needed."""
-    if needed > free:
-        log.warning(
-            "%.1f GB of GPU memory are free, and a step may need %.1f GB of it. To take less: "
-            "vram=8, or fewer views (stages.coarse.views=1, and so on)",
-            free,
-            needed,
-        )
+        self.live -= size
 
 
 def count_step(
     prior: DiffusionModelPrior, variational: VariationalScore, views: Views
 ) -> StepMemory:
-    """What a step takes with these networks, which are neither asked nor changed.
+    """The memory of a step with these networks, which are neither run nor changed.
 
-    views: as many as a step has, of the size that they are rendered at, where the networks are.
+    Args:
+        prior: a network as p.
+        variational: q.
+        views: those of a step, at their image size, on the networks' device.
     """
-    weights, count = go_through_step(prior, variational, views, AllocationCount)
-    return StepMemory(sum(each.nbytes for each in weights) / 1e9, count.most / 1e9)
+    weights, count = fake_step(prior, variational, views, AllocationCount)
+    return StepMemory(sum(each.nbytes for each in weights) / 1e9, count.peak / 1e9)
 
 
-def go_through_step(
+def fake_step(
     prior: DiffusionModelPrior,
     variational: VariationalScore,
     views: Views,
-    watching: Callable[[list[Tensor]], Watch],
+    make_counter: Callable[[list[Tensor]], Counter],
     lambda_esd: float = 0.5,
-) -> tuple[list[Tensor], Watch]:
-    """Make a step with copies of the networks that have no contents, while something watches.
+) -> tuple[list[Tensor], Counter]:
+    """Make a step on fake copies of the networks, within a counter.
 
-    views: as in `count_step`. watching: makes a context manager of the copies' weights.
-    Returns the weights and the context manager.
+    Args:
+        prior: a network as p.
+        variational: q.
+        views: as in `count_step`.
+        make_counter: makes a context manager, given the copies' weights.
+        lambda_esd: λ.
+
+    Returns:
+        The weights and the context manager.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
     lora = variational if isinstance(variational, LoraScore) else None
-    # A generator cannot be copied among tensors without contents, and does not move on with them.
+    # Generators cannot be copied in fake mode, and fake operations do not advance them.
     memo: dict[int, Any] = {
         id(o): o for o in vars(variational).values() if isinstance(o, torch.Generator)
     }
@@ -158,16 +121,16 @@ def go_through_step(
         with FakeCopyMode(fake):
             prior, lora = deepcopy((prior, lora), memo)
         weights = [each for each in memo.values() if isinstance(each, Tensor)]
-        watch = watching(weights)
-        with watch:
+        counter = make_counter(weights)
+        with counter:
             _step(prior, lora, views, lambda_esd)
-    return weights, watch
+    return weights, counter
 
 
 def _step(
     prior: DiffusionModelPrior, lora: LoraScore | None, views: Views, lambda_esd: float
 ) -> None:
-    """What gs_esd/trainer.py does with the networks; renderings wait for their gradient."""
+    """The part of gs_esd/trainer.py's step that uses networks, with random renderings."""
     cameras, device = views.cameras, views.background.device
     size = (len(cameras), cameras.height, cameras.width, 3)
     x_0 = prior.encode(torch.rand(size, device=device, requires_grad=True))
@@ -178,8 +141,8 @@ def _step(
     x_t = add_noise(x_0.detach(), eps, log_snr)
     if lora:
         noisy = NoisyViews(x_t, eps, log_snr, views, progress=0.0)
-        source, ask = EsdSource(constant(lambda_esd)), choose_predict(prior, lora)
-        gradient = distillation_gradient(source, one, prior, lora, noisy, ask)
+        source, predict = EsdSource(constant(lambda_esd)), choose_predict(prior, lora)
+        gradient = distillation_gradient(source, one, prior, lora, noisy, predict)
     else:
         gradient = prior.predict_noise(x_t, log_snr, views)
     x_0.backward(gradient)

@@ -1,4 +1,4 @@
-"""The parts of a step, each to be timed alone, and how often a step waits for the GPU."""
+"""The parts of a training step, each timed alone, and the step's synchronisations with the GPU."""
 
 import warnings
 from collections import Counter
@@ -17,7 +17,7 @@ from gs_esd.trainer import Trainer
 
 
 def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
-    """What a step consists of, with gradients of their own where a part waits for another's."""
+    """The parts of a step by name; where a part needs another's gradient, it gets a random one."""
     components, stage = trainer.components, trainer.stage()
     views = trainer.draw_views()
     shape = (stage.views, stage.resolution, stage.resolution)
@@ -26,7 +26,7 @@ def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
         x_0 = components.prior.encode(images)
     eps = torch.randn(x_0.shape).to(x_0)
     noisy = noise_views(x_0, views, torch.full((stage.views,), -1.0).to(x_0), eps, progress=0.5)
-    unseen = Renderings(images.detach(), images.detach()[..., :1], {})
+    renderings_of_q = Renderings(images.detach(), images.detach()[..., :1], {})
 
     def rendering() -> None:
         renderings = render(components.splats, views.cameras)
@@ -44,17 +44,17 @@ def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
     return {
         "rendering and densification": rendering,
         "encoding and its gradient": encoding,
-        "asking p and q": lambda: components.predict(
+        "predictions of p and q": lambda: components.predict(
             components.prior, components.variational, noisy, components.source.needed(noisy)
         ),
-        "q learns": lambda: components.variational.update(unseen, x_0, views),
+        "update of q": lambda: components.variational.update(renderings_of_q, x_0, views),
     }
 
 
-def waits(step: Callable[[], object]) -> dict[str, int]:
-    """How often a step on a GPU makes the program wait for it, gsplat's own waits among them.
+def count_syncs(step: Callable[[], object]) -> dict[str, int]:
+    """The number of synchronisations of a step with the GPU, gsplat's included.
 
-    Under "waits"; under "FILE:LINE", how many of them are there.
+    Under "syncs" the total, under "FILE:LINE" those of each line.
     """
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("warn")
@@ -66,12 +66,12 @@ def waits(step: Callable[[], object]) -> dict[str, int]:
         torch.cuda.set_sync_debug_mode("default")
     found = [each for each in caught if "synchroniz" in str(each.message)]
     lines = Counter(f"{Path(each.filename).name}:{each.lineno}" for each in found)
-    return {"waits": len(found), **lines}
+    return {"syncs": len(found), **lines}
 
 
 @contextmanager
 def without_renderer() -> Iterator[None]:
-    """Inside, renderings are of one colour, the Gaussians' mean: for where gsplat cannot be had."""
+    """Render images of one colour, the Gaussians' mean, where gsplat is not available."""
     with (
         patch("gs_esd.render.gsplat_build.load"),
         patch("gs_esd.render.renderings._backend", lambda means: _mean_colors),
@@ -89,7 +89,7 @@ def _mean_colors(
     height: int,
     **unused: Any,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:
-    """Takes and gives what gsplat's `rasterization` does."""
+    """Has the arguments and results of gsplat's `rasterization`."""
     n = len(viewmats)
     means2d = means[None, :, :2].repeat(n, 1, 1)
     rgb = (0.5 + colors.mean((0, 1)) + 0 * means2d.mean()).expand(n, height, width, 3)

@@ -1,7 +1,7 @@
 """A model with Stable Diffusion 2.1-base's shapes and random weights, in diffusers' format.
 
-What takes its path takes the real model's; only what it answers is noise. The text encoder alone is
-smaller than the real one, which is asked once a run and then let go.
+It takes the time and memory of the real model; only its predictions are noise. The text encoder is
+smaller than the real one, which is used once per run and then freed.
 """
 
 import json
@@ -26,7 +26,7 @@ INDEX = {
 
 
 def save_random_model(folder: Path, device: torch.device) -> None:
-    """Draw the weights on a device and write them in float16, 1.9 GB."""
+    """Draw random weights on a device and save the model in float16, 1.9 GB."""
     with torch.random.fork_rng(), device:
         torch.manual_seed(0)
         unet, vae = UNet2DConditionModel(**UNET), AutoencoderKL(**VAE)

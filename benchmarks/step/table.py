@@ -1,25 +1,25 @@
-"""The tables of benchmarks/step/compare.py."""
+"""Markdown tables of benchmarks/step/compare.py."""
 
 from collections.abc import Sequence
 from typing import Any
 
 Row = dict[str, Any]
-BARS = (
-    "Aims: a step within 2.5 times the floor, 1.5 times as fast as the usual way, rendering and "
+TARGETS = (
+    "Targets: a step within 2.5 times the floor, 1.5 times as fast as the usual way, rendering and "
     "densification within 5 % of it."
 )
 
 
 def to_tables(rows: Sequence[Row]) -> str:
-    """Markdown: what was measured on, operations, steps, their parts, memory."""
+    """The machine, and tables of operations, steps, their parts and memory."""
     machine = next((row for row in rows if row["kind"] == "machine"), None)
     if machine is None or "failed" in machine:
-        head = "Counted only: no GPU was at hand, and no time was measured."
+        head = "Counted only: without a GPU, no time was measured."
     else:
         rate = next((row.get("flops_per_s", 0) for row in rows if row["kind"] == "rate"), 0)
         head = (
             f"{machine['device']}, torch {machine['torch']}; matrix products at "
-            f"{rate / 1e12:.4g} TFLOP/s. {BARS}"
+            f"{rate / 1e12:.4g} TFLOP/s. {TARGETS}"
         )
     tables = [_counted(rows), _steps(rows), _parts(rows), _memory(rows), _rest(rows)]
     return "\n\n".join([head, *(table for table in tables if table)]) + "\n"
@@ -30,8 +30,8 @@ def _of(rows: Sequence[Row], kind: str) -> list[Row]:
 
 
 def _table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    every = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in every) if lines else ""
+    table = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table) if lines else ""
 
 
 def _counted(rows: Sequence[Row]) -> str:
@@ -93,19 +93,19 @@ def _memory(rows: Sequence[Row]) -> str:
 
 
 def _rest(rows: Sequence[Row]) -> str:
-    said = [
-        f"A step waits for the GPU {row['waits']} times with {row['views']} views, gsplat's own "
-        "among them."
-        for row in _of(rows, "waits")
-        if "waits" in row
+    syncs = [
+        f"A step synchronises with the GPU {row['syncs']} times with {row['views']} views, "
+        "gsplat's own included."
+        for row in _of(rows, "syncs")
+        if "syncs" in row
     ]
-    shown = ("ours", "part", "memory")  # in tables of their own
+    shown = ("ours", "part", "memory")  # in separate tables
     failed = [
         f"{', '.join(str(each) for each in row.values())}"
         for row in rows
         if "failed" in row and row["kind"] not in shown
     ]
-    return "\n".join([*said, *(f"Failed: {each}" for each in failed)])
+    return "\n".join([*syncs, *(f"Failed: {each}" for each in failed)])
 
 
 def _job(row: Row) -> tuple[int, float]:

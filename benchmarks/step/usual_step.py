@@ -1,12 +1,12 @@
 """A step the usual way, to compare with: as threestudio's guidance for VSD makes it.
 
 Written anew from what threestudio's `stable-diffusion-vsd-guidance` does: a call of the U-Net for φ
-with both prompts, one for ψ with and without its camera, and one with gradients for ψ to learn, all
-in the weights' half precision. The gradient reaches the latents through autograd, as that of a
-squared error. ψ is asked for both of its branches at every λ. As there (at commit 0113b37, with
-prolificdreamer.yaml), networks are called without autocast, which would take normalisations in
-float32 and be slower. Better than there, φ is asked with the adapter off rather than scaled by
-zero, and convolutions have their weights in the layout that the package gives them.
+with both prompts, one for ψ with and without its camera, and one with gradients to train ψ, all in
+the weights' half precision. The gradient reaches the latents through autograd, as that of a squared
+error. Both branches of ψ are computed at every λ. As there (at commit 0113b37, with
+prolificdreamer.yaml), networks are called without autocast, which would compute normalisations in
+float32 and be slower. Faster than there, the adapter is switched off for φ rather than scaled by
+zero, and convolutions have their weights in the layout that this package gives them.
 """
 
 import torch
@@ -23,14 +23,14 @@ from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.variational.lora import LoraScore
 
 DROPOUT = 0.1
-"""The share of steps at which ψ learns without cameras."""
+"""The share of steps at which ψ is trained without cameras."""
 
 
 class UsualStep:
-    """Guides renderings by p and q, and lets q learn; with networks that our own steps use too."""
+    """A step of distillation and of q's training the usual way, on the networks of our steps."""
 
     def __init__(self, components: Components, lambda_esd: float) -> None:
-        """components: with a U-Net as p and a LoRA on it as q; this has an optimiser of its own."""
+        """Take a U-Net as p and a LoRA on it as q from `components`; with its own optimiser."""
         assert isinstance(components.prior, DiffusionModelPrior)
         assert isinstance(components.variational, LoraScore)
         self.prior, self.variational = components.prior, components.variational
@@ -41,13 +41,13 @@ class UsualStep:
         self.device = components.device
 
     def __call__(self, images: Float[Tensor, "B H W 3"], views: Views) -> None:
-        """Bring a gradient to the images, and take a step of ψ."""
+        """Compute the gradient on the images, and make a training step of ψ."""
         latents = self.prior.encode(images)
         noisy = self._noisy(latents.detach(), views)
         gradient = self.gradient(noisy)
         target = (latents - gradient).detach()
         loss = 0.5 * mse_loss(latents.float(), target.float(), reduction="sum") / len(latents)
-        with self.variational.adapter.enabled():  # which is what lets it learn
+        with self.variational.adapter.enabled():  # needed for its gradients
             (loss + self._lora_loss(latents.detach(), views)).backward()
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -61,10 +61,10 @@ class UsualStep:
         eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
         rows = torch.arange(2 * n, device=self.device)
         with self.variational.adapter.enabled():
-            told = self.variational.conditioning(noisy.views.cameras[rows % n], rows >= n)
-            eps_psi = self.variational.denoiser(x_t, log_snr, *told)
-        eps_camera, eps_null = eps_psi.chunk(2)
-        source = eps_camera + self.lambda_esd * (eps_null - eps_camera)
+            conditioning = self.variational.conditioning(noisy.views.cameras[rows % n], rows >= n)
+            eps_psi = self.variational.denoiser(x_t, log_snr, *conditioning)
+        eps_cond, eps_uncond = eps_psi.chunk(2)
+        source = eps_cond + self.lambda_esd * (eps_uncond - eps_cond)
         return one_minus_alpha_bar(noisy.log_snr)[:, None, None, None] * (eps_phi - source)
 
     def _lora_loss(self, latents: Float[Tensor, "B C h w"], views: Views) -> Float[Tensor, ""]:
@@ -72,8 +72,8 @@ class UsualStep:
         dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
         uncond = torch.full((len(latents),), dropped, device=self.device)
         kind = self.variational.denoiser.prediction_type
-        told = self.variational.conditioning(views.cameras, uncond)
-        predicted = self.variational.denoiser.predict(noisy.x_t, noisy.log_snr, *told)
+        conditioning = self.variational.conditioning(views.cameras, uncond)
+        predicted = self.variational.denoiser.predict(noisy.x_t, noisy.log_snr, *conditioning)
         return mse_loss(predicted, training_target(latents, noisy.eps, noisy.log_snr, kind))
 
     def _noisy(self, latents: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:

@@ -37,7 +37,7 @@ from gs_esd.guidance.predict import PredictFn
 from gs_esd.guidance.weighting import WeightingFn
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.render import gsplat_build
-from gs_esd.render.cpu.jit.kernel_cache import forget_stale_kernels
+from gs_esd.render.cpu.jit.kernel_cache import delete_stale_kernels
 from gs_esd.splats.densify import Densifier, build_densifier
 from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.system.hardware import cpu_threads
@@ -84,7 +84,7 @@ def build_components(config: Config) -> Components:
         # Before ranks join: their time-out is shorter than compilation.
         gsplat_build.load()
     else:
-        forget_stale_kernels()
+        delete_stale_kernels()
     ranks = join(device)
     orbit = make_orbit(config.cameras)
     prior = build_prior(config, orbit)

@@ -24,7 +24,7 @@ from gs_esd.config.options import (
 )
 from gs_esd.errors import UserError
 from gs_esd.priors.image_files import check_bank_fits, image_files
-from gs_esd.render import gsplat_build
+from gs_esd.render import gsplat_requirements
 from gs_esd.system.hardware import detect, old_driver
 from gs_esd.system.torchrun import process_count
 
@@ -150,7 +150,7 @@ def check_hardware(config: HardwareConfig) -> None:
             "CUDA build of torch: https://pytorch.org/get-started/locally. "
             "`python -m gs_esd.tools.doctor` tells more"
         )
-    gsplat_build.check(str(torch.version.cuda))
+    gsplat_requirements.check(str(torch.version.cuda))
 
 
 def check_folder(folder: Path) -> None:

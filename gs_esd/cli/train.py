@@ -32,7 +32,7 @@ def run(settings: DictConfig) -> None:
     wait_passively()  # here too: a sweep's workers call nothing but this function
     folder = Path(HydraConfig.get().runtime.output_dir)
     with reporting(folder):
-        run_dir.enter(Path(HydraConfig.get().runtime.cwd))
+        run_dir.chdir(Path(HydraConfig.get().runtime.cwd))
         config = hydra_schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
         log.info(f"run folder: {os.path.relpath(folder)}")

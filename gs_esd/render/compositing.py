@@ -7,5 +7,5 @@ from torch import Tensor
 def composite(
     rgb: Float[Tensor, "*B H W 3"], alpha: Float[Tensor, "*B H W 1"], background: Float[Tensor, "3"]
 ) -> Float[Tensor, "*B H W 3"]:
-    """Images with premultiplied colours over a solid background."""
+    """Composite premultiplied colours over a solid background, RGB in [0, 1]."""
     return rgb + (1 - alpha) * background

@@ -1,4 +1,4 @@
-"""Renderings of several processes, brought together."""
+"""Gathers the renderings of all ranks."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from gs_esd.system.ranks import Ranks
 
 
 def gather_renderings(ranks: Ranks, renderings: Renderings) -> Renderings:
-    """The renderings of all ranks, without gradients; `info` is that of this rank."""
+    """The renderings of all ranks' views, without gradients; `info` is that of this rank."""
     if ranks.count == 1:
         return renderings
     rgb, alpha = ranks.gather(renderings.rgb), ranks.gather(renderings.alpha)
@@ -15,13 +15,15 @@ def gather_renderings(ranks: Ranks, renderings: Renderings) -> Renderings:
 
 
 def gather_info(ranks: Ranks, info: dict[str, Any]) -> dict[str, Any]:
-    """What gsplat's strategies look at after the backward pass, of all ranks' views.
+    """The `info` of all ranks' views, as gsplat's strategies use it after the backward pass.
 
-    info: that of this rank's renderings, not packed; `means2d` has its gradient.
+    Args:
+        ranks: the process group.
+        info: that of this rank's renderings, not packed; `means2d` has its gradient.
     """
     if ranks.count == 1:
         return info
     means2d = ranks.gather(info["means2d"])
     means2d.grad = ranks.gather(info["means2d"].grad)
-    every = {"means2d": means2d, "radii": ranks.gather(info["radii"]), "n_cameras": len(means2d)}
-    return info | every
+    radii = ranks.gather(info["radii"])
+    return info | {"means2d": means2d, "radii": radii, "n_cameras": len(means2d)}

@@ -1,6 +1,6 @@
-"""Images of splats: gsplat on CUDA, our own kernels on a CPU, one interface.
+"""`render(splats, cameras)`: gsplat on CUDA, gs_esd/render/cpu on a CPU, one interface.
 
-Both follow gsplat 1.5.3's definition of the image, and give the `info` that its strategies need.
+Both produce the same image (gsplat 1.5.3's), and the `info` that its strategies need.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ from gs_esd.splats.parameters import activate
 class Renderings:
     """B renderings without a background.
 
-    rgb: colours premultiplied by alpha, that is over black; 0 and up, 1 is white.
-    alpha: coverage in [0, 1].
-    info: what gsplat's strategies need; `means2d` [B, N, 2] has its gradient after backward.
+    Attributes:
+        rgb: colours premultiplied by alpha (over black), at least 0; 1 is white.
+        alpha: opacity in [0, 1].
+        info: gsplat's intermediate results; `means2d` [B, N, 2] has its gradient after backward.
     """
 
     rgb: Float[Tensor, "B H W 3"]
@@ -31,14 +32,16 @@ class Renderings:
     info: dict[str, Any]
 
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "B H W 3"]:
-        """The renderings over a solid background, RGB in [0, 1]."""
+        """Composite the renderings over a solid background, RGB in [0, 1]."""
         return composite(self.rgb, self.alpha, background)
 
 
 def render(splats: ParameterDict, cameras: Cameras) -> Renderings:
-    """Render splats from every camera; differentiable in all its parameters.
+    """Render splats from every camera; differentiable in all parameters of the splats.
 
-    splats: raw parameters as `gs_esd.splats.parameters` defines them, on the cameras' device.
+    Args:
+        splats: raw parameters as in gs_esd/splats/parameters.py, on the cameras' device.
+        cameras: B cameras.
     """
     activated = activate(splats)
     rgb, alpha, info = _backend(activated.means)(

@@ -1,8 +1,8 @@
-"""Checkpoints from which a run goes on as if it had never stopped: on a CPU, bit for bit.
+"""Saves and restores checkpoints; a resumed run continues exactly, on a CPU bit for bit.
 
-A checkpoint is one dictionary of tensors and plain Python values, so that reading one runs no code
-of the file's author. What has a state gives it with `splats_state`, `generator_states` or its own
-`state_dict`, and takes it back in place.
+A checkpoint is one dictionary of tensors and plain Python values, so that loading an untrusted file
+executes no code. States come from `splats_state`, `generator_states` and `state_dict` methods, and
+are restored in place.
 """
 
 import os
@@ -18,43 +18,55 @@ from torch import Tensor
 from torch.nn import Parameter, ParameterDict
 from torch.optim import Optimizer
 
+from gs_esd.config.renamed import renamed
 from gs_esd.errors import UserError
 from gs_esd.system.atomic import atomic_write
 
 VERSION = 2
-"""Raised whenever an older checkpoint could not be resumed exactly."""
+"""Incremented whenever older checkpoints can no longer be resumed exactly."""
+
+RENAMED_STATES = {"cloud": "splats", "rendered": "variational", "kappas": "view_kls"}
+"""Keys of a checkpoint of the previous release -> today's, of the same content."""
 
 ABSENT = "absent"
 
 
 def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Write `state`; whatever happens, `path` holds either the old checkpoint or the new one.
+    """Write a checkpoint atomically: on failure, `path` keeps the previous one.
 
-    Raises TypeError for values that `load_checkpoint` would refuse, UserError where the folder
-    cannot be written.
+    Args:
+        path: the file to create or replace.
+        state: tensors and plain Python values, nested in dictionaries, lists and tuples.
+
+    Raises:
+        TypeError: the state has a value that `load_checkpoint` could not read.
+        UserError: the folder is not writable, or the disk is full.
     """
     content = {"version": VERSION, "state": dict(state)}
     _check_plain(content["state"], "state")
-    # Opened here: torch tells a full disk as a RuntimeError, an open file as an OSError.
+    # Opened here: torch itself would report a full disk as a RuntimeError, not as an OSError.
     with atomic_write(path) as partial, open(partial, "wb") as file:
         torch.save(content, file)
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What `save_checkpoint` was given, with all tensors on the CPU.
+    """Read the state that `save_checkpoint` wrote, with all tensors on the CPU.
 
-    Raises UserError where the file is missing, damaged or of another version.
+    Checkpoints of the previous release are read too, under today's keys.
+
+    Raises:
+        UserError: the file is missing, damaged or of another version.
     """
-    remedy = "Delete it to start this run anew, or give another place: hydra.sweep.dir=FOLDER"
+    remedy = "Delete it to restart this run, or choose another folder: hydra.sweep.dir=FOLDER"
     if not Path(path).is_file():
         raise UserError(f"there is no checkpoint {path}.")
     try:
-        # torch does not compare check sums and would hand out damaged numbers in silence.
+        # torch does not verify checksums: it would load damaged numbers without an error.
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, state = content["version"], content["state"]
-    except Exception as error:  # a damaged file can fail anywhere in zipfile, pickle and torch
+    except Exception as error:  # damaged files raise anything in zipfile, pickle and torch
         raise UserError(f"the checkpoint {path} cannot be read ({error}). {remedy}") from error
     if damaged is not None:
         raise UserError(f"the checkpoint {path} is damaged (at {damaged}). {remedy}")
@@ -62,11 +74,11 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(
             f"the checkpoint {path} has version {version}, this program writes {VERSION}. {remedy}"
         )
-    return state
+    return {RENAMED_STATES.get(key, key): value for key, value in state.items()}
 
 
 def splats_state(splats: ParameterDict, optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
-    """Parameters of splats, whose number changes over time, and the state of their optimisers."""
+    """The parameters of the splats and the state of their optimisers, as copies."""
     return {
         "parameters": {name: parameter.detach().clone() for name, parameter in splats.items()},
         "optimizers": {name: deepcopy(opt.state_dict()) for name, opt in optimizers.items()},
@@ -76,10 +88,10 @@ def splats_state(splats: ParameterDict, optimizers: Mapping[str, Optimizer]) -> 
 def restore_splats(
     splats: ParameterDict, optimizers: Mapping[str, Optimizer], saved: Mapping[str, Any]
 ) -> None:
-    """Bring splats and its optimisers, in place, to what `splats_state` saw.
+    """Restore splats and their optimisers, in place, from `splats_state`.
 
-    The number of Gaussians may differ: every parameter is replaced, on its old device, and handed
-    to the optimiser of its name (one parameter each, as gsplat's strategies have it).
+    The number of Gaussians may differ: every parameter is replaced, on its current device, and
+    assigned to the optimiser of its name (one parameter each, as in gsplat's strategies).
     """
     for name, value in saved["parameters"].items():
         splats[name] = Parameter(value.to(splats[name].device, copy=True))
@@ -87,18 +99,18 @@ def restore_splats(
         optimizer = optimizers[name]
         optimizer.state.clear()
         optimizer.param_groups[0]["params"] = [splats[name]]
-        optimizer.load_state_dict(deepcopy(state))  # it keeps the tensors it is given
+        optimizer.load_state_dict(deepcopy(state))  # which does not copy tensors itself
 
 
 def generator_states(generators: Mapping[str, torch.Generator]) -> dict[str, Tensor]:
-    """Where each generator of random numbers stands."""
+    """The state of each random generator."""
     return {name: generator.get_state() for name, generator in generators.items()}
 
 
 def restore_generators(
     generators: Mapping[str, torch.Generator], saved: Mapping[str, Tensor]
 ) -> None:
-    """Set each generator to where `generator_states` saw it."""
+    """Restore random generators, in place, from `generator_states`."""
     for name, state in saved.items():
         generators[name].set_state(state)
 
@@ -106,11 +118,18 @@ def restore_generators(
 def check_same_config(
     saved: Mapping[str, Any], current: Mapping[str, Any], ignore: Collection[str] = ()
 ) -> None:
-    """Raise UserError with every key in which two nested configurations differ, and both values.
+    """Check that a run is resumed with the configuration that it was started with.
 
-    ignore: dotted keys, or groups of them, that may differ without changing the outcome.
+    Args:
+        saved: the nested configuration of the run directory; may have keys of earlier versions.
+        current: the nested configuration of this command.
+        ignore: dotted keys, or groups of them, that may differ without changing the result.
+
+    Raises:
+        UserError: they differ; names every differing key with both values.
     """
-    before, now = _flatten(saved), _flatten(current)
+    before = {renamed(key): value for key, value in _flatten(saved).items()}
+    now = _flatten(current)
     differing = [
         f"  {key}: {before.get(key, ABSENT)!r} in the checkpoint, {now.get(key, ABSENT)!r} now"
         for key in dict.fromkeys([*before, *now])
@@ -118,9 +137,9 @@ def check_same_config(
     ]
     if differing:
         raise UserError(
-            "this folder holds a run with another configuration:\n"
+            "this run directory has a run with another configuration:\n"
             + "\n".join(differing)
-            + "\nGive this run another place with hydra.sweep.dir=FOLDER, or delete the folder."
+            + "\nChoose another one with hydra.sweep.dir=FOLDER, or delete this one."
         )
 
 
@@ -137,8 +156,8 @@ def _is_within(key: str, groups: Collection[str]) -> bool:
 
 
 def _check_plain(value: Any, where: str) -> None:
-    """Raise TypeError unless torch.load(weights_only=True) will read `value` back."""
-    # Exact types: subclasses (OmegaConf's dictionaries, named tuples) are written but not read.
+    """Raise TypeError unless torch.load(weights_only=True) can read `value`."""
+    # Exact types: subclasses (OmegaConf's dictionaries, named tuples) can be saved but not loaded.
     if type(value) in (dict, OrderedDict):
         for key, item in value.items():
             _check_plain(key, f"the keys of {where}")
@@ -147,4 +166,4 @@ def _check_plain(value: Any, where: str) -> None:
         for i, item in enumerate(value):
             _check_plain(item, f"{where}[{i}]")
     elif type(value) not in (Tensor, Parameter, bool, int, float, str, type(None)):
-        raise TypeError(f"{where} is a {type(value).__name__}, which a checkpoint cannot hold")
+        raise TypeError(f"{where} is a {type(value).__name__}, which a checkpoint cannot store")

@@ -1,4 +1,4 @@
-"""What the user sees while a run goes on, on a terminal and elsewhere, and train.log."""
+"""Terminal output of a run: progress bar, log messages, the list of results; and train.log."""
 
 import contextlib
 import logging
@@ -13,15 +13,15 @@ from types import TracebackType
 import rich
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
+from rich.progress import Progress as RichProgressBar
 from rich.text import Text
 
 from gs_esd.system import torchrun
 
-_SHOWN = {"loss": "loss", "lambda_esd": "λ"}
-"""Which scalars are shown, and as what; metrics.jsonl holds them all."""
+_SHOWN_SCALARS = {"grad_norm": "grad_norm", "lambda_esd": "λ"}
+"""The scalars of the progress bar and their labels; metrics.jsonl has all of them."""
 
-_HOW_TO_OPEN = {
+_OPEN_COMMANDS = {
     "splats.ply": "python -m viewer {path}",
     "turntable.mp4": "python3 -m webbrowser {uri}",
     "preview.png": "python3 -m webbrowser {uri}",
@@ -32,24 +32,28 @@ log = logging.getLogger(__name__)
 _progress_log = logging.getLogger(f"{__name__}.progress")
 
 
-class Progress:
-    """How training goes: a live bar on a terminal, elsewhere a plain line now and then.
+class ProgressBar:
+    """Training progress: a live bar on a terminal, else one line every few seconds.
 
-    The plain lines go to train.log in any case.
+    The lines are always written to train.log.
 
-        with Progress(steps, done=first_step) as progress:
+        with ProgressBar(steps, done=first_step) as bar:
             for step in range(first_step, steps):
                 ...
-                progress.update(step + 1, {"loss": loss, "lambda_esd": lam}, len(splats))
+                bar.update(step + 1, {"grad_norm": norm, "lambda_esd": lam}, len(splats["means"]))
+
+    Args:
+        steps: all steps of the run.
+        done: steps made before, by an interrupted run.
+        line_every_s: least number of seconds between two lines.
     """
 
     def __init__(self, steps: int, done: int = 0, *, line_every_s: float = 10.0) -> None:
-        """`done` steps of `steps` were made before; lines come at least `line_every_s` apart."""
         console = rich.get_console()
         self._steps = steps
         self._line_every_s = line_every_s
         self._last_line = -float("inf")
-        self._rich = RichProgress(
+        self._rich = RichProgressBar(
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
@@ -61,7 +65,7 @@ class Progress:
         self._rich.add_task("", total=steps, completed=done)
         self._task = self._rich.tasks[0]
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "ProgressBar":
         self._rich.start()
         return self
 
@@ -74,7 +78,13 @@ class Progress:
         self._rich.stop()
 
     def update(self, step: int, scalars: Mapping[str, float], n_gaussians: int) -> None:
-        """Tell that `step` steps are done."""
+        """Show that `step` steps are done.
+
+        Args:
+            step: steps made so far.
+            scalars: metrics by name; those of `_SHOWN_SCALARS` are shown.
+            n_gaussians: current number of Gaussians.
+        """
         self._rich.update(self._task.id, completed=step)
         status = self._status(scalars, n_gaussians)
         self._rich.update(self._task.id, description=status)
@@ -86,7 +96,8 @@ class Progress:
             _progress_log.info(f"step {step}/{self._steps}  {status}{ending}")
 
     def _status(self, scalars: Mapping[str, float], n_gaussians: int) -> str:
-        parts = [f"{label} {scalars[key]:.4g}" for key, label in _SHOWN.items() if key in scalars]
+        shown = _SHOWN_SCALARS.items()
+        parts = [f"{label} {scalars[key]:.4g}" for key, label in shown if key in scalars]
         parts.append(f"{n_gaussians} Gaussians")
         if self._task.speed:
             parts.append(f"{1 / self._task.speed:.3f} s/step")
@@ -103,7 +114,7 @@ class _ToConsole(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         console = self._errors if record.levelno >= logging.ERROR else rich.get_console()
         if record.name == _progress_log.name and console.is_terminal:
-            return  # the live bar tells the same
+            return  # the live bar shows the same
         style = {logging.WARNING: "yellow", logging.ERROR: "bold red"}.get(record.levelno, "")
         name = "" if record.levelno < logging.WARNING else f"{record.levelname.lower()}: "
         console.print(Text(name + self.format(record), style), soft_wrap=True)
@@ -111,10 +122,10 @@ class _ToConsole(logging.Handler):
 
 @contextlib.contextmanager
 def logging_to(file: Path) -> Iterator[None]:
-    """Show what gs_esd logs, and append it to a file if that can be written."""
+    """Print the log messages of gs_esd, and append them to a file if it is writable."""
     logger = logging.getLogger("gs_esd")
     handlers: list[logging.Handler] = [_ToConsole()]
-    with contextlib.suppress(OSError):  # an unwritable folder is told by check_folder
+    with contextlib.suppress(OSError):  # check_folder reports an unwritable folder
         handlers.append(logging.FileHandler(file, encoding="utf-8", errors="replace"))
         handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logger.setLevel(logging.INFO if torchrun.process_rank() == 0 else logging.ERROR)
@@ -128,25 +139,25 @@ def logging_to(file: Path) -> Iterator[None]:
             handler.close()
 
 
-def print_results(folder: Path) -> None:
-    """Say what was made and how to open it."""
-    lines = [f"results in {folder}"]
-    for name, command in _HOW_TO_OPEN.items():
-        file = folder.resolve() / name
+def print_results(run_dir: Path) -> None:
+    """List the files of a run directory and the commands that open them."""
+    lines = [f"results in {run_dir}"]
+    for name, command in _OPEN_COMMANDS.items():
+        file = run_dir.resolve() / name
         if file.exists():
-            how = command.format(uri=file.as_uri(), path=_as_typed(file))
-            lines.append(f"  {name:<14} {how}".rstrip())
+            command = command.format(uri=file.as_uri(), path=_shell_path(file))
+            lines.append(f"  {name:<14} {command}".rstrip())
     log.info("\n".join(lines))
 
 
-def _as_typed(file: Path) -> str:
-    """A path as a word of the shell, short if it is below the current folder."""
+def _shell_path(file: Path) -> str:
+    """A path quoted for a shell, relative if it is below the current folder."""
     here = Path.cwd()
     return shlex.quote(str(file.relative_to(here) if file.is_relative_to(here) else file))
 
 
 def tolerate_any_encoding() -> None:
-    """Print a ? for what the terminal cannot show, rather than fail."""
+    """Print ? for characters that the terminal's encoding does not have, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -1,6 +1,7 @@
-"""What goes wrong with a run's numbers: noted at every step where they are, looked at seldom.
+"""NaN/Inf and empty-render checks, accumulated on the device and read back every few steps.
 
-To look at a number on a GPU is to wait until it has done all that it was told.
+Reading a number from a GPU waits for all work queued on it, so each check only stores, on the
+device, the first step at which it failed.
 """
 
 from collections.abc import Iterable
@@ -14,60 +15,66 @@ from torch.nn import ParameterDict
 from gs_esd.errors import NonFiniteError, UserError
 from gs_esd.system.device import to_floats
 
-VISIBLE = 1 / 255
-"""The least alpha that an image shows."""
-NEVER = 2**53
-"""Stands for the step of what has not happened."""
+MIN_VISIBLE_ALPHA = 1 / 255
+"""The smallest opacity that changes an 8-bit image."""
+NO_STEP = 2**53
+"""In place of the step of a check that has not failed; larger than any step."""
+INVISIBLE = "no splat is visible"
 
 
 class FiniteCheck:
-    """Since which step numbers are not finite, or the splats cannot be seen."""
+    """Finds the first step at which a number was not finite, or no splat was visible."""
 
     def __init__(self, checkpoint: Path) -> None:
-        """checkpoint: what is named as the last good one; nothing may be saved before `check`."""
+        """Take the path of the checkpoint that errors name; call `check` before saving to it."""
         self._checkpoint = checkpoint
-        self._since: dict[str, Tensor] = {}
+        self._first_failed: dict[str, Tensor] = {}
 
     def note_gradients(
-        self, numbers: Iterable[float | Tensor], splats: ParameterDict, step: int
+        self, scalars: Iterable[float | Tensor], splats: ParameterDict, step: int
     ) -> None:
-        """Note whether what is logged and the gradients on the splats are finite."""
-        gradients = (each.grad for each in splats.values())
-        tensors = [each for each in (*numbers, *gradients) if isinstance(each, Tensor)]
-        self._note("the loss or a gradient", ~_are_finite(tensors), step)
+        """Check the logged scalars and the gradients on the splats."""
+        gradients = (parameter.grad for parameter in splats.values())
+        tensors = [each for each in (*scalars, *gradients) if isinstance(each, Tensor)]
+        self._note("a logged number or a gradient", ~_all_finite(tensors), step)
 
     def note_parameters(self, splats: ParameterDict, step: int) -> None:
-        """Note whether the splats are finite."""
+        """Check the parameters of the splats."""
         for name, parameter in splats.items():
-            self._note(f"the splats' {name}", ~_are_finite([parameter.detach()]), step)
+            self._note(f"the splats' {name}", ~_all_finite([parameter.detach()]), step)
 
     def note_alpha(self, alpha: Float[Tensor, "B H W 1"], step: int) -> None:
-        """Note whether anything can be seen of the splats in a step's renderings."""
-        self._note("", alpha.detach().amax() < VISIBLE, step)
+        """Check that at least one pixel of a step's renderings is not transparent."""
+        self._note(INVISIBLE, alpha.detach().amax() < MIN_VISIBLE_ALPHA, step)
 
     def check(self) -> None:
-        """Raise NonFiniteError, or UserError for splats that nobody can see, with the step."""
-        steps = to_floats(self._since)
-        what = min(steps, key=lambda name: steps[name], default="")
-        if steps.get(what, NEVER) == NEVER:
+        """Read the checks back from the device, which synchronises with a GPU.
+
+        Raises:
+            NonFiniteError: a number was not finite; names the first such step.
+            UserError: no splat was visible; names the first such step.
+        """
+        steps = to_floats(self._first_failed)
+        what = min(steps, key=lambda name: steps[name], default=INVISIBLE)
+        step = steps.get(what, NO_STEP)
+        if step == NO_STEP:
             return
-        step = int(steps[what])
-        if not what:
+        if what == INVISIBLE:
             raise UserError(
-                f"step {step}: the splats have become transparent from every side. Lower "
+                f"step {step:.0f}: the splats have become transparent from every side. Lower "
                 "learning_rates.opacities, or raise init.opacity or init.gaussians."
             )
-        kept = f"the last good checkpoint is {self._checkpoint}"
+        exists = self._checkpoint.exists()
+        good = f"the last good checkpoint is {self._checkpoint}" if exists else "no checkpoint yet"
         raise NonFiniteError(
-            f"step {step}: {what} became NaN or infinite. Lower learning_rates.*, which makes "
-            "another run in a folder of its own; "
-            f"{kept if self._checkpoint.exists() else 'there is no checkpoint yet'}."
+            f"step {step:.0f}: {what} became NaN or infinite; {good}. Lower learning_rates.* "
+            "(this makes another run, in a folder of its own)."
         )
 
-    def _note(self, what: str, is_so: Tensor, step: int) -> None:
-        since = torch.where(is_so, step, NEVER)
-        self._since[what] = since.minimum(self._since.get(what, since))
+    def _note(self, what: str, failed: Tensor, step: int) -> None:
+        first = torch.where(failed, step, NO_STEP)
+        self._first_failed[what] = first.minimum(self._first_failed.get(what, first))
 
 
-def _are_finite(tensors: list[Tensor]) -> Tensor:
-    return torch.stack([each.isfinite().all() for each in tensors]).all()
+def _all_finite(tensors: list[Tensor]) -> Tensor:
+    return torch.stack([tensor.isfinite().all() for tensor in tensors]).all()

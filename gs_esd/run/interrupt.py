@@ -1,4 +1,4 @@
-"""Ctrl-C and kill as a request to stop at the next good place, not wherever the program stands."""
+"""Graceful shutdown: turns SIGINT and SIGTERM into a stop flag that the training loop polls."""
 
 import signal
 import threading
@@ -8,11 +8,11 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """The run stopped at a checkpoint because of a signal, which is `args[0]`."""
+    """The run stopped at a checkpoint because of a signal; `args[0]` is its number."""
 
 
 class StopRequest:
-    """Becomes true once SIGINT or SIGTERM has come."""
+    """A flag: true once SIGINT or SIGTERM was received; `signal` is its number."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -23,28 +23,31 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Note SIGINT and SIGTERM within the block; the next, of either, acts at once, as usual.
+    """Catch the first SIGINT or SIGTERM within the block; a second one acts immediately.
 
-    Only a process's main thread may handle signals: in any other, they act as usual.
+    Only the main thread can install signal handlers: in other threads, signals act as before.
+
+    Yields:
+        The flag that the first signal sets.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    usual = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    def act_as_usual() -> None:
-        for number, handler in usual.items():
-            # None: not Python's handler, and none that Python could put back.
+    def restore_handlers() -> None:
+        for number, handler in previous.items():
+            # None: a handler not installed from Python, which cannot be restored from Python.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
-    def note(number: int, frame: FrameType | None) -> None:
+    def set_flag(number: int, frame: FrameType | None) -> None:
         request.signal = number
-        act_as_usual()
+        restore_handlers()
 
-    for number in usual:
-        signal.signal(number, note)
+    for number in previous:
+        signal.signal(number, set_flag)
     try:
         yield request
     finally:
-        act_as_usual()
+        restore_handlers()

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line of scalars every few steps."""
+"""metrics.jsonl: the scalars of every tenth step or so, one JSON object per line."""
 
 import json
 from collections.abc import Mapping
@@ -8,19 +8,22 @@ from gs_esd.system.atomic import atomic_write
 
 
 class MetricsLog:
-    """The file metrics.jsonl of a run directory, appended to while the run goes on."""
+    """The metrics.jsonl of a run directory, appended to during the run.
+
+    Args:
+        path: the file; created by the first `append`.
+    """
 
     def __init__(self, path: Path) -> None:
-        """path: the file, which need not exist."""
         self.path = path
 
     def append(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Add a line: the number of steps made, and the scalars by name."""
+        """Add a line with the number of steps made and the scalars by name."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **scalars}) + "\n")
 
     def drop_after(self, step: int) -> None:
-        """Drop what a stopped run logged after its checkpoint at `step`; it is logged again."""
+        """Remove the lines of steps after a checkpoint at `step`: resuming logs them again."""
         if not self.path.exists():
             return
         lines = self.path.read_text(encoding="utf-8").splitlines()
@@ -31,7 +34,7 @@ class MetricsLog:
 
 
 def _step_of(line: str) -> float:
-    """The step of a line of metrics.jsonl; infinite for one that a kill left half written."""
+    """The step of a line of metrics.jsonl; infinite for a line that a kill cut off."""
     try:
         return float(json.loads(line)["step"])
     except (ValueError, KeyError, TypeError):

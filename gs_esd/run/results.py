@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder."""
+"""Writes the results of a finished run: splats.ply, preview.png, turntable.mp4, metrics.json."""
 
 import dataclasses
 import json
@@ -23,24 +23,34 @@ from gs_esd.system.atomic import atomic_write
 from gs_esd.system.memory import peak_memory_gb
 
 PACKAGES = ("torch", "gsplat", "numba", "numpy", "hydra-core")
-"""Those whose version can change a number."""
-LEARNED = ("diffusers", "transformers", "peft")
-"""The same where networks are at work; they need not be installed."""
+"""Packages whose version can change results."""
+LEARNED_PACKAGES = ("diffusers", "transformers", "peft")
+"""The same for learned priors; they need not be installed."""
 
 
 def write_results(
-    folder: Path, config: Config, splats: ParameterDict, orbit: Orbit, seconds: float
+    run_dir: Path, config: Config, splats: ParameterDict, orbit: Orbit, seconds: float
 ) -> None:
-    """Write splats.ply, preview.png, turntable.mp4 and, last of all, metrics.json.
+    """Write splats.ply, preview.png, turntable.mp4 and, last, metrics.json.
 
-    seconds: what all steps took, interruptions left out. metrics.json means the run is finished.
-    Memory is that since this process began or took up the run.
+    metrics.json marks the run as finished. Its peak memory is that since this process started or
+    resumed the run.
+
+    Args:
+        run_dir: the run directory.
+        config: the configuration of the run.
+        splats: raw parameters of the finished splats.
+        orbit: the cameras of the preview and the turntable.
+        seconds: duration of all steps, without interruptions.
+
+    Raises:
+        UserError: a file cannot be written.
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
-    save_splats(splats, folder / "splats.ply", metadata=metadata(config))
-    save_png(folder / "preview.png", preview(splats, orbit, resolution))
-    save_turntable(splats, folder / "turntable.mp4", orbit, resolution)
+    save_splats(splats, run_dir / "splats.ply", metadata=metadata(config))
+    save_png(run_dir / "preview.png", preview(splats, orbit, resolution))
+    save_turntable(splats, run_dir / "turntable.mp4", orbit, resolution)
     metrics = {
         "prompt": config.prompt,
         "seed": config.seed,
@@ -54,12 +64,12 @@ def write_results(
         "versions": versions(),
         "config": plain(config),
     }
-    with atomic_write(folder / "metrics.json") as partial:
+    with atomic_write(run_dir / "metrics.json") as partial:
         partial.write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def metadata(config: Config) -> dict[str, Any]:
-    """What a run's splat says about itself, should it be parted from metrics.json."""
+    """The metadata in the header of a run's .ply files: prompt, objective, λ and seed."""
     return {
         "prompt": config.prompt,
         "guidance": type(config.guidance).__name__.removesuffix("Config").lower(),
@@ -74,8 +84,8 @@ def _peak(device: torch.device) -> dict[str, float]:
 
 
 def versions() -> dict[str, str]:
-    """Of this program and of everything installed that can change a number."""
-    learned = {name: version(name) for name in LEARNED if find_spec(name)}
+    """The versions of this program, Python, and the packages that can change results."""
+    learned = {name: version(name) for name in LEARNED_PACKAGES if find_spec(name)}
     return {
         "gs-esd": gs_esd.__version__,
         "python": platform.python_version(),
@@ -85,7 +95,7 @@ def versions() -> dict[str, str]:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses and enums as JSON knows them; a dataclass says of which kind it is."""
+    """Convert dataclasses and enums to JSON values; "kind" has the name of a dataclass."""
     if dataclasses.is_dataclass(value):
         entries = {
             entry.name: plain(getattr(value, entry.name)) for entry in dataclasses.fields(value)

@@ -1,8 +1,8 @@
-"""Run folders: names made of values, and a record of what runs in them.
+"""Run directories: their names, and the configuration that is stored in them.
 
-A folder's name tells apart what a user varies, so that the same command finds its run again and
-the jobs of a sweep do not meet. `.hydra/` holds the configuration that the folder was begun with;
-Hydra itself would overwrite it before the program could look.
+The name has the values that a user varies, so that the same command finds its run again and the
+runs of a sweep have different directories. `.hydra/` has the configuration that the run was started
+with; Hydra itself would overwrite it before the program could compare.
 """
 
 import hashlib
@@ -31,9 +31,9 @@ _DEFAULT_PRIOR = "toyzoo"
 
 
 def slug(text: str, limit: int = 40) -> str:
-    """Free text as a folder's name of [a-z0-9-], not empty and at most `limit` long.
+    """Convert free text to a folder name of [a-z0-9-], not empty, at most `limit` characters.
 
-    Where more than capitals and spaces is lost, a digest of the text keeps names distinct.
+    If more than capitals and spaces is lost, a digest of the text keeps names distinct.
     """
     lowered = text.lower().split()
     plain = unicodedata.normalize("NFKD", " ".join(lowered)).encode("ascii", "ignore").decode()
@@ -44,7 +44,7 @@ def slug(text: str, limit: int = 40) -> str:
 
 
 def subject(prompt: str, prior: str) -> str:
-    """The folder of all runs that make one thing from one prior."""
+    """The folder of all runs of one prompt and one prior."""
     return slug(prompt) if prior == _DEFAULT_PRIOR else f"{slug(prompt)}-{prior}"
 
 
@@ -66,28 +66,36 @@ def _other_values(overrides: Sequence[str]) -> list[str]:
     ]
 
 
-def enter(folder: Path) -> None:
-    """Make a folder the current one, so that paths relative to it hold in this process as well.
+def chdir(folder: Path) -> None:
+    """Change to the folder in which the command was given, so that its relative paths are valid.
 
-    Workers of a sweep may have been started in any other. Raises UserError where it is not there.
+    Workers of a sweep may have been started elsewhere.
+
+    Raises:
+        UserError: the folder does not exist on this machine, or cannot be entered.
     """
     try:
         os.chdir(folder)
     except OSError as error:
         raise UserError(
-            f"the command was given in {folder}, which this machine cannot enter: "
-            f"{error.strerror}. Share that folder with every machine that makes runs."
+            f"the command was given in {folder}, which cannot be entered on this machine: "
+            f"{error.strerror}. Share that folder with every machine that has runs."
         ) from error
 
 
-def prepare_run_dir(folder: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
-    """Write `.hydra/` in a folder where a run begins; leave it alone where the run goes on.
+def prepare_run_dir(run_dir: Path, settings: DictConfig, overrides: Sequence[str]) -> None:
+    """Write `.hydra/` for a new run; for one that is resumed, check that settings are the same.
+
+    Args:
+        run_dir: the run directory; created if need be.
+        settings: the composed configuration.
+        overrides: the command's `key=value` arguments.
 
     Raises:
-        UserError: the folder holds a run of other settings.
+        UserError: the directory has a run with other settings.
     """
-    record = folder / ".hydra" / "config.yaml"
-    if not any((folder / name).exists() for name in _RESULTS):
+    record = run_dir / ".hydra" / "config.yaml"
+    if not any((run_dir / name).exists() for name in _RESULTS):
         record.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(record) as partial:
             partial.write_text(OmegaConf.to_yaml(settings), encoding="utf-8")

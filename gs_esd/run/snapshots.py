@@ -1,7 +1,7 @@
-"""A splat in the making, for whoever watches: live.ply in the run's folder, renewed now and then.
+"""live.ply: a snapshot of the splats during training, rewritten every few seconds for the viewer.
 
-What follows a run shows splats.ply if it is there and live.ply else. live.ply is removed only when
-everything else is written, so that there is always one of the two, and never half of one.
+The viewer shows splats.ply if it exists, else live.ply. live.ply is deleted after all results are
+written, so that one of the two always exists, and never a partial file.
 """
 
 import logging
@@ -18,59 +18,62 @@ from gs_esd.run.results import metadata
 log = logging.getLogger(__name__)
 
 NAME = "live.ply"
-LIMIT = 50_000
-"""Gaussians in a snapshot: what a browser takes up in a fraction of a second."""
-MOST_TIME = 0.02
-"""Of the time of a run, what snapshots may take: they come less often where writing is slow."""
+MAX_GAUSSIANS = 50_000
+"""Gaussians in a snapshot; as many as a browser loads in a fraction of a second."""
+MAX_TIME_SHARE = 0.02
+"""The largest share of a run's time that snapshots take; where writing is slow, they are fewer."""
 
 
 class Snapshots:
-    """The snapshots of one run: each replaces the one before, the first is made at once.
+    """The snapshots of one run: each replaces the one before, the first is made immediately.
 
-    They draw no random numbers and change nothing of the run, and no failure to write one ends it.
+    They draw no random numbers and do not change the run; an error while writing is only logged.
+
+    Args:
+        config: gives the interval and the metadata of the snapshots.
+        run_dir: the folder of live.ply.
     """
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        """Take the interval and what every snapshot says about itself from `config`."""
+    def __init__(self, config: Config, run_dir: Path) -> None:
         self._every_s = config.snapshot_every_s
         self._metadata = {**metadata(config), "steps": config.steps}
-        self._path = folder / NAME
+        self._path = run_dir / NAME
         self._next = -float("inf")
         self._warned = False
 
     def update(self, splats: ParameterDict, step: int) -> None:
-        """Write the splats as it is after `step` steps, if it is time for another snapshot."""
+        """Write the splats after `step` steps, if the next snapshot is due."""
         started = time.monotonic()
         if started < self._next:
             return
         self._write(splats, step)
         now = time.monotonic()
-        self._next = now + max(self._every_s, (now - started) / MOST_TIME)
+        self._next = now + max(self._every_s, (now - started) / MAX_TIME_SHARE)
 
     def remove(self) -> None:
-        """Delete the last snapshot, because the finished splat is there."""
-        with suppress(OSError):  # there may be none; and one that stays does no harm
+        """Delete the last snapshot; call it once the finished splats are written."""
+        with suppress(OSError):  # there may be none, and a remaining one does no harm
             self._path.unlink()
 
     def _write(self, splats: ParameterDict, step: int) -> None:
-        told = {**self._metadata, "step": step}
         try:
-            save_splats(most_visible(splats, LIMIT), self._path, metadata=told)
-        except Exception as error:  # whatever it is: the run is worth more than a look at it
+            shown = most_visible(splats, MAX_GAUSSIANS)
+            save_splats(shown, self._path, metadata={**self._metadata, "step": step})
+        except Exception as error:  # of any kind: a snapshot must not end a run
             if not self._warned:
-                log.warning(f"no snapshot for the viewer, the run goes on without: {error}")
+                log.warning(f"no snapshot for the viewer; the run continues without: {error}")
             self._warned = True
 
 
 def most_visible(splats: ParameterDict, limit: int) -> ParameterDict:
-    """The `limit` Gaussians of largest opacity times area, in their order; all if they are fewer.
+    """The `limit` Gaussians of largest opacity × area, in their order; all if there are fewer.
 
-    Always the same ones of the same splats.
+    Deterministic: the same splats give the same selection.
     """
     if len(splats["means"]) <= limit:
         return splats
     tensors = {name: tensor.detach() for name, tensor in splats.items()}
-    # Of an ellipsoid's three axes, the two larger ones are those that are seen from most sides.
+    # From most directions, the visible area is that of the two larger of the three axes.
     log_area = tensors["scales"].sum(dim=1) - tensors["scales"].amin(dim=1)
     order = (tensors["opacities"].sigmoid().log() + log_area).argsort(descending=True, stable=True)
     chosen = order[:limit].sort().values

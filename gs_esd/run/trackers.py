@@ -1,4 +1,4 @@
-"""Where a run can be watched besides its own folder: TensorBoard, Weights & Biases."""
+"""Experiment trackers: TensorBoard and Weights & Biases."""
 
 import logging
 import uuid
@@ -21,100 +21,113 @@ log = logging.getLogger(__name__)
 
 
 class Tracker(Protocol):
-    """A place that is told a run's numbers and images, each with the step it was made at."""
+    """Receives the scalars and preview images of a run, each with its step."""
 
     def scalars(self, scalars: Mapping[str, float], step: int) -> None:
-        """Add numbers, by name."""
+        """Log numbers by name."""
         ...
 
     def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
-        """Add a preview, RGB in [0, 1]."""
+        """Log a preview, RGB in [0, 1]."""
         ...
 
     def close(self, *, failed: bool) -> None:
-        """Send what is left."""
+        """Flush and close."""
         ...
 
 
 class TensorBoard:
-    """Event files in the run's folder: tensorboard --logdir outputs."""
+    """Event files in the run directory: tensorboard --logdir outputs.
 
-    def __init__(self, folder: Path, first_step: int) -> None:
-        """Write to folder/tb; what a stopped run wrote beyond `first_step` is not shown."""
+    Args:
+        run_dir: events are written to run_dir/tb.
+        first_step: steps made before; events of later steps, by an interrupted run, are hidden.
+    """
+
+    def __init__(self, run_dir: Path, first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tb"), purge_step=first_step + 1)
+        self._writer = SummaryWriter(str(run_dir / "tb"), purge_step=first_step + 1)
 
     def scalars(self, scalars: Mapping[str, float], step: int) -> None:
-        """Add numbers under train/."""
+        """Log numbers under train/."""
         for name, value in scalars.items():
             self._writer.add_scalar(f"train/{name}", value, step)
 
     def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
-        """Add a preview."""
+        """Log a preview, RGB in [0, 1]."""
         self._writer.add_image("train/preview", to_bytes(image), step, dataformats="HWC")
 
     def close(self, *, failed: bool) -> None:
-        """Write what is left."""
+        """Flush and close."""
         self._writer.close()
 
 
 class WeightsAndBiases:
-    """A run there for each run folder, taken up again where the folder's run goes on."""
+    """One W&B run per run directory, resumed if the run is.
 
-    def __init__(self, folder: Path, config: Config) -> None:
-        """Begin, or go on with the run that folder/wandb_id names.
+    WANDB_MODE=offline keeps everything in the run directory, for `wandb sync`.
 
-        WANDB_MODE=offline keeps everything in the folder, for `wandb sync`.
-        Raises UserError where there is no access.
-        """
+    Args:
+        run_dir: the run directory; run_dir/wandb_id has the id of the W&B run.
+        config: logged with the run, and gives the project.
+
+    Raises:
+        UserError: W&B refuses the run, for example without a login.
+    """
+
+    def __init__(self, run_dir: Path, config: Config) -> None:
         import wandb
 
         self._wandb = wandb
         try:
             self._run = wandb.init(
                 project=config.tracking.wandb_project,
-                id=_identity(folder),
-                name=f"{folder.parent.name}/{folder.name}",
-                dir=str(folder),
+                id=_wandb_id(run_dir),
+                name=f"{run_dir.parent.name}/{run_dir.name}",
+                dir=str(run_dir),
                 config=plain(config),
                 resume="allow",
             )
         except wandb.errors.Error as error:
             raise UserError(
-                f"Weights & Biases does not take this run: {error}. Log in with `wandb login`, set "
-                "WANDB_MODE=offline, or leave tracking.wandb out"
+                f"Weights & Biases refuses this run: {error}. Log in with `wandb login`, set "
+                "WANDB_MODE=offline, or omit tracking.wandb"
             ) from error
 
     def scalars(self, scalars: Mapping[str, float], step: int) -> None:
-        """Add numbers under train/; those of steps that are there already are left out."""
+        """Log numbers under train/; W&B ignores steps that it already has."""
         self._run.log({f"train/{name}": value for name, value in scalars.items()}, step=step)
 
     def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
-        """Add a preview."""
+        """Log a preview, RGB in [0, 1]."""
         self._run.log({"train/preview": self._wandb.Image(to_bytes(image))}, step=step)
 
     def close(self, *, failed: bool) -> None:
-        """Send what is left, which takes seconds."""
+        """Upload the rest, which takes seconds, and close."""
         self._run.finish(exit_code=int(failed))
 
 
 class Tracking:
-    """All trackers that a configuration asks for, within a block.
+    """Context manager of all trackers that a configuration enables.
 
-    with Tracking(config, folder, first_step) as tracking:
-        tracking.scalars({"loss": loss}, step)
+        with Tracking(config, run_dir, first_step) as tracking:
+            tracking.scalars({"grad_norm": norm}, step)
+
+    Args:
+        config: enables trackers under `tracking`.
+        run_dir: the run directory.
+        first_step: steps made before, by an interrupted run.
     """
 
-    def __init__(self, config: Config, folder: Path, first_step: int) -> None:
-        """first_step: steps made before."""
+    def __init__(self, config: Config, run_dir: Path, first_step: int) -> None:
         self._trackers: list[Tracker] = []
         if torchrun.process_rank() > 0:
             return
         if config.tracking.tensorboard and find_spec("tensorboard"):
-            self._trackers.append(TensorBoard(folder, first_step))
+            self._trackers.append(TensorBoard(run_dir, first_step))
         if config.tracking.wandb:
-            self._trackers.append(WeightsAndBiases(folder, config))
+            self._trackers.append(WeightsAndBiases(run_dir, config))
 
     def __enter__(self) -> "Tracking":
         return self
@@ -125,27 +138,27 @@ class Tracking:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        failed = kind is not None and issubclass(kind, Exception)  # not: stopped by the user
+        failed = kind is not None and issubclass(kind, Exception)  # an interrupt is no failure
         for tracker in self._trackers:
             try:
                 tracker.close(failed=failed)
-            except Exception as lost:  # the run's own results are still to be written
-                log.warning("%s lost its last lines: %s", type(tracker).__name__, lost)
+            except Exception as problem:  # the results of the run are yet to be written
+                log.warning("%s could not be closed: %s", type(tracker).__name__, problem)
 
     def scalars(self, scalars: Mapping[str, float], step: int) -> None:
-        """Tell every tracker numbers, by name."""
+        """Log numbers by name to every tracker."""
         for tracker in self._trackers:
             tracker.scalars(scalars, step)
 
     def image(self, image: Float[Tensor, "H W 3"], step: int) -> None:
-        """Show every tracker a preview, RGB in [0, 1]."""
+        """Log a preview, RGB in [0, 1], to every tracker."""
         for tracker in self._trackers:
             tracker.image(image, step)
 
 
-def _identity(folder: Path) -> str:
-    """What Weights & Biases knows this folder's run by; kept in the folder."""
-    file = folder / "wandb_id"
+def _wandb_id(run_dir: Path) -> str:
+    """The id of the W&B run of a run directory; created and stored at first use."""
+    file = run_dir / "wandb_id"
     if not file.exists():
         file.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
     return file.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Files that are either complete or not there."""
+"""Atomic file writes: a file has its old content or its new content, never half of it."""
 
 import os
 from collections.abc import Iterator
@@ -10,13 +10,20 @@ from gs_esd.errors import UserError
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Hand out a path beside `path` to write to; when the block ends well, it replaces `path`.
+    """Write to a temporary path beside `path`, which replaces `path` if the block succeeds.
 
-    Whatever goes wrong, also a power cut, `path` keeps its old content. The partial file has a
-    fixed name with the same suffix (video encoders go by it), so that what a killed process left
-    is overwritten by the next one. One process at a time may write a given file.
+    On any failure, a power cut included, `path` keeps its old content. The temporary file has a
+    fixed name, so that the next write overwrites what a killed process left behind, and the same
+    suffix, by which video encoders choose the format. Only one process at a time may write a file.
 
-    Raises UserError where the folder cannot be written or the disk is full.
+    Args:
+        path: the file to create or replace.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        UserError: the folder is not writable, or the disk is full.
     """
     path = Path(path)
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -28,9 +35,9 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise UserError(
             f"cannot write {path}: {error.strerror or error}. "
-            "Make room or allow writing there, or give another place "
-            "(of runs: hydra.sweep.dir=FOLDER)"
+            "Free space or allow writing there, or choose another folder "
+            "(for runs: hydra.sweep.dir=FOLDER)"
         ) from error
     finally:
-        with suppress(OSError):  # it is gone after success, and may never have been there
+        with suppress(OSError):  # renamed on success, and perhaps never created
             partial.unlink()

@@ -1,4 +1,4 @@
-"""What the machine has to compute with, found without importing torch."""
+"""Detects GPU, driver, CUDA version and CPU threads, without importing torch."""
 
 import ctypes
 import importlib.util
@@ -11,42 +11,47 @@ from pathlib import Path
 
 from gs_esd.config.options import Device, HardwareConfig
 
-LEAST_DRIVER = {11: 450, 12: 525, 13: 580}
-"""For each major version of CUDA the oldest driver that runs what was built for it:
+MIN_DRIVER_VERSION = {11: 450, 12: 525, 13: 580}
+"""The oldest driver for each major version of CUDA:
 https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html"""
 
 
 @dataclass(frozen=True)
-class Found:
-    """What to compute on, and why."""
+class DetectedDevice:
+    """The default device, and why it was chosen."""
 
     device: Device
     reason: str
 
 
-def detect() -> Found:
-    """CUDA where there is an NVIDIA GPU and a torch that can use it, else the CPU."""
+def detect() -> DetectedDevice:
+    """Choose CUDA if there is an NVIDIA GPU and torch is built for CUDA, else the CPU."""
     if not has_nvidia_gpu():
-        return Found(Device.cpu, "no NVIDIA GPU found")
+        return DetectedDevice(Device.cpu, "no NVIDIA GPU found")
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return Found(Device.cpu, "CUDA_VISIBLE_DEVICES hides the NVIDIA GPU")
+        return DetectedDevice(Device.cpu, "CUDA_VISIBLE_DEVICES hides the NVIDIA GPU")
     version = torch_cuda_version()
     if version is None:
-        return Found(Device.cpu, "there is an NVIDIA GPU, but the installed torch is a CPU build")
-    return Found(Device.cuda, f"NVIDIA GPU found, torch is built for CUDA {version}")
+        reason = "there is an NVIDIA GPU, but the installed torch is a CPU build"
+        return DetectedDevice(Device.cpu, reason)
+    return DetectedDevice(Device.cuda, f"NVIDIA GPU found, torch is built for CUDA {version}")
 
 
 def has_nvidia_gpu(devices: Path = Path("/dev")) -> bool:
-    """Whether the driver shows this process a GPU."""
-    # The device files, not the driver's: a container without GPUs still sees its host's driver.
+    """Whether this process has access to an NVIDIA GPU.
+
+    Args:
+        devices: the folder of device files.
+    """
+    # Device files rather than the driver: a container without GPUs still has its host's driver.
     if any(devices.glob("nvidia[0-9]*")):
         return True
-    # Windows' Linux subsystem has one device file for GPUs of any make.
+    # WSL has one device file for GPUs of any vendor.
     return (devices / "dxg").exists() and shutil.which("nvidia-smi") is not None
 
 
 def torch_cuda_version() -> str | None:
-    """The CUDA version that the installed torch is built for; None for a CPU build or no torch."""
+    """CUDA version that torch is built for, such as "13.0"; None for a CPU build or no torch."""
     spec = importlib.util.find_spec("torch")
     if spec is None or spec.origin is None:
         return None
@@ -57,7 +62,7 @@ def torch_cuda_version() -> str | None:
 
 
 def driver_cuda_version(library: str = "libcuda.so.1") -> tuple[int, int] | None:
-    """The newest CUDA that the NVIDIA driver knows, as it says itself; None without a driver."""
+    """The newest CUDA version (major, minor) the NVIDIA driver supports; None without a driver."""
     number = ctypes.c_int(0)
     with suppress(OSError, AttributeError):
         if ctypes.CDLL(library).cuDriverGetVersion(ctypes.byref(number)) == 0 and number.value:
@@ -66,35 +71,36 @@ def driver_cuda_version(library: str = "libcuda.so.1") -> tuple[int, int] | None
 
 
 def old_driver() -> str | None:
-    """What is wrong with the NVIDIA driver if it is too old for the installed torch, else None."""
-    known, built_for = driver_cuda_version(), torch_cuda_version()
-    if known is None or built_for is None:
+    """A description of the problem if the NVIDIA driver is too old for torch, else None."""
+    supported, built_for = driver_cuda_version(), torch_cuda_version()
+    if supported is None or built_for is None:
         return None
     major = int(built_for.partition(".")[0])
-    if known[0] >= major:
+    if supported[0] >= major:
         return None
-    needed = f"; it must be {LEAST_DRIVER[major]} or newer" if major in LEAST_DRIVER else ""
+    oldest = MIN_DRIVER_VERSION.get(major)
+    needed = f"; it must be {oldest} or newer" if oldest else ""
     return (
-        f"the NVIDIA driver knows CUDA up to {known[0]}.{known[1]}, torch is built for "
+        f"the NVIDIA driver supports CUDA up to {supported[0]}.{supported[1]}, torch is built for "
         f"{built_for}{needed}"
     )
 
 
 def cpu_threads(config: HardwareConfig) -> int:
-    """How many CPU threads the run takes.
+    """The number of CPU threads of a run.
 
-    Where nothing is configured, what OMP_NUM_THREADS says, as Ray sets it for the runs that it puts
-    side by side; else one a core this process may use.
+    `hardware.threads` if it is not 0; else OMP_NUM_THREADS, which Ray sets for runs that share a
+    machine; else one per core that this process may use.
     """
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    usual = int(asked) if asked.isdecimal() and int(asked) > 0 else len(os.sched_getaffinity(0))
-    return config.threads or usual
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    is_set = variable.isdecimal() and int(variable) > 0
+    return config.threads or (int(variable) if is_set else len(os.sched_getaffinity(0)))
 
 
 def describe(config: HardwareConfig) -> str:
-    """The first line that a user sees."""
+    """One line about the hardware of a run, the first that a user sees."""
     found = detect()
-    reason = found.reason if found.device == config.device else f"as asked; {found.reason}"
+    reason = found.reason if found.device == config.device else f"as configured; {found.reason}"
     other = Device.cpu if config.device == Device.cuda else Device.cuda
     threads = cpu_threads(config)
     plural = "" if threads == 1 else "s"

@@ -1,6 +1,6 @@
-"""Random numbers: one generator a purpose, all from one seed.
+"""Random streams: one generator per purpose, all derived from the run's seed.
 
-Separate streams keep what one part draws from changing what another part gets.
+With separate streams, drawing more numbers in one place changes no numbers elsewhere.
 """
 
 import hashlib
@@ -9,6 +9,6 @@ import torch
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:
-    """The CPU generator of a purpose ("noise", "bank", …) in the run with a seed."""
+    """A CPU generator, seeded by the run's seed and a purpose such as "noise" or "bank"."""
     digest = hashlib.sha256(f"{seed}/{purpose}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8]) >> 1)

@@ -1,23 +1,23 @@
-"""What torchrun tells a process that it started: which of how many it is. Knows no torch."""
+"""Rank and number of processes from torchrun's environment variables, without importing torch."""
 
 import os
 
 
 def process_count() -> int:
-    """How many processes make this run together; 1 where torchrun did not start this one."""
-    return _told("WORLD_SIZE", 1)
+    """The number of processes of this run; 1 without torchrun."""
+    return _env_int("WORLD_SIZE", 1)
 
 
 def process_rank() -> int:
-    """Which of them this one is, from 0; only that one writes files and talks to the user."""
-    return _told("RANK", 0)
+    """The index of this process; only rank 0 writes files and prints messages."""
+    return _env_int("RANK", 0)
 
 
 def local_rank() -> int:
-    """Which of those on this machine; its GPU has the same number."""
-    return _told("LOCAL_RANK", 0)
+    """The index of this process on its machine, and of its GPU."""
+    return _env_int("LOCAL_RANK", 0)
 
 
-def _told(name: str, alone: int) -> int:
-    # Other launchers set some of these too, for purposes of their own.
-    return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else alone
+def _env_int(name: str, default: int) -> int:
+    # Other launchers set some of these variables too, for other purposes.
+    return int(os.environ[name]) if "TORCHELASTIC_RUN_ID" in os.environ else default

@@ -1,9 +1,9 @@
-"""Train the zoo's classifier, which metrics are taken with, and store it in this package.
+"""Train the zoo classifier, which evaluation metrics use, and save it in this package.
 
     python -m gs_esd.tools.train_classifier            some minutes on two cores
 
-Half of its images are blurred and noisy, as renderings of splats are. It prints how often it is
-right about unseen images, as they are and degraded.
+Half of its training images are blurred and noisy, as renderings of splats are. Prints the accuracy
+on new images, original and degraded.
 """
 
 import argparse
@@ -37,7 +37,7 @@ Degrade = Callable[[Float[Tensor, "B 3 H W"]], Float[Tensor, "B 3 H W"]]
 
 
 def blur_and_noise(generator: torch.Generator) -> Degrade:
-    """Half the resolution and noise, drawn from the generator."""
+    """A degradation: half the resolution, and noise from the generator."""
 
     def degrade(images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
         blurred = interpolate(avg_pool2d(images, 2), scale_factor=2, mode="bilinear")
@@ -46,10 +46,10 @@ def blur_and_noise(generator: torch.Generator) -> Degrade:
     return degrade
 
 
-def rightness(
+def accuracy(
     classifier: ZooClassifier, images: Float[Tensor, "B 3 H W"], truth: Labels
 ) -> dict[str, float]:
-    """The shares of images whose animal, and whose view, is told right."""
+    """The shares of images whose animal, and whose view, is classified correctly."""
     answers = classifier.classify(images)
     return {
         "animals": float((answers.animals == truth.animals).float().mean()),
@@ -58,7 +58,7 @@ def rightness(
 
 
 def draw_images(images: int, purpose: str, threads: int) -> list[SubjectImages]:
-    """Images of every subject from all around, four times as many of animals as they are."""
+    """Images of every subject from all sides; four times as many in an animal's own colours."""
     generator = stream(SEED, purpose)
     return draw_zoo(
         4 * images, images, RESOLUTION, front_bias=0.0, generator=generator, threads=threads
@@ -66,12 +66,12 @@ def draw_images(images: int, purpose: str, threads: int) -> list[SubjectImages]:
 
 
 def main() -> None:
-    """Parse the command line, train, store, and print how good it is."""
+    """Parse the command line, train, save, and print the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=WEIGHTS_PATH)
     parser.add_argument("--steps", type=int, default=3000, help="batches of 64 images")
-    parser.add_argument("--images", type=int, default=96, help="drawn of every animal and colour")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
+    parser.add_argument("--images", type=int, default=96, help="drawn per animal and colour")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one per core")
     options = parser.parse_args()
     threads = cpu_threads(HardwareConfig(threads=options.threads))
     torch.set_num_threads(threads)
@@ -82,8 +82,8 @@ def main() -> None:
     unseen = draw_images(8, "unseen", threads)
     images, truth = draw_labelled(unseen, 2000, stream(SEED, "test"))
     result = {
-        "unseen": rightness(classifier, images, truth),
-        "degraded": rightness(classifier, degrade(images), truth),
+        "unseen": accuracy(classifier, images, truth),
+        "degraded": accuracy(classifier, degrade(images), truth),
     }
     print(json.dumps(result, indent=2))
 

@@ -17,7 +17,7 @@ from benchmarks.rasterizer.report import (
     Point,
     ThreadGain,
     Times,
-    judge,
+    compare_with_targets,
     to_report,
 )
 from benchmarks.rasterizer.scene import BALL_RADIUS, Scene, make_scene
@@ -106,14 +106,14 @@ def test_a_pixel_is_on_an_edge_if_alpha_is_within_rounding_of_its_threshold(
 
 
 def test_verdicts_are_by_the_limits() -> None:
-    reached = [v.reached for v in judge(MACHINE, [POINT])]
+    reached = [v.reached for v in compare_with_targets(MACHINE, [POINT])]
     assert reached == [True, True, True, True, True, True, True]
     slow = replace(POINT, times={**POINT.times, BATCHED: Times(0.1, 0.5), "C": Times(0.01, 0.015)})
-    assert [v.reached for v in judge(MACHINE, [slow])][2:5] == [True, False, False]
+    assert [v.reached for v in compare_with_targets(MACHINE, [slow])][2:5] == [True, False, False]
     off = replace(POINT, accuracy=Accuracy(True, 2e-5, 2e-4, 0, 2e-5))
-    assert [v.reached for v in judge(MACHINE, [off, POINT])][:2] == [False, False]
+    assert [v.reached for v in compare_with_targets(MACHINE, [off, POINT])][:2] == [False, False]
     busy = replace(POINT, stages_s={"project_forward": 0.01, "blend_forward": 0.02})
-    assert [v.reached for v in judge(MACHINE, [busy])][5] is False
+    assert [v.reached for v in compare_with_targets(MACHINE, [busy])][5] is False
 
 
 @pytest.mark.parametrize(("gain", "reached"), [((1.6, 2.0), False), ((1.6, 1.5), None)])
@@ -121,7 +121,7 @@ def test_threads_are_not_judged_on_a_busy_machine(
     gain: tuple[float, float], reached: bool | None
 ) -> None:
     machine = replace(MACHINE, thread_gain=ThreadGain(*gain))
-    assert list(judge(machine, [POINT]))[-1].reached is reached
+    assert list(compare_with_targets(machine, [POINT]))[-1].reached is reached
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -131,7 +131,7 @@ def test_what_was_not_measured_is_left_out() -> None:
         times={"gs_esd": POINT.times["gs_esd"]},
         accuracy=replace(POINT.accuracy, dense=False),
     )
-    assert list(judge(replace(MACHINE, thread_gain=None), [point])) == []
+    assert list(compare_with_targets(replace(MACHINE, thread_gain=None), [point])) == []
     assert BATCHED not in to_report(MACHINE, [point]).split("|", 1)[1]
 
 

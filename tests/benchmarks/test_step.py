@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.step.compare import Rows
 from benchmarks.step.floor import matmul_rate, step_flops
-from benchmarks.step.parts import waits, without_renderer
+from benchmarks.step.parts import count_syncs, without_renderer
 from benchmarks.step.table import to_tables
 from benchmarks.step.usual_step import UsualStep
 from gs_esd.build.components import Components, build_components
@@ -117,7 +117,7 @@ def test_a_step_is_made_without_a_renderer(tmp_path: Path) -> None:
     assert not torch.equal(after["opacities"], before["opacities"])
 
 
-def test_waits_are_counted_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_synchronisations_are_counted_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
     modes: list[str] = []
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
@@ -127,8 +127,8 @@ def test_waits_are_counted_by_line(monkeypatch: pytest.MonkeyPatch) -> None:
             warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
         warnings.warn("something else", stacklevel=1)
 
-    total, line = waits(step).items()
-    assert total == ("waits", 2)
+    total, line = count_syncs(step).items()
+    assert total == ("syncs", 2)
     assert line[0].startswith("test_step.py:")
     assert line[1] == 2
     assert modes == ["warn", "default"]
@@ -144,13 +144,13 @@ def test_ratios_are_of_the_same_work() -> None:
         {"kind": "usual", "ms": 180.0, "compiled": False, **job},
         {"kind": "part", "part": "rendering", "ms": 4.0, "views": 2},
         {"kind": "memory", "preset": "8", "views": 1, "peak_gb": 3.5},
-        {"kind": "waits", "views": 2, "waits": 1},
+        {"kind": "syncs", "views": 2, "syncs": 1},
     ]
     table = to_tables(rows)
     assert "| 2 | 0.5 | as it is | 100.0 (99.0 to 101.0) | 2.00 | 1.80 |" in table
     assert "| rendering | 2 | 4.00 | 4% |" in table
     assert "| 8 | 1 | 3.50 |" in table
-    assert "waits for the GPU 1 times with 2 views" in table
+    assert "synchronises with the GPU 1 times with 2 views" in table
 
 
 def test_the_command_measures_a_small_model_on_a_cpu(tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
-"""What a step is told to take in memory, before it takes any."""
+"""The count of a step's memory is that of the step itself."""
 
 import copy
-import logging
 from functools import cache
 from typing import Any
 
@@ -13,12 +12,9 @@ from benchmarks.step.memory_count import (
     AllocationCount,
     StepMemory,
     count_step,
-    log_memory,
-    warn_if_short,
 )
 from gs_esd.cameras.orbit import Orbit, turntable
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import StageConfig, StagesConfig
 from gs_esd.diffusion.process import add_noise
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.noisy_views import NoisyViews
@@ -64,14 +60,14 @@ def views_of(n: int) -> Views:
 
 
 def step_that_is_made(prior: DiffusionModelPrior, lora: LoraScore, views: Views) -> None:
-    """As the trainer makes it where 0 < λ < 1: both branches of ψ are asked."""
+    """As the trainer makes it where 0 < λ < 1: with both branches of ψ."""
     n = len(views.cameras)
     x_0 = prior.encode(torch.rand(n, SIZE, SIZE, 3, requires_grad=True))
     lora.update(renderings_of(torch.zeros(n, 4, 4, 4)), x_0.detach(), views)
     levels, eps = torch.zeros(n), torch.randn(x_0.shape)
     noisy = NoisyViews(add_noise(x_0.detach(), eps, levels), eps, levels, views, progress=0.0)
-    source, ask = EsdSource(constant(0.5)), choose_predict(prior, lora)
-    x_0.backward(distillation_gradient(source, one, prior, lora, noisy, ask))
+    source, predict = EsdSource(constant(0.5)), choose_predict(prior, lora)
+    x_0.backward(distillation_gradient(source, one, prior, lora, noisy, predict))
 
 
 SAVING = {"train_rows": 1, "gradient_checkpointing": True}
@@ -89,10 +85,10 @@ def test_it_is_what_the_step_takes_that_is_then_made(saving: bool) -> None:
     count = AllocationCount(weights)
     with count:
         step_that_is_made(prior, lora, views_of(4))
-    told = counted(saving=saving, n=4)
-    assert told.step == pytest.approx(count.most / 1e9, rel=0.02)
+    expected = counted(saving=saving, n=4)
+    assert expected.step == pytest.approx(count.peak / 1e9, rel=0.02)
     # The schedule, prompts and the camera's embedding are little besides.
-    assert told.weights == pytest.approx(sum(w.nbytes for w in weights) / 1e9, rel=0.05)
+    assert expected.weights == pytest.approx(sum(w.nbytes for w in weights) / 1e9, rel=0.05)
 
 
 def test_counting_asks_and_changes_nothing() -> None:
@@ -129,34 +125,6 @@ def test_a_compiled_network_is_counted_too() -> None:
     assert count_step(prior, lora, views_of(1)) == counted(saving=False, n=1)
 
 
-def test_the_largest_step_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    stages = StagesConfig(
-        StageConfig(0.2, SIZE, 1), StageConfig(0.5, SIZE, 3), StageConfig(1.0, SIZE, 2)
-    )
-    prior, _ = networks()
-    log_memory(stages, ORBIT, prior, ClosedFormLatentScore(buffer_size=8), torch.device("cpu"))
-    assert "a step with 3 views takes some 0.0 GB" in caplog.text
-
-
-def test_what_cannot_be_counted_does_not_stop_a_run(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prior, _ = networks()
-    monkeypatch.setattr(prior, "predict_noise", lambda x_t, *_: x_t * float(x_t.sum()))
-    stages = StagesConfig(*(StageConfig(end, SIZE, 1) for end in (0.2, 0.5, 1.0)))
-    log_memory(stages, ORBIT, prior, ClosedFormLatentScore(buffer_size=8), torch.device("cpu"))
-    assert "could not be counted" in caplog.text
-
-
-def test_too_little_memory_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    warn_if_short(needed=5.0, free=5.1)
-    assert not caplog.text
-    warn_if_short(needed=5.2, free=5.1)
-    assert "5.1 GB of GPU memory are free" in caplog.text
-    assert "vram=8" in caplog.text
-
-
 def test_it_counts_what_is_held_and_the_most_there_was() -> None:
     count = AllocationCount([])
     with count:
@@ -165,8 +133,8 @@ def test_it_counts_what_is_held_and_the_most_there_was() -> None:
         total = kept + other
         del other, total
         view = kept[: MEGABYTE // 2]
-    assert count.held == MEGABYTE
-    assert count.most == 3 * MEGABYTE
+    assert count.live == MEGABYTE
+    assert count.peak == 3 * MEGABYTE
     assert len(view) == MEGABYTE // 2
 
 
@@ -175,8 +143,8 @@ def test_weights_and_views_of_them_do_not_count() -> None:
     count = AllocationCount(list(layer.parameters()))
     with count, torch.no_grad():
         answer = layer(torch.zeros(1, 1000))
-    assert count.most < 0.01 * layer.weight.nbytes
-    assert count.held == answer.nbytes
+    assert count.peak < 0.01 * layer.weight.nbytes
+    assert count.live == answer.nbytes
 
 
 def test_a_gradient_keeps_activations() -> None:
@@ -187,7 +155,7 @@ def test_a_gradient_keeps_activations() -> None:
         count = AllocationCount(list(layers.parameters()))
         with count, torch.set_grad_enabled(gradient):
             layers(x)
-        return count.most
+        return count.peak
 
     assert most(gradient=True) >= 8 * x.nbytes
     assert most(gradient=False) <= 3 * x.nbytes

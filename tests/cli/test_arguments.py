@@ -21,7 +21,7 @@ from gs_esd.cli.arguments import choose_hardware, prepare, protect_free_text
 from gs_esd.cli.errors import explain, known_keys
 from gs_esd.config.options import Device
 from gs_esd.errors import UserError
-from gs_esd.system.hardware import Found
+from gs_esd.system.hardware import DetectedDevice
 
 ROOT = Path(__file__).parents[2]
 
@@ -177,7 +177,7 @@ def test_an_experiment_may_be_added_with_a_plus() -> None:
 def test_hardware_is_chosen_by_what_is_found(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "detect", lambda: Found(device, "a test says so"))
+    monkeypatch.setattr(cli, "detect", lambda: DetectedDevice(device, "a test says so"))
     assert choose_hardware(["seed=1"]) == ["seed=1", f"hardware={device.value}"]
 
 

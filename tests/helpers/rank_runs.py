@@ -1,6 +1,6 @@
-"""Short runs by all processes that torchrun starts, and what each of them holds at their ends.
+"""Short runs on all ranks that torchrun starts; each rank saves its final state.
 
-    python -m torch.distributed.run --standalone --nproc-per-node=2 tests/rank_runs.py MODEL FOLDER
+    torchrun --standalone --nproc-per-node=2 tests/helpers/rank_runs.py MODEL FOLDER
 
 MODEL: a folder with a latent model. Writes FOLDER/rank0.pt and so on.
 """
@@ -27,7 +27,7 @@ STEPS = {"bank": 7, "bank-mcmc": 7, "latent": 3, "lora": 3}
 
 
 def configuration(case: str, model: Path) -> Config:
-    """Of the run with a name; the first densifications are after steps 4 and 6."""
+    """The configuration of a case; its first densifications are after steps 4 and 6."""
     if case.startswith("bank"):
         densify = "mcmc" if case.endswith("mcmc") else "default"
         return tiny(densify=DENSIFY[densify], lambda_esd=0.5)
@@ -41,14 +41,14 @@ def configuration(case: str, model: Path) -> Config:
     )
 
 
-def end_of(case: str, model: Path, folder: Path) -> dict[str, Any]:
-    """The splats, q and the last scalars after some steps of plain gradient descent.
+def final_state(case: str, model: Path, folder: Path) -> dict[str, Any]:
+    """Splats, q and the last scalars after some steps of plain gradient descent.
 
-    Adam's would turn the least rounding of a small gradient into a whole step.
+    Adam would amplify a rounding error of a small gradient to a full step.
     """
     components = build_components(configuration(case, model))
     descent = {name: torch.optim.SGD([each], 1.0) for name, each in components.splats.items()}
-    components.optimizers.update(descent)  # in place: the densifier has the same dictionary
+    components.optimizers.update(descent)  # in place: the densifier uses the same dictionary
     trainer = Trainer(configuration(case, model), folder, components)
     for _ in range(STEPS[case]):
         scalars = trainer.train_step()
@@ -61,11 +61,11 @@ def end_of(case: str, model: Path, folder: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run every case and write what came of it."""
+    """Run every case and save the final states."""
     model, folder = Path(sys.argv[1]), Path(sys.argv[2])
     torch.set_num_threads(1)
-    ends = {case: end_of(case, model, folder / case) for case in STEPS}
-    torch.save(ends, folder / f"rank{torchrun.process_rank()}.pt")
+    states = {case: final_state(case, model, folder / case) for case in STEPS}
+    torch.save(states, folder / f"rank{torchrun.process_rank()}.pt")
 
 
 if __name__ == "__main__":

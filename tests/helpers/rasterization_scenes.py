@@ -1,4 +1,4 @@
-"""Small scenes for the tests of the rasterizer, and what to compare of their renderings."""
+"""Small scenes for the tests of the rasterizer, and comparisons of their renderings."""
 
 import math
 from collections.abc import Callable
@@ -33,7 +33,7 @@ class Result:
 def make_scene(
     N: int, C: int = 1, width: int = 40, height: int = 30, channels: int = 3, seed: int = 0
 ) -> Scene:
-    """A ball of anisotropic Gaussians of radius 0.8, seen from C cameras 3 away from its middle."""
+    """A ball of anisotropic Gaussians of radius 0.8, and C cameras 3 units from its centre."""
     generator = torch.Generator().manual_seed(seed)
 
     def randn(*shape: int) -> Tensor:
@@ -58,14 +58,14 @@ def make_scene(
 
 
 def orbit(angle: float, distance: float = 3.0) -> Tensor:
-    """World-to-camera matrix that looks at the origin, turned about the vertical axis."""
+    """World-to-camera matrix of a camera towards the origin, turned about the vertical axis."""
     c, s = math.cos(angle), math.sin(angle)
     rows = [[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, distance], [0, 0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)
 
 
 def with_harmonics(scene: Scene, coefficients: int = 16, cameras: int | None = None) -> Scene:
-    """The scene with random SH coefficients as colours, own ones per camera if asked for."""
+    """The scene with random SH coefficients as colours; per camera if `cameras` is given."""
     N = len(scene.splats["means"])
     generator = torch.Generator().manual_seed(5)
     shape = (N, coefficients, 3) if cameras is None else (cameras, N, coefficients, 3)
@@ -98,7 +98,7 @@ def evaluate(
 
 
 def weights_like(tensor: Tensor) -> Tensor:
-    """Fixed random numbers of either sign, the same in every dtype."""
+    """Fixed random numbers of both signs, the same in every dtype."""
     generator = torch.Generator().manual_seed(11)
     values = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
     return values.to(tensor.dtype)

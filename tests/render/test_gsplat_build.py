@@ -1,179 +1,128 @@
-"""What gsplat's kernels take is looked for before they are needed, and said in words."""
+"""gsplat's kernels are compiled by one process at a time; a fake package stands in for gsplat."""
 
-import importlib.metadata
-import importlib.util
 import os
-import shutil
+import signal
+import subprocess
 import sys
-import sysconfig
-from collections.abc import Callable
-from importlib.machinery import ModuleSpec
+import textwrap
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from torch.utils.cpp_extension import _get_build_directory
 
-from gs_esd.errors import UserError
 from gs_esd.render import gsplat_build
-from gs_esd.render.gsplat_build import (
-    build_folder,
-    check,
-    find_toolkit,
-    missing_requirements,
-    release_of,
-)
+from gs_esd.render.gsplat_build import build_folder
 
-NVCC = "#!/bin/sh\necho 'nvcc: NVIDIA (R) Cuda compiler driver\nCuda tools, release {}, V'\n"
+ROOT = Path(__file__).parents[2]
 
+BACKEND = """
+    import os, shutil, time
+    from pathlib import Path
 
-def command(path: Path, text: str = "#!/bin/sh\n") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
-    return path
-
-
-def headers(home: Path) -> None:
-    (home / "include").mkdir(parents=True)
-    (home / "include/cuda_runtime.h").touch()
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine that has all that is needed for a torch for CUDA 13.0, in a folder of its own."""
-    for variable in ("CUDA_HOME", "CUDA_PATH", "CXX"):
-        monkeypatch.delenv(variable, raising=False)
-    command(tmp_path / "cuda/bin/nvcc", NVCC.format("13.0"))
-    headers(tmp_path / "cuda")
-    command(tmp_path / "bin/c++")
-    command(tmp_path / "venv/bin/ninja")
-    (tmp_path / "include").mkdir()
-    (tmp_path / "include/Python.h").touch()
-    monkeypatch.setenv("CUDA_HOME", str(tmp_path / "cuda"))
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("MAX_JOBS", "3")
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "extensions"))
-    monkeypatch.setattr(gsplat_build, "USUAL_HOME", tmp_path / "usual")
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/bin/python"))
-    monkeypatch.setattr(sysconfig, "get_path", lambda name: str(tmp_path / name))
-    return tmp_path
+    build = Path(os.environ["TORCH_EXTENSIONS_DIR"], "gsplat_cuda")
+    build.mkdir(parents=True, exist_ok=True)
+    if not (build / "gsplat_cuda.so").exists():  # as gsplat 1.5.3: what is unfinished is removed
+        shutil.rmtree(build)
+        build.mkdir()
+        (build / "object.o").write_text("kernels")
+        print("compiling", flush=True)
+        time.sleep(float(os.environ["SECONDS_TO_COMPILE"]))
+        (build / "object.o").rename(build / "gsplat_cuda.so")
+    _C = object()
+"""
+LOAD = "from gs_esd.render.gsplat_build import load; load(); load()"
 
 
-def test_a_machine_with_everything_lacks_nothing(machine: Path) -> None:
-    assert missing_requirements("13.0") == []
-    check("13.0")
+def start(folder: Path, backend: str = BACKEND, seconds: float = 0.0) -> subprocess.Popen[str]:
+    """A process that loads gsplat, of which this is the backend."""
+    package = folder / "fake" / "gsplat"
+    (package / "cuda").mkdir(parents=True, exist_ok=True)
+    (package / "__init__.py").touch()
+    (package / "cuda" / "__init__.py").touch()
+    (package / "cuda" / "_backend.py").write_text(textwrap.dedent(backend))
+    variables = {
+        "PYTHONPATH": os.pathsep.join([str(package.parent), str(ROOT)]),
+        "TORCH_EXTENSIONS_DIR": str(folder / "extensions"),
+        "SECONDS_TO_COMPILE": str(seconds),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", LOAD],
+        env=os.environ | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_one_of_several_processes_compiles(tmp_path: Path) -> None:
+    processes = [start(tmp_path, seconds=1) for _ in range(3)]
+    outputs = [process.communicate(timeout=60) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    assert sum(out.count("compiling") for out, _ in outputs) == 1
+    assert sum("another process compiles" in errors for _, errors in outputs) == 2
+
+
+def test_compiling_is_announced_once(tmp_path: Path) -> None:
+    outputs = [start(tmp_path).communicate(timeout=60)[1] for _ in range(2)]
+    assert ["once on this machine" in errors for errors in outputs] == [True, False]
+
+
+def test_killed_process_releases_the_lock(tmp_path: Path) -> None:
+    first = start(tmp_path, seconds=60)
+    assert first.stdout is not None
+    assert first.stdout.readline() == "compiling\n"
+    first.send_signal(signal.SIGKILL)
+    first.communicate(timeout=30)
+    began = time.monotonic()
+    second = start(tmp_path)
+    assert second.communicate(timeout=30)[0] == "compiling\n"
+    assert second.returncode == 0
+    assert time.monotonic() - began < 20
+
+
+def test_prebuilt_kernels_are_used(tmp_path: Path) -> None:
+    (tmp_path / "fake" / "gsplat").mkdir(parents=True)
+    (tmp_path / "fake" / "gsplat" / "csrc.so").touch()
+    process = start(tmp_path, backend="_C = object()")
+    assert "compiling" not in process.communicate(timeout=30)[1]
+    assert process.returncode == 0
+    assert not (tmp_path / "extensions").exists()
 
 
 @pytest.mark.parametrize(
-    ("spoil", "what", "fix"),
+    ("backend", "reason"),
     [
-        (
-            lambda m: (m / "cuda/bin/nvcc").unlink(),
-            "no CUDA toolkit",
-            "toolkit 13.0 and set CUDA_HOME",
-        ),
-        (lambda m: (m / "cuda/include/cuda_runtime.h").unlink(), "no CUDA toolkit", "CUDA_HOME"),
-        (lambda m: command(m / "cuda/bin/nvcc"), "does not tell its version", "toolkit 13.0"),
-        (
-            lambda m: command(m / "cuda/bin/nvcc", NVCC.format("12.4")),
-            "of CUDA 12.4, and torch, built for 13.0",
-            "or take a torch for CUDA 12.4",
-        ),
-        (lambda m: (m / "bin/c++").unlink(), r"no C\+\+ compiler", "apt install g"),
-        (lambda m: (m / "venv/bin/ninja").unlink(), "ninja", "pip install ninja"),
-        (
-            lambda m: (m / "include/Python.h").unlink(),
-            "Python's headers",
-            r"apt install python3\.\d+-dev",
-        ),
+        ("_C = None", "no CUDA toolkit"),
+        ("raise RuntimeError('Error building:\\na.cu(3): error: no such type\\nstop')", "a.cu(3)"),
+        ("import no_such_module", "no_such_module"),
     ],
 )
-def test_each_lack_is_told_with_its_remedy(
-    spoil: Callable[[Path], object], what: str, fix: str, machine: Path
-) -> None:
-    spoil(machine)
-    with pytest.raises(UserError, match=rf"(?s){what}.*{fix}.*hardware=cpu.*gs_esd\.doctor"):
-        check("13.0")
+def test_load_errors_name_a_remedy(backend: str, reason: str, tmp_path: Path) -> None:
+    process = start(tmp_path, backend)
+    _, raised, message = process.communicate(timeout=30)[1].rpartition("UserError: ")
+    assert process.returncode == 1
+    assert raised
+    for part in (reason, "python -m gs_esd.tools.doctor", "hardware=cpu"):
+        assert part in message
 
 
-def test_everything_that_is_lacking_is_told_at_once(machine: Path) -> None:
-    (machine / "cuda/bin/nvcc").unlink()
-    (machine / "bin/c++").unlink()
-    assert len(missing_requirements("13.0")) == 2
+def test_unwritable_extensions_folder(tmp_path: Path) -> None:
+    (tmp_path / "extensions").touch()
+    assert "TORCH_EXTENSIONS_DIR=FOLDER" in start(tmp_path).communicate(timeout=30)[1]
 
 
-def test_another_minor_version_of_cuda_will_do(machine: Path) -> None:
-    command(machine / "cuda/bin/nvcc", NVCC.format("13.1"))
-    assert missing_requirements("13.0") == []
-
-
-@pytest.mark.parametrize(("version", "lacking"), [("1.5.3", 0), ("1.6.0", 1), (None, 1)])
-def test_gsplat_itself_must_be_the_one_that_is_meant(
-    version: str | None, lacking: int, machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def installed(name: str) -> str:
-        if version is None:
-            raise importlib.metadata.PackageNotFoundError(name)
-        return version
-
-    monkeypatch.setattr(importlib.metadata, "version", installed)
-    assert len(missing_requirements("13.0")) == lacking
-
-
-def test_the_toolkit_is_that_of_cuda_home_before_that_of_path(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = command(machine / "other/bin/nvcc", NVCC.format("12.0"))
-    headers(machine / "other")
-    monkeypatch.setenv("PATH", str(other.parent), prepend=os.pathsep)
-    assert find_toolkit() == machine / "cuda"
-    monkeypatch.delenv("CUDA_HOME")
-    assert find_toolkit() == machine / "other"
-    assert release_of(other) == "12.0"
-
-
-@pytest.mark.parametrize("is_link", [True, False])
-def test_the_headers_are_found_where_nvcc_is_a_link(
-    is_link: bool, machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("CUDA_HOME")
-    if is_link:
-        (machine / "bin/nvcc").symlink_to(machine / "cuda/bin/nvcc")
-    else:
-        command(machine / "bin/nvcc", NVCC.format("13.0"))
-    assert find_toolkit() == (machine / "cuda" if is_link else None)
-    assert len(missing_requirements("13.0")) == (0 if is_link else 1)
-
-
-def test_the_usual_place_is_looked_at_last(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_HOME")
-    assert find_toolkit() is None
-    (machine / "cuda").rename(machine / "usual")
-    assert find_toolkit() == machine / "usual"
-    gsplat_build._prepare_environment()
-    assert os.environ["CUDA_HOME"] == str(machine / "usual")
-
-
-def test_ninja_of_an_environment_that_is_not_activated_is_found_and_used(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert missing_requirements("13.0") == []
-    gsplat_build._prepare_environment()
-    assert shutil.which("ninja") == str(machine / "venv/bin/ninja")
-    assert os.environ["MAX_JOBS"] == "3"  # as the user had it
-
-
-def test_a_failed_compilation_is_told_by_what_the_compiler_said() -> None:
-    said = "Error building extension 'gsplat_cuda': [1/23] nvcc ...\n" + "noise\n" * 500
-    error = RuntimeError(said + "/x/vec.h(12): error: identifier is undefined\nninja: stopped\n")
-    told = gsplat_build._explained(error)
-    assert "identifier is undefined" in told
-    assert len(told.splitlines()) < 10
+def test_compiler_errors_are_quoted() -> None:
+    output = "Error building extension 'gsplat_cuda': [1/23] nvcc ...\n" + "noise\n" * 500
+    error = RuntimeError(output + "/x/vec.h(12): error: identifier is undefined\nninja: stopped\n")
+    message = gsplat_build._explain(error)
+    assert "identifier is undefined" in message
+    assert len(message.splitlines()) < 10
 
 
 @pytest.mark.parametrize("variable", ["XDG_CACHE_HOME", "TORCH_EXTENSIONS_DIR"])
-def test_kernels_are_looked_for_where_torch_puts_them(
+def test_build_folder_is_that_of_torch(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("XDG_CACHE_HOME", "TORCH_EXTENSIONS_DIR"):
@@ -183,43 +132,3 @@ def test_kernels_are_looked_for_where_torch_puts_them(
     assert not folder.exists()
     assert folder == Path(_get_build_directory("gsplat_cuda", False))
     assert build_folder("13.0") != build_folder("12.6") or variable == "TORCH_EXTENSIONS_DIR"
-
-
-@pytest.mark.parametrize(
-    ("files", "lacking"),
-    [({"lock": "", "a.o": "x"}, 2), ({"gsplat_cuda.so": ""}, 2), ({"gsplat_cuda.so": "x"}, 0)],
-)
-def test_a_compiler_is_needed_until_kernels_are_whole(
-    files: dict[str, str], lacking: int, machine: Path
-) -> None:
-    for name, text in files.items():
-        command(machine / "extensions/gsplat_cuda" / name, text)
-    (machine / "bin/c++").unlink()
-    (machine / "include/Python.h").unlink()
-    assert len(missing_requirements("13.0")) == lacking
-    (machine / "cuda/bin/nvcc").unlink()  # gsplat looks for it before it looks for its kernels
-    assert len(missing_requirements("13.0")) == lacking + 1
-
-
-def test_a_place_that_cannot_hold_kernels_is_told(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (machine / "file").touch()
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(machine / "file"))
-    with pytest.raises(UserError, match=r"(?s)cannot be kept in .*TORCH_EXTENSIONS_DIR=FOLDER"):
-        check("13.0")
-
-
-def test_a_gsplat_that_came_with_kernels_takes_nothing(
-    machine: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.rmtree(machine / "cuda")
-    (machine / "bin/c++").unlink()
-    assert len(missing_requirements("13.0")) == 2
-    package = machine / "gsplat"
-    spec = ModuleSpec("gsplat", None, is_package=True)
-    spec.submodule_search_locations = [str(package)]
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: spec)
-    assert len(missing_requirements("13.0")) == 2
-    command(package / "csrc.so")
-    assert missing_requirements("13.0") == []

@@ -1,4 +1,4 @@
-"""gsplat's own CUDA kernels against ours: images, gradients, and what strategies take from them."""
+"""gsplat's CUDA kernels against the CPU's: images, gradients, and densification on both."""
 
 from typing import Any
 
@@ -23,8 +23,8 @@ pytestmark = [
 ]
 
 IMAGE, GRADIENT = 1e-3, 5e-3
-"""How far they may lie apart, but for EDGE of the pixels, and relative to the largest gradient.
-gsplat is compiled with fast mathematics: whether an alpha reaches 1/255 may differ by rounding."""
+"""Tolerances: of all but a share EDGE of the pixels, and relative to the largest gradient.
+gsplat is compiled with fast-math: whether an alpha reaches 1/255 may differ by rounding."""
 EDGE = 1e-3
 
 
@@ -72,7 +72,7 @@ def test_images_and_gradients_agree(options: dict[str, Any], cameras: int) -> No
         assert relative_error(*absolute) < GRADIENT
 
 
-def test_render_gives_the_same_on_both_devices() -> None:
+def test_render_agrees_on_both_devices() -> None:
     splats = init_ball(
         200, radius=0.8, opacity=0.4, sh_degree=2, generator=torch.Generator().manual_seed(0)
     )
@@ -83,7 +83,7 @@ def test_render_gives_the_same_on_both_devices() -> None:
     assert_images_agree(theirs, ours)
 
 
-def test_what_relocation_computes_agrees() -> None:
+def test_relocation_agrees() -> None:
     generator = torch.Generator().manual_seed(0)
     opacities = 0.98 * torch.rand(64, generator=generator) + 0.01
     scales = torch.rand(64, 3, generator=generator)
@@ -102,7 +102,7 @@ def test_what_relocation_computes_agrees() -> None:
 
 
 @pytest.mark.parametrize("config", [DefaultDensifyConfig(cap=150), McmcDensifyConfig(cap=150)])
-def test_strategies_grow_a_splats_on_a_gpu(
+def test_strategies_add_gaussians_on_a_gpu(
     config: DefaultDensifyConfig | McmcDensifyConfig,
 ) -> None:
     config.every, config.start_fraction, config.stop_fraction = 4, 0.0, 1.0

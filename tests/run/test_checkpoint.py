@@ -1,4 +1,4 @@
-"""Checkpoints are exact, atomic and checked."""
+"""Checkpoints are exact, atomic and verified; those of the previous release still load."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -49,14 +49,14 @@ def take_steps(
             optimizers[name].param_groups[0]["lr"] *= 0.99
 
 
-def test_state_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_round_trip(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "last.pt", STATE)
     loaded = load_checkpoint(tmp_path / "last.pt")
     assert torch.equal(loaded.pop("rng"), STATE["rng"])
     assert loaded == {name: value for name, value in STATE.items() if name != "rng"}
 
 
-def test_resumed_steps_are_bit_identical_though_the_number_changed(tmp_path: Path) -> None:
+def test_resumed_steps_are_bit_identical_for_another_number_of_gaussians(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(0)
     splats, optimizers = fresh_splats(50)
     take_steps(splats, optimizers, generator, 5)
@@ -86,7 +86,7 @@ def test_resumed_steps_are_bit_identical_though_the_number_changed(tmp_path: Pat
     assert torch.equal(generator.get_state(), other_generator.get_state())
 
 
-def test_a_taken_state_does_not_follow_the_run() -> None:
+def test_state_is_a_copy() -> None:
     generator = torch.Generator().manual_seed(0)
     splats, optimizers = fresh_splats(4)
     take_steps(splats, optimizers, generator, 1)
@@ -99,7 +99,7 @@ def test_a_taken_state_does_not_follow_the_run() -> None:
     assert torch.equal(*results)
 
 
-def test_a_failing_save_leaves_the_old_checkpoint(
+def test_failed_save_keeps_the_previous_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "last.pt"
@@ -119,8 +119,8 @@ def test_a_failing_save_leaves_the_old_checkpoint(
 @pytest.mark.parametrize(
     "value", [Path("a"), torch.Generator(), {"deep": [{1, 2}]}, {Path("key"): 1}]
 )
-def test_what_could_not_be_read_back_is_refused_at_once(tmp_path: Path, value: object) -> None:
-    with pytest.raises(TypeError, match="which a checkpoint cannot hold"):
+def test_values_that_cannot_be_loaded_are_refused(tmp_path: Path, value: object) -> None:
+    with pytest.raises(TypeError, match="which a checkpoint cannot store"):
         save_checkpoint(tmp_path / "last.pt", {"value": value})
     assert not list(tmp_path.iterdir())
 
@@ -134,24 +134,22 @@ def flip_a_bit(content: bytes) -> bytes:
 @pytest.mark.parametrize(
     "damage", [lambda c: b"", lambda c: c[:100], lambda c: c[:-1], lambda c: b"?" * 99, flip_a_bit]
 )
-def test_damaged_files_are_explained(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_files(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
     path = tmp_path / "last.pt"
     save_checkpoint(path, {"tensor": torch.full((500,), 0x42, dtype=torch.uint8)})
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(UserError, match=r"last\.pt.*Delete it to start this run anew"):
+    with pytest.raises(UserError, match=r"last\.pt.*Delete it to restart this run"):
         load_checkpoint(path)
 
 
-def test_code_in_a_checkpoint_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
     path = tmp_path / "last.pt"
     torch.save({"version": checkpoint.VERSION, "state": {"a": Path("a")}}, path)
     with pytest.raises(UserError, match="cannot be read"):
         load_checkpoint(path)
 
 
-def test_missing_and_outdated_files_are_explained(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_and_outdated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "last.pt"
     with pytest.raises(UserError, match="no checkpoint"):
         load_checkpoint(path)
@@ -161,7 +159,32 @@ def test_missing_and_outdated_files_are_explained(
         load_checkpoint(path)
 
 
-def test_other_configurations_are_refused_with_every_difference() -> None:
+def test_checkpoint_of_the_previous_release(tmp_path: Path) -> None:
+    splats, optimizers = fresh_splats(5)
+    old = {"step": 3, "cloud": splats_state(splats, optimizers), "rendered": {"written": 7}}
+    save_checkpoint(tmp_path / "last.pt", old | {"kappas": {"seen": 2, "acting": 1}})
+    loaded = load_checkpoint(tmp_path / "last.pt")
+    assert set(loaded) == {"step", "splats", "variational", "view_kls"}
+    assert loaded["variational"] == {"written": 7}
+    assert loaded["view_kls"] == {"seen": 2, "acting": 1}
+    other, other_optimizers = fresh_splats(9)
+    restore_splats(other, other_optimizers, loaded["splats"])
+    assert all(torch.equal(other[name], value) for name, value in splats.items())
+
+
+def test_configuration_of_the_previous_release() -> None:
+    old = {"rendered": {"memory": 9, "rank": 4}, "prior": {"pictures": 3, "path": "x"}, "omega": 1}
+    new = {
+        "variational": {"buffer_size": 9, "rank": 4},
+        "prior": {"num_images": 3, "path": "x"},
+        "weighting": 1,
+    }
+    check_same_config(old, new)
+    with pytest.raises(UserError, match=r"variational\.rank: 4 in the checkpoint, 5 now"):
+        check_same_config(old, new | {"variational": {"buffer_size": 9, "rank": 5}})
+
+
+def test_other_configurations_are_refused_with_all_differences() -> None:
     saved = {"steps": 100, "guidance": {"kind": "esd", "old": 1}, "view": False}
     current = {"steps": 200, "guidance": {"kind": "esd"}, "view": True}
     with pytest.raises(UserError) as refusal:
@@ -174,7 +197,7 @@ def test_other_configurations_are_refused_with_every_difference() -> None:
     assert "hydra.sweep.dir=" in message
 
 
-def test_same_configurations_pass() -> None:
+def test_same_configurations() -> None:
     check_same_config({"a": {"b": [1]}}, {"a": {"b": [1]}})
     check_same_config({"a": {"b": 1}, "ab": 1}, {"a": {"b": 2}, "ab": 1}, ignore=["a"])
     with pytest.raises(UserError, match="ab: 1"):

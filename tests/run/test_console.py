@@ -1,3 +1,5 @@
+"""Progress, log messages and the list of results, on a terminal and without one."""
+
 import io
 import logging
 from pathlib import Path
@@ -6,14 +8,14 @@ import pytest
 import rich
 from rich.console import Console
 
-from gs_esd.run.console import Progress, logging_to, print_results
+from gs_esd.run.console import ProgressBar, logging_to, print_results
 
 log = logging.getLogger("gs_esd.test")
 
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
-    """What a terminal 200 columns wide would show."""
+    """The output of a terminal 200 columns wide."""
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=200)
     monkeypatch.setattr(rich, "get_console", lambda: console)
@@ -21,23 +23,21 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def train(steps: int, done: int = 0, line_every_s: float = 0.0) -> None:
-    with Progress(steps, done, line_every_s=line_every_s) as progress:
+    with ProgressBar(steps, done, line_every_s=line_every_s) as bar:
         for step in range(done, steps):
-            progress.update(step + 1, {"loss": 0.5, "lambda_esd": 0.25}, 2_000 + step)
+            bar.update(step + 1, {"grad_norm": 0.5, "lambda_esd": 0.25}, 2_000 + step)
 
 
-def test_away_from_a_terminal_lines_tell_everything(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_lines_without_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with logging_to(tmp_path / "train.log"):
         train(3)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == ["step 1/3", "step 2/3", "step 3/3"]
-    for shown in ("loss 0.5", "λ 0.25", "2001 Gaussians", "s/step", "s left"):
+    for shown in ("grad_norm 0.5", "λ 0.25", "2001 Gaussians", "s/step", "s left"):
         assert shown in lines[1]
 
 
-def test_lines_come_now_and_then_and_at_the_end(
+def test_lines_are_rate_limited_and_the_last_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with logging_to(tmp_path / "train.log"):
@@ -46,27 +46,23 @@ def test_lines_come_now_and_then_and_at_the_end(
     assert [line.split("  ")[0] for line in lines] == ["step 1/100", "step 100/100"]
 
 
-def test_a_continued_run_counts_from_where_it_was(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_resumed_run_continues_to_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with logging_to(tmp_path / "train.log"):
         train(10, done=8)
     assert capsys.readouterr().out.startswith("step 9/10")
 
 
-def test_a_terminal_shows_a_bar_and_the_log_keeps_lines(
-    tmp_path: Path, terminal: io.StringIO
-) -> None:
+def test_bar_on_a_terminal_and_lines_in_the_log(tmp_path: Path, terminal: io.StringIO) -> None:
     with logging_to(tmp_path / "train.log"):
         train(3)
     shown = terminal.getvalue()
-    for part in ("3/3", "loss 0.5", "λ 0.25", "2002 Gaussians"):
+    for part in ("3/3", "grad_norm 0.5", "λ 0.25", "2002 Gaussians"):
         assert part in shown
     assert "step 3/3" not in shown
     assert "step 3/3" in (tmp_path / "train.log").read_text(encoding="utf-8")
 
 
-def test_messages_come_out_whole_and_errors_on_stderr(
+def test_messages_are_not_wrapped_and_errors_go_to_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     message = "[bold]x[/bold] " + "a/long/path" * 40
@@ -90,7 +86,7 @@ def test_each_run_of_a_sweep_has_its_own_log(tmp_path: Path) -> None:
     assert logging.getLogger("gs_esd").handlers == []
 
 
-def test_an_unwritable_log_does_not_stop_a_run(
+def test_unwritable_log_does_not_stop_a_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with logging_to(tmp_path / "missing" / "train.log"):
@@ -98,7 +94,7 @@ def test_an_unwritable_log_does_not_stop_a_run(
     assert capsys.readouterr().out == "still shown\n"
 
 
-def test_results_name_what_is_there_and_how_to_open_it(
+def test_list_of_results_has_existing_files_and_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,3 +1,5 @@
+"""SIGINT and SIGTERM set a stop flag; a second signal acts immediately."""
+
 import signal
 import threading
 from collections.abc import Iterator
@@ -10,14 +12,14 @@ from gs_esd.run.interrupt import Interrupted, stop_request
 BOTH = [signal.SIGINT, signal.SIGTERM]
 
 
-class Usual(Exception):
-    """What the handlers of these tests raise where a process would end."""
+class Ended(Exception):
+    """Raised by this module's signal handlers where the default would end the process."""
 
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
-        raise Usual(number)
+        raise Ended(number)
 
     before = {number: signal.signal(number, end) for number in BOTH}
     yield
@@ -25,14 +27,14 @@ def handlers() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-def test_without_a_signal_nothing_is_requested() -> None:
+def test_no_signal_no_stop_request() -> None:
     with stop_request() as stop:
         assert not stop
     assert stop.signal is None
 
 
 @pytest.mark.parametrize("number", BOTH)
-def test_a_signal_is_noted_and_the_block_goes_on(number: signal.Signals) -> None:
+def test_first_signal_sets_the_flag(number: signal.Signals) -> None:
     with stop_request() as stop:
         signal.raise_signal(number)
         assert stop
@@ -41,26 +43,26 @@ def test_a_signal_is_noted_and_the_block_goes_on(number: signal.Signals) -> None
 
 @pytest.mark.parametrize("second", BOTH)
 @pytest.mark.parametrize("first", BOTH)
-def test_a_second_signal_acts_at_once(first: signal.Signals, second: signal.Signals) -> None:
+def test_second_signal_acts_immediately(first: signal.Signals, second: signal.Signals) -> None:
     with stop_request() as stop:
         signal.raise_signal(first)
-        with pytest.raises(Usual) as ended:
+        with pytest.raises(Ended) as ended:
             signal.raise_signal(second)
     assert ended.value.args == (second,)
     assert stop.signal == first
 
 
 @pytest.mark.parametrize("number", BOTH)
-def test_after_the_block_signals_act_as_before(number: signal.Signals) -> None:
+def test_handlers_are_restored_after_the_block(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with pytest.raises(ZeroDivisionError), stop_request():
         raise ZeroDivisionError
     assert signal.getsignal(number) is before
-    with pytest.raises(Usual):
+    with pytest.raises(Ended):
         signal.raise_signal(number)
 
 
-def test_other_threads_leave_signals_alone() -> None:
+def test_other_threads_do_not_handle_signals() -> None:
     seen = []
 
     def work() -> None:
@@ -70,10 +72,10 @@ def test_other_threads_leave_signals_alone() -> None:
 
     thread = threading.Thread(target=work)
     thread.start()
-    thread.join()
+    thread.join(10)
     assert seen == [(False, True)]
 
 
-def test_an_interrupted_run_is_no_ordinary_error() -> None:
+def test_interrupted_is_a_keyboard_interrupt() -> None:
     assert issubclass(Interrupted, KeyboardInterrupt)
     assert not issubclass(Interrupted, Exception)

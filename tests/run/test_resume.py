@@ -1,4 +1,4 @@
-"""Runs that real signals end, continued by the same command."""
+"""Runs that are interrupted by signals and resumed by the same command, bit for bit."""
 
 import re
 import shutil
@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
+
+from gs_esd.run.checkpoint import RENAMED_STATES
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [
@@ -26,6 +29,7 @@ COMMAND = [
     "hardware.threads=1",
     "checkpoint_every_s=0",
 ]
+TIMEOUT_S = 240
 STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
 KEPT = ("splats.ply", "preview.png", "turntable.mp4", "metrics.json", "checkpoints/last.pt")
 
@@ -56,7 +60,7 @@ def start(place: Path, *more: str) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], place: Path) -> Ended:
     try:
-        stdout, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=TIMEOUT_S)
     finally:
         process.kill()
     return Ended(place, process.returncode, stdout, stderr)
@@ -70,7 +74,7 @@ def interrupt(place: Path, number: signal.Signals) -> Ended:
     """Start or continue a run and send it a signal once it has logged ten steps more."""
     before = lines_logged(place)
     process = start(place)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT_S
     while lines_logged(place) <= before:
         assert process.poll() is None, "the run ended before it was interrupted"
         assert time.monotonic() < deadline
@@ -113,7 +117,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[signal.Signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_says_what_to_do(
+def test_interrupted_run_names_the_remedy(
     interrupted: dict[signal.Signals, Ended], number: signal.Signals
 ) -> None:
     ended = interrupted[number]
@@ -122,7 +126,7 @@ def test_an_interrupted_run_says_what_to_do(
     assert "Traceback" not in ended.stderr
 
 
-def test_a_run_goes_on_from_where_each_signal_stopped_it(
+def test_each_signal_leaves_a_checkpoint(
     interrupted: dict[signal.Signals, Ended],
 ) -> None:
     assert interrupted[signal.SIGKILL].status == STATUS[signal.SIGKILL]
@@ -138,18 +142,42 @@ def resumed_at(ended: Ended) -> int | None:
     return None if found is None else int(found[1])
 
 
-def test_a_run_stopped_by_every_signal_ends_bit_identical(
-    straight: Ended, interrupted: dict[signal.Signals, Ended], tmp_path: Path
+def to_previous_release(folder: Path) -> None:
+    """Rename what the previous release named otherwise in a run directory."""
+    checkpoint = folder / "checkpoints" / "last.pt"
+    content = torch.load(checkpoint, weights_only=True)
+    for old, new in RENAMED_STATES.items():
+        content["state"][old] = content["state"].pop(new)
+    torch.save(content, checkpoint)
+    record = folder / ".hydra" / "config.yaml"
+    text = record.read_text(encoding="utf-8")
+    old_keys = {
+        "weighting:": "omega:",
+        "variational:": "rendered:",
+        "buffer_size:": "memory:",
+        "num_images:": "pictures:",
+    }
+    for new, old in old_keys.items():
+        assert text.count(new) == 1
+        text = text.replace(new, old)
+    record.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("release", ["this", "previous"])
+def test_run_resumed_after_every_signal_is_bit_identical(
+    release: str, straight: Ended, interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
     assert not (here.folder / "metrics.json").exists()
+    if release == "previous":
+        to_previous_release(here.folder)
     ended = run(here.place)
     assert ended.status == 0, ended.stderr
     assert splat(ended) == splat(straight)
     assert steps_logged(ended) == ["10", "20", "30", "40", "50", "60"]
 
 
-def test_a_damaged_checkpoint_is_refused_and_everything_left_as_it_was(
+def test_damaged_checkpoint_is_refused_and_changes_nothing(
     interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
@@ -162,12 +190,12 @@ def test_a_damaged_checkpoint_is_refused_and_everything_left_as_it_was(
     ended = run(here.place)
     assert ended.status == 1
     assert "last.pt" in ended.stderr
-    assert "Delete it to start this run anew" in ended.stderr
+    assert "Delete it to restart this run" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert ended.contents() == before
 
 
-def test_a_run_of_another_configuration_is_refused_by_key(
+def test_another_configuration_is_refused_by_key(
     interrupted: dict[signal.Signals, Ended], tmp_path: Path
 ) -> None:
     here = copied(interrupted[signal.SIGKILL], tmp_path)
@@ -184,7 +212,7 @@ def test_a_run_of_another_configuration_is_refused_by_key(
     assert ended.contents() == before
 
 
-def test_a_finished_run_has_nothing_to_do(straight: Ended) -> None:
+def test_finished_run_is_not_repeated(straight: Ended) -> None:
     before = straight.contents()
     stamps = {name: (straight.folder / name).stat().st_mtime_ns for name in KEPT}
     again = run(straight.place)

@@ -1,3 +1,5 @@
+"""Run directories: names, the stored configuration, and when a run may be resumed."""
+
 import tempfile
 from pathlib import Path
 
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
 from gs_esd.errors import UserError
-from gs_esd.run.run_dir import enter, prepare_run_dir, run_name, slug, subject
+from gs_esd.run.run_dir import chdir, prepare_run_dir, run_name, slug, subject
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
     "aB -,.é猫", max_size=6
@@ -18,12 +20,12 @@ texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
     ("prompt", "name"),
     [("a corgi", "a-corgi"), ("  A  Corgi ", "a-corgi"), ("2 cats", "2-cats"), ("t-rex", "t-rex")],
 )
-def test_a_plain_prompt_is_its_own_name(prompt: str, name: str) -> None:
+def test_slug_of_plain_prompts(prompt: str, name: str) -> None:
     assert slug(prompt) == name
 
 
 @given(texts)
-def test_a_slug_is_a_short_folder_name(text: str) -> None:
+def test_slug_is_a_short_folder_name(text: str) -> None:
     name = slug(text)
     assert 0 < len(name) <= 40
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
@@ -31,7 +33,7 @@ def test_a_slug_is_a_short_folder_name(text: str) -> None:
 
 
 @given(texts, texts)
-def test_prompts_of_different_letters_have_different_slugs(one: str, other: str) -> None:
+def test_different_prompts_have_different_slugs(one: str, other: str) -> None:
     def letters(text: str) -> list[str]:
         return text.lower().replace("-", " ").split()
 
@@ -50,12 +52,12 @@ def test_prompts_of_different_letters_have_different_slugs(one: str, other: str)
         ("", "!"),
     ],
 )
-def test_what_a_slug_cannot_show_still_tells_prompts_apart(one: str, other: str) -> None:
+def test_slugs_of_non_ascii_prompts_differ(one: str, other: str) -> None:
     assert slug(one) != slug(other)
     assert slug(one) == slug(one)
 
 
-def test_a_prior_other_than_the_zoo_is_named() -> None:
+def test_subject_names_the_prior() -> None:
     assert subject("a corgi", "toyzoo") == "a-corgi"
     assert subject("a corgi", "images") == "a-corgi-images"
 
@@ -63,7 +65,7 @@ def test_a_prior_other_than_the_zoo_is_named() -> None:
 @pytest.mark.parametrize(
     ("guidance", "name"), [("esd", "lam1.0-seed0"), ("vsd", "vsd-seed0"), ("sds", "sds-seed0")]
 )
-def test_a_run_is_named_by_objective_and_seed(guidance: str, name: str) -> None:
+def test_run_name_has_objective_and_seed(guidance: str, name: str) -> None:
     everyday = [
         "prompt='a, b'",
         "seed=0",
@@ -75,14 +77,14 @@ def test_a_run_is_named_by_objective_and_seed(guidance: str, name: str) -> None:
     assert run_name(guidance, 1.0, 0, [*everyday, "hardware=cuda", "view=true"]) == name
 
 
-def test_other_values_are_named_in_one_order() -> None:
+def test_run_name_has_other_values_sorted() -> None:
     name = "lam1.0-seed0-densify=mcmc-steps=5"
     assert run_name("esd", 1.0, 0, ["steps=5", "densify=mcmc"]) == name
     assert run_name("esd", 1.0, 0, ["densify=mcmc", "steps=5"]) == name
 
 
 @given(st.lists(st.integers(0, 10**30), min_size=1, max_size=12))
-def test_a_run_name_fits_a_file_system(values: list[int]) -> None:
+def test_run_name_fits_a_file_system(values: list[int]) -> None:
     overrides = [f"learning_rates.key{number}={value}" for number, value in enumerate(values)]
     name = run_name("esd", 1.0, 0, overrides)
     assert len(name) <= 120
@@ -93,20 +95,20 @@ def settings(**values: object) -> DictConfig:
     return OmegaConf.create({"prompt": "a corgi", "steps": 5, "view": False, **values})
 
 
-def test_a_fresh_folder_gets_a_record(tmp_path: Path) -> None:
+def test_new_run_dir_stores_its_configuration(tmp_path: Path) -> None:
     prepare_run_dir(tmp_path, settings(), ["steps=5"])
     assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings()
     assert OmegaConf.load(tmp_path / ".hydra/overrides.yaml") == ["steps=5"]
 
 
-def test_a_folder_in_which_nothing_was_made_can_be_used_again(tmp_path: Path) -> None:
+def test_run_dir_without_results_is_overwritten(tmp_path: Path) -> None:
     prepare_run_dir(tmp_path, settings(), [])
     prepare_run_dir(tmp_path, settings(steps=6), [])
     assert OmegaConf.load(tmp_path / ".hydra/config.yaml") == settings(steps=6)
 
 
 @pytest.mark.parametrize("result", ["checkpoints/last.pt", "metrics.json", "splats.ply"])
-def test_a_run_of_other_settings_is_left_as_it_is(result: str, tmp_path: Path) -> None:
+def test_run_with_other_settings_is_refused(result: str, tmp_path: Path) -> None:
     prepare_run_dir(tmp_path, settings(), ["steps=5"])
     (tmp_path / result).parent.mkdir(exist_ok=True)
     (tmp_path / result).touch()
@@ -117,7 +119,7 @@ def test_a_run_of_other_settings_is_left_as_it_is(result: str, tmp_path: Path) -
 
 
 @given(texts)
-def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
+def test_run_is_resumed_with_the_same_settings(prompt: str) -> None:
     assume(prompt != "???")
     same = settings(prompt=prompt.replace("${", "\\${"))
     with tempfile.TemporaryDirectory() as folder:
@@ -130,15 +132,15 @@ def test_a_run_goes_on_with_the_same_settings(prompt: str) -> None:
         assert record.read_bytes() == begun
 
 
-def test_relative_paths_hold_after_entering(
+def test_relative_paths_are_valid_after_chdir(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir("/")
     (tmp_path / "here").touch()
-    enter(tmp_path)
+    chdir(tmp_path)
     assert Path("here").exists()
 
 
-def test_a_folder_that_is_not_shared_is_said(tmp_path: Path) -> None:
+def test_chdir_to_a_folder_that_is_not_shared(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gone.*Share that folder"):
-        enter(tmp_path / "gone")
+        chdir(tmp_path / "gone")

@@ -1,4 +1,4 @@
-"""Numbers and tensors between CPU and GPU."""
+"""Copies between CPU and GPU synchronise as little as possible."""
 
 import math
 
@@ -6,34 +6,34 @@ import pytest
 import torch
 
 from gs_esd.system.device import to_device, to_floats
-from tests.helpers.waiting import Waits
+from tests.helpers.synchronization import SyncDetector
 
 
-def test_numbers_are_read_by_one_look() -> None:
+def test_scalars_are_read_by_one_synchronisation() -> None:
     scalars = {"a": torch.tensor(1.5), "b": 2.0, "c": torch.tensor(3), "d": torch.tensor(True)}
-    with Waits() as waits:
+    with SyncDetector() as detector:
         assert to_floats(scalars) == {"a": 1.5, "b": 2.0, "c": 3.0, "d": 1.0}
-    assert len(waits.found) == 1
+    assert len(detector.found) == 1
 
 
-def test_nothing_to_read_is_nothing() -> None:
+def test_no_tensors_no_synchronisation() -> None:
     assert to_floats({}) == {}
     assert to_floats({"a": 1.0}) == {"a": 1.0}
 
 
-def test_what_has_a_gradient_or_is_not_finite_can_be_read() -> None:
+def test_gradients_and_infinities_can_be_read() -> None:
     numbers = to_floats({"a": torch.tensor(math.inf), "b": torch.ones((), requires_grad=True)})
     assert numbers == {"a": math.inf, "b": 1.0}
 
 
-def test_a_tensor_that_is_there_stays_as_it_is() -> None:
+def test_tensor_on_its_device_is_not_copied() -> None:
     x = torch.randn(3)
     assert to_device(x, torch.device("cpu")) is x
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_a_tensor_gets_to_the_gpu_without_waiting() -> None:
+def test_copy_to_the_gpu_does_not_synchronise() -> None:
     x = torch.randn(1000)
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -27,14 +27,14 @@ def install_torch(text: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("text", "version"), [(CPU_BUILD, None), (CUDA_BUILD, "13.0")])
-def test_torchs_build_is_read_without_importing_it(
+def test_cuda_version_of_torch_without_importing_it(
     text: str, version: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install_torch(text, tmp_path, monkeypatch)
     assert torch_cuda_version() == version
 
 
-def test_the_installed_torch_tells_what_it_is_built_for() -> None:
+def test_cuda_version_of_the_installed_torch() -> None:
     import torch
 
     assert torch_cuda_version() == torch.version.cuda
@@ -43,7 +43,7 @@ def test_the_installed_torch_tells_what_it_is_built_for() -> None:
 @pytest.mark.parametrize(
     ("files", "found"), [([], False), (["nvidiactl"], False), (["nvidiactl", "nvidia0"], True)]
 )
-def test_a_gpu_is_a_device_file(files: list[str], found: bool, tmp_path: Path) -> None:
+def test_gpu_is_detected_by_its_device_file(files: list[str], found: bool, tmp_path: Path) -> None:
     for name in files:
         (tmp_path / name).touch()
     assert has_nvidia_gpu(tmp_path) == found
@@ -59,7 +59,7 @@ def test_a_gpu_is_a_device_file(files: list[str], found: bool, tmp_path: Path) -
         (True, CUDA_BUILD, None, Device.cuda, "CUDA 13.0"),
     ],
 )
-def test_cuda_is_chosen_where_gpu_and_torch_agree(
+def test_default_device(
     gpu: bool,
     build: str,
     visible: str | None,
@@ -78,58 +78,58 @@ def test_cuda_is_chosen_where_gpu_and_torch_agree(
 
 
 @pytest.mark.parametrize("device", Device)
-def test_the_description_says_why_and_how_to_choose_otherwise(device: Device) -> None:
+def test_description_of_the_hardware(device: Device) -> None:
     other = next(one for one in Device if one != device)
     text = describe(HardwareConfig(device=device, threads=3))
     assert text.startswith(f"hardware: {device.value}, 3 CPU threads (")
     assert f"hardware={other.value}" in text
 
 
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("1", 1), ("0", 7), ("4,2", 7), ("", 7)])
-def test_threads_side_by_side_are_as_many_as_the_environment_says(
-    asked: str, threads: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("variable", "threads"), [("3", 3), ("1", 1), ("0", 7), ("4,2", 7), ("", 7)]
+)
+def test_threads_follow_omp_num_threads(
+    variable: str, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware.os, "sched_getaffinity", lambda process: set(range(7)))
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert cpu_threads(HardwareConfig(threads=0)) == threads
     assert cpu_threads(HardwareConfig(threads=2)) == 2
 
 
-def test_zero_threads_are_all_that_the_process_may_use() -> None:
+def test_zero_threads_are_one_per_core() -> None:
     assert cpu_threads(HardwareConfig(threads=0)) >= 1
     assert cpu_threads(HardwareConfig(threads=3)) == 3
 
 
 @pytest.mark.parametrize(
-    ("driver", "build", "told"),
+    ("driver", "build", "problem"),
     [
         (None, CUDA_BUILD, None),
         ((13, 0), CUDA_BUILD, None),
         ((13, 2), CUDA_BUILD, None),
         ((12, 4), CPU_BUILD, None),
-        ((12, 4), CUDA_BUILD, "knows CUDA up to 12.4, torch is built for 13.0; it must be 580"),
+        ((12, 4), CUDA_BUILD, "supports CUDA up to 12.4, torch is built for 13.0; it must be 580"),
     ],
 )
-def test_a_driver_must_know_the_cuda_of_torch(
+def test_driver_is_too_old_for_torch(
     driver: tuple[int, int] | None,
     build: str,
-    told: str | None,
+    problem: str | None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     install_torch(build, tmp_path, monkeypatch)
     monkeypatch.setattr(hardware, "driver_cuda_version", lambda: driver)
     found = old_driver()
-    assert found is None if told is None else found is not None and told in found
+    assert found is None if problem is None else found is not None and problem in found
 
 
-def test_without_a_driver_there_is_no_version() -> None:
+def test_no_driver_no_version() -> None:
     assert driver_cuda_version("libno-such-driver.so.1") is None
 
 
-def test_a_torch_that_is_broken_is_for_no_gpu(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_torch_has_no_cuda_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install_torch(CUDA_BUILD, tmp_path, monkeypatch)
     (tmp_path / "version.py").unlink()
     assert torch_cuda_version() is None

@@ -4,11 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from gs_esd.system import memory as peak_memory
+from gs_esd.system import memory as memory_module
 from gs_esd.system.memory import peak_memory_gb, reset_peak_memory
 
 CPU = torch.device("cpu")
-linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="measured on Linux only")
 
 
 def allocate(gigabytes: float) -> None:
@@ -16,7 +16,7 @@ def allocate(gigabytes: float) -> None:
 
 
 @linux
-def test_what_was_freed_again_counts() -> None:
+def test_freed_memory_counts() -> None:
     reset_peak_memory(CPU)
     before = peak_memory_gb(CPU)
     allocate(0.3)
@@ -27,7 +27,7 @@ def test_what_was_freed_again_counts() -> None:
 
 
 @linux
-def test_what_an_earlier_run_had_does_not_count() -> None:
+def test_peak_of_an_earlier_run_is_reset() -> None:
     allocate(0.3)
     high = peak_memory_gb(CPU)
     reset_peak_memory(CPU)
@@ -37,15 +37,15 @@ def test_what_an_earlier_run_had_does_not_count() -> None:
     assert now < high - 0.2
 
 
-def test_where_nothing_is_told_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peak_memory, "_PROCESS", Path("/nowhere"))
+def test_no_measurement_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "_PROCESS", Path("/nowhere"))
     reset_peak_memory(CPU)
     assert peak_memory_gb(CPU) is None
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
-def test_on_a_gpu_it_is_what_tensors_took() -> None:
+def test_gpu_peak_is_that_of_tensors() -> None:
     device = torch.device("cuda")
     reset_peak_memory(device)
     before = peak_memory_gb(device)

@@ -1,4 +1,4 @@
-"""One run by several processes: the same as by one, and the same on all of them."""
+"""One run on several ranks: the same as on one, and bit-identical on all of them."""
 
 import json
 import os
@@ -20,7 +20,7 @@ from gs_esd.errors import UserError
 from gs_esd.run.checkpoint import load_checkpoint
 from gs_esd.system import torchrun
 from gs_esd.system.ranks import Ranks
-from tests.helpers.rank_runs import STEPS, end_of
+from tests.helpers.rank_runs import STEPS, final_state
 from tests.helpers.tiny_models import tiny_pipeline
 from tests.helpers.tiny_runs import tiny
 
@@ -31,7 +31,7 @@ QUICK = ["experiment=quick", "prompt=a pig", "steps=30", "hardware=cpu"]
 
 def launch(folder: Path, *command: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment["PYTHONPATH"] = str(ROOT)
     return subprocess.Popen(
         [sys.executable, *LAUNCH, *command],
         cwd=folder,
@@ -49,9 +49,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ranks(model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """What both processes of a run hold at its end."""
+    """The final state of both ranks of a run."""
     folder = tmp_path_factory.mktemp("ranks")
-    process = launch(folder, str(ROOT / "tests/rank_runs.py"), str(model), str(folder))
+    process = launch(folder, str(ROOT / "tests/helpers/rank_runs.py"), str(model), str(folder))
     _, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
     return [torch.load(folder / f"rank{rank}.pt") for rank in range(2)]
@@ -68,10 +68,10 @@ def test_all_ranks_stay_bit_identical(case: str, ranks: list[dict[str, Any]]) ->
 
 
 @pytest.mark.parametrize("case", STEPS)
-def test_two_processes_take_the_steps_of_one(
+def test_two_ranks_make_the_steps_of_one(
     case: str, ranks: list[dict[str, Any]], model: Path, tmp_path: Path
 ) -> None:
-    one, two = end_of(case, model, tmp_path), ranks[0][case]
+    one, two = final_state(case, model, tmp_path), ranks[0][case]
     for part in ("splats", "variational"):
         for name, value in one[part].items():
             other = two[part][name]
@@ -80,13 +80,13 @@ def test_two_processes_take_the_steps_of_one(
     assert two["scalars"] == pytest.approx(one["scalars"], rel=1e-3, abs=1e-6)
 
 
-def test_gaussians_were_added_by_what_all_views_saw(ranks: list[dict[str, Any]]) -> None:
-    """Else the comparisons above would say nothing of densification."""
+def test_gaussians_were_added_on_two_ranks(ranks: list[dict[str, Any]]) -> None:
+    """Otherwise the comparisons above would not cover densification."""
     assert len(ranks[0]["bank"]["splats"]["means"]) > 60
     assert len(ranks[0]["bank-mcmc"]["splats"]["means"]) > 60
 
 
-def test_a_command_of_two_processes_writes_one_run(tmp_path: Path) -> None:
+def test_two_ranks_write_one_run_dir(tmp_path: Path) -> None:
     process = launch(tmp_path, str(ROOT / "train.py"), *QUICK)
     _, error = process.communicate(timeout=240)
     assert process.returncode == 0, error
@@ -98,7 +98,7 @@ def test_a_command_of_two_processes_writes_one_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_stopped_processes_go_on_from_their_checkpoint(tmp_path: Path) -> None:
+def test_interrupted_ranks_resume_from_their_checkpoint(tmp_path: Path) -> None:
     long = [*QUICK[:2], "steps=4000", "hardware=cpu"]
     process = launch(tmp_path, str(ROOT / "train.py"), *long)
     deadline = time.monotonic() + 120
@@ -122,7 +122,7 @@ def test_stopped_processes_go_on_from_their_checkpoint(tmp_path: Path) -> None:
         again.communicate(timeout=60)
 
 
-def test_views_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_must_be_a_multiple_of_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     odd = StagesConfig(
         coarse=StageConfig(0.4, 8, 3), middle=StageConfig(0.6, 16, 4), fine=StageConfig(1, 16, 4)
     )
@@ -133,14 +133,14 @@ def test_views_that_cannot_be_shared_are_refused(monkeypatch: pytest.MonkeyPatch
         validate(tiny(stages=odd))
 
 
-def test_other_launchers_variables_mean_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_launchers_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.setenv("RANK", "3")
     assert (torchrun.process_count(), torchrun.process_rank(), torchrun.local_rank()) == (1, 0, 0)
 
 
-def test_shares_are_all_views_in_their_order() -> None:
+def test_shares_partition_the_views() -> None:
     shares = [Ranks(rank, 3).share(6) for rank in range(3)]
     assert [list(range(6))[share] for share in shares] == [[0, 1], [2, 3], [4, 5]]
     assert Ranks().share(5) == slice(0, 5)

@@ -9,21 +9,21 @@ def _draw(seed: int, purpose: str) -> list[float]:
     return torch.rand(4, generator=stream(seed, purpose)).tolist()
 
 
-def test_the_same_seed_and_purpose_draw_the_same_numbers() -> None:
+def test_streams_are_reproducible() -> None:
     assert _draw(3, "noise") == _draw(3, "noise")
 
 
-def test_every_seed_and_every_purpose_draws_its_own_numbers() -> None:
+def test_streams_differ_by_seed_and_purpose() -> None:
     keys = [(seed, purpose) for seed in (-1, 0, 1, 10, 2**70) for purpose in ("noise", "bank", "")]
     assert len({tuple(_draw(*key)) for key in keys}) == len(keys)
 
 
-def test_a_seed_means_the_same_on_every_machine_and_in_every_process() -> None:
+def test_streams_do_not_depend_on_the_process() -> None:
     # The first 63 bits of SHA-256 of "0/noise", not Python's hash, which differs by process.
     assert stream(0, "noise").initial_seed() == 5127903134280592399
 
 
-def test_drawing_from_one_stream_leaves_the_others_and_torch_alone() -> None:
+def test_streams_are_independent() -> None:
     torch.manual_seed(0)
     global_state, other = torch.get_rng_state(), stream(0, "bank")
     before = other.get_state()

@@ -1,4 +1,4 @@
-"""The doctor tells what will run and how to mend what will not, whatever the machine is like."""
+"""The doctor reports what can run and how to fix the rest, on any machine."""
 
 import builtins
 import os
@@ -15,15 +15,14 @@ import pytest
 import torch
 
 from gs_esd.config.options import Device
-from gs_esd.system.hardware import Found
-from gs_esd.tools.doctor import command as doctor
-from gs_esd.tools.doctor import gpu, machine, models
-from gs_esd.tools.doctor.command import CHECKS, can_run, described, prospect
-from gs_esd.tools.doctor.finding import EVERYWHERE, Finding, looked_at
+from gs_esd.system.hardware import DetectedDevice
+from gs_esd.tools import doctor, doctor_checks
+from gs_esd.tools.doctor import can_run, format_finding, run_check, verdict_for
+from gs_esd.tools.doctor_checks import ALL_DEVICES, CHECKS, Finding
 from tests.build.test_conf import composed
 
 ROOT = Path(__file__).parents[2]
-USUAL = Found(Device.cpu, "no NVIDIA GPU found")
+DEFAULT = DetectedDevice(Device.cpu, "no NVIDIA GPU found")
 
 
 def run(**environment: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +32,7 @@ def run(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-def test_the_command_says_what_runs_here() -> None:
+def test_command_on_a_machine_without_a_gpu() -> None:
     done = run()
     assert (done.returncode, done.stderr) == (0, "")
     assert (
@@ -42,18 +41,18 @@ def test_the_command_says_what_runs_here() -> None:
     )
     assert "hardware=cuda cannot run: GPU," in done.stdout
     assert "HF_HUB_OFFLINE is set" in done.stdout
-    assert "could not be looked at" not in done.stdout
+    assert "could not be checked" not in done.stdout
 
 
-@pytest.mark.parametrize(("stops", "code"), [((), 0), ((Device.cuda,), 0), (EVERYWHERE, 1)])
-def test_the_exit_status_is_about_the_job_that_would_run_here(
+@pytest.mark.parametrize(("stops", "code"), [((), 0), ((Device.cuda,), 0), (ALL_DEVICES, 1)])
+def test_exit_status(
     stops: tuple[Device, ...],
     code: int,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(doctor, "CHECKS", (lambda: Finding("disk", "full", "Make room", stops),))
-    monkeypatch.setattr(doctor, "detect", lambda: USUAL)
+    monkeypatch.setattr(doctor, "detect", lambda: DEFAULT)
     monkeypatch.setattr(sys, "argv", ["doctor"])
     with pytest.raises(SystemExit) as ended:
         doctor.main()
@@ -61,69 +60,69 @@ def test_the_exit_status_is_about_the_job_that_would_run_here(
     assert ("found) cannot run: disk" in capsys.readouterr().out) == bool(code)
 
 
-def test_a_job_is_stopped_by_what_it_needs_alone() -> None:
-    findings = [Finding("a", "fine"), Finding("b", "bad", "mend b", (Device.cuda,))]
+def test_findings_stop_only_their_device() -> None:
+    findings = [Finding("a", "fine"), Finding("b", "bad", "fix b", (Device.cuda,))]
     assert can_run(Device.cpu, findings)
     assert not can_run(Device.cuda, findings)
-    assert prospect(Device.cuda, findings, USUAL) == "hardware=cuda cannot run: b"
+    assert verdict_for(Device.cuda, findings, DEFAULT) == "hardware=cuda cannot run: b"
 
 
-def test_a_finding_is_a_verdict_a_text_and_a_remedy() -> None:
-    assert described(Finding("a", "fine")) == "ok       a                 fine"
-    warning = described(Finding("b", "odd", "do this"))
+def test_format_of_a_finding() -> None:
+    assert format_finding(Finding("a", "fine")) == "ok       a                 fine"
+    warning = format_finding(Finding("b", "odd", "do this"))
     assert warning.startswith("warning  b")
     assert warning.endswith("-> do this")
-    assert described(Finding("c", "gone", "get it", EVERYWHERE)).startswith("missing  c")
+    assert format_finding(Finding("c", "gone", "get it", ALL_DEVICES)).startswith("missing  c")
 
 
-def test_a_check_that_fails_is_a_finding() -> None:
-    def some_check() -> Finding:
+def test_exception_in_a_check_is_a_finding() -> None:
+    def check_some_thing() -> Finding:
         raise ZeroDivisionError("by zero\nand more")
 
-    found = looked_at(some_check)
+    found = run_check(check_some_thing)
     assert found.verdict == "warning"
     assert (
-        "some check: could not be looked at (ZeroDivisionError: by zero)"
+        "some thing: could not be checked (ZeroDivisionError: by zero)"
         == f"{found.what}: {found.text}"
     )
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_every_check_finds_something_here(check: Callable[[], Finding]) -> None:
-    found = looked_at(check)
-    assert "could not be looked at" not in found.text
+def test_every_check_runs_here(check: Callable[[], Finding]) -> None:
+    found = run_check(check)
+    assert "could not be checked" not in found.text
     assert found.what
     assert found.text
 
 
 def without(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine on which a module cannot be imported."""
-    usual = builtins.__import__
+    """Make importing a module fail."""
+    original = builtins.__import__
 
     def imported(module: str, *args: Any, **kwargs: Any) -> Any:
         if module.partition(".")[0] == name:
             raise ImportError(f"lib{name}.so: cannot open shared object file")
-        return usual(module, *args, **kwargs)
+        return original(module, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", imported)
 
 
-def test_a_broken_torch_stops_every_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_torch_stops_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     without("torch", monkeypatch)
-    found = machine.torch_itself()
-    assert found.stops == EVERYWHERE
+    found = doctor_checks.check_torch()
+    assert found.stops == ALL_DEVICES
     assert "libtorch.so" in found.text
     assert "pip install" in found.fix
 
 
 @pytest.mark.parametrize(
-    ("version", "stops"), [((3, 10, 1), EVERYWHERE), ((3, 12, 0), ()), ((3, 14, 0), EVERYWHERE)]
+    ("version", "stops"), [((3, 10, 1), ALL_DEVICES), ((3, 12, 0), ()), ((3, 14, 0), ALL_DEVICES)]
 )
-def test_pythons_that_will_not_do_are_named(
+def test_python_versions(
     version: tuple[int, ...], stops: tuple[Device, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
-    assert machine.python().stops == stops
+    assert doctor_checks.check_python().stops == stops
 
 
 def disk_with(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,39 +130,37 @@ def disk_with(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
 
 
-def test_a_full_disk_stops_every_job(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_stops_all_devices(monkeypatch: pytest.MonkeyPatch) -> None:
     disk_with(1e6, monkeypatch)
-    assert machine.disk().stops == EVERYWHERE
+    assert doctor_checks.check_disk().stops == ALL_DEVICES
 
 
-def test_an_ffmpeg_that_fails_stops_every_job(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_ffmpeg_stops_all_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(tmp_path / "none"))
-    found = machine.ffmpeg()
-    assert found.stops == EVERYWHERE
+    found = doctor_checks.check_ffmpeg()
+    assert found.stops == ALL_DEVICES
     assert "reinstall" in found.fix
 
 
 @pytest.fixture
 def with_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine whose nvidia-smi is ours to write."""
-    monkeypatch.setattr(gpu, "has_nvidia_gpu", lambda: True)
+    """A machine with a GPU; returns the path of its nvidia-smi, for tests to write."""
+    monkeypatch.setattr(doctor_checks, "has_nvidia_gpu", lambda: True)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     return tmp_path / "nvidia-smi"
 
 
-def test_a_gpu_is_named_with_its_driver(with_gpu: Path) -> None:
+def test_gpu_and_driver(with_gpu: Path) -> None:
     with_gpu.write_text("#!/bin/sh\necho 'NVIDIA H100, 580.1, 81559 MiB'\n")
     with_gpu.chmod(0o755)
-    found = gpu.gpu()
+    found = doctor_checks.check_gpu()
     assert (found.verdict, found.text) == ("ok", "NVIDIA H100, 580.1, 81559 MiB")
 
 
-def test_a_driver_that_does_not_answer_stops_the_gpus_job(with_gpu: Path) -> None:
+def test_failing_driver_stops_cuda(with_gpu: Path) -> None:
     with_gpu.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
     with_gpu.chmod(0o755)
-    found = gpu.gpu()
+    found = doctor_checks.check_gpu()
     assert found.stops == (Device.cuda,)
     assert "NVIDIA-SMI has failed" in found.text
     assert "driver" in found.fix
@@ -177,7 +174,7 @@ def test_a_driver_that_does_not_answer_stops_the_gpus_job(with_gpu: Path) -> Non
         ("13.0", True, "can use it", ()),
     ],
 )
-def test_torch_must_be_for_cuda_and_the_driver_for_torch(
+def test_torch_and_driver_versions(
     built_for: str | None,
     usable: bool,
     text: str,
@@ -185,9 +182,9 @@ def test_torch_must_be_for_cuda_and_the_driver_for_torch(
     with_gpu: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(gpu, "torch_cuda_version", lambda: built_for)
+    monkeypatch.setattr(doctor_checks, "torch_cuda_version", lambda: built_for)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: usable)
-    found = gpu.torch_for_cuda()
+    found = doctor_checks.check_torch_for_cuda()
     assert text in found.text
     assert found.stops == stops
     assert bool(found.fix) == bool(stops)
@@ -203,21 +200,20 @@ def test_torch_must_be_for_cuda_and_the_driver_for_torch(
         (8.2, "vram=8"),
     ],
 )
-def test_the_preset_that_fits_is_named(
+def test_vram_preset(
     gigabytes: float, advice: str, with_gpu: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Properties:
         total_memory = gigabytes * 1e9
 
-    monkeypatch.setattr(gpu, "torch_cuda_version", lambda: "13.0")
+    monkeypatch.setattr(doctor_checks, "torch_cuda_version", lambda: "13.0")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: Properties)
-    assert gpu.vram().text.endswith(advice)
+    assert doctor_checks.check_vram().text.endswith(advice)
 
 
-def test_presets_and_the_model_are_those_of_the_configuration() -> None:
-    there = {int(path.stem) for path in (ROOT / "conf/vram").glob("*.yaml")}
-    assert set(gpu.PRESETS) == there
-    assert composed("hardware=cuda").prior.path == models.DEFAULT
+def test_presets_and_model_are_read_from_conf() -> None:
+    assert doctor_checks.vram_presets() == [24, 16, 12, 8]
+    assert composed("hardware=cuda").prior.path == doctor_checks.default_model()
 
 
 @pytest.mark.parametrize(
@@ -228,7 +224,7 @@ def test_presets_and_the_model_are_those_of_the_configuration() -> None:
         (True, 1, (Device.cuda,), "are free"),
     ],
 )
-def test_a_model_that_is_not_there_must_be_within_reach(
+def test_download_of_the_default_model(
     answers: bool,
     free: float,
     stops: tuple[Device, ...],
@@ -236,8 +232,8 @@ def test_a_model_that_is_not_there_must_be_within_reach(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    monkeypatch.setattr(models, "_hub_answers", lambda: answers)
+    monkeypatch.setattr(doctor_checks, "hub_is_reachable", lambda: answers)
     disk_with(free * 1e9, monkeypatch)
-    found = models._to_download("not in the cache")
+    found = doctor_checks.check_download("not in the cache")
     assert found.stops == stops
     assert text in found.text

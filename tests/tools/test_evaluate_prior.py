@@ -1,4 +1,4 @@
-"""The judge of the tiny prior: right of right images, wrong of wrong ones."""
+"""Evaluation of the tiny prior: right and wrong samples, and the upper bound by the zoo."""
 
 import pytest
 import torch
@@ -6,7 +6,12 @@ from torch import Tensor
 
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.system.rng import stream
-from gs_esd.tools.tiny_prior.evaluate import asked_for, judge, judge_zoo, through
+from gs_esd.tools.tiny_prior.evaluate import (
+    balanced_subjects,
+    evaluate_samples,
+    evaluate_zoo,
+    reconstruct,
+)
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.classifier import ZooClassifier, draw_labelled, train_classifier
 from gs_esd.toyzoo.prompt import ZooSubject, parse_prompt
@@ -17,7 +22,7 @@ NAMES = ("penguin", "pig")
 
 @pytest.fixture(scope="module")
 def zoo() -> list[SubjectImages]:
-    """Two animals from all around."""
+    """Two animals from all sides."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "gs_esd.toyzoo.training_images.subjects", lambda: [ZooSubject(n) for n in NAMES]
@@ -37,7 +42,7 @@ def drawn(zoo: list[SubjectImages], animal: str, view: int, n: int) -> Tensor:
     return (on_background(rgba, torch.full((3,), 0.5)) + 1).permute(0, 2, 3, 1) / 2
 
 
-def test_a_trained_classifier_knows_its_animals_and_views(zoo, classifier) -> None:
+def test_classifier_is_accurate_on_the_zoo(zoo, classifier) -> None:
     images, truth = draw_labelled(zoo, 100, stream(1, "test"))
     answers = classifier.classify(images)
     assert (answers.animals == truth.animals).float().mean() > 0.95
@@ -45,12 +50,12 @@ def test_a_trained_classifier_knows_its_animals_and_views(zoo, classifier) -> No
 
 
 @pytest.mark.parametrize("view", [0, 2])
-def test_good_samples_are_recognised_and_their_view_is_told(zoo, classifier, view: int) -> None:
+def test_correct_samples_are_recognised(zoo, classifier, view: int) -> None:
     def sample(words: str, n: int) -> Tensor:
         return drawn(zoo, parse_prompt(words).animal, view, n)
 
     wanted = [ZooSubject(name) for name in NAMES for _ in range(5)]
-    recognised, views = judge(classifier, sample, wanted)
+    recognised, views = evaluate_samples(classifier, sample, wanted)
     assert recognised == 1
     assert views[view] == 1
 
@@ -60,21 +65,21 @@ def test_samples_of_another_animal_are_not_recognised(zoo, classifier) -> None:
         other = NAMES[1 - NAMES.index(parse_prompt(words).animal)]
         return drawn(zoo, other, 0, n)
 
-    assert judge(classifier, sample, [ZooSubject(name) for name in NAMES])[0] == 0
+    assert evaluate_samples(classifier, sample, [ZooSubject(name) for name in NAMES])[0] == 0
 
 
-def test_real_images_bound_what_a_model_can_reach(zoo, classifier) -> None:
+def test_upper_bound_from_zoo_images(zoo, classifier) -> None:
     images, _ = draw_labelled(zoo, 60, stream(2, "codec"))
     fine, coarse = (PatchCodec.fit(images, 4, kept) for kept in (48, 1))
-    right, seen, true = judge_zoo(classifier, fine, zoo, 80)
+    right, seen, true = evaluate_zoo(classifier, fine, zoo, 80)
     assert right > 0.95
     assert sum(seen) == pytest.approx(1)
     assert max(abs(a - b) for a, b in zip(seen, true, strict=True)) < 0.15
-    assert (through(coarse, images) - images).abs().mean() > 0.02
+    assert (reconstruct(coarse, images) - images).abs().mean() > 0.02
 
 
-def test_subjects_asked_for_are_balanced_and_half_colored() -> None:
-    wanted = asked_for(10 * len(ANIMALS))
+def test_subjects_are_balanced_and_half_colored() -> None:
+    wanted = balanced_subjects(10 * len(ANIMALS))
     assert {sum(s.animal == animal for s in wanted) for animal in ANIMALS} == {10}
     assert sum(s.color is None for s in wanted) == len(wanted) // 2
     assert len({s.color_name for s in wanted}) > 5

@@ -1,4 +1,4 @@
-"""Training the tiny prior: the model's folder, resuming, and that it learns."""
+"""Training the tiny prior: the model's folder, resuming, and a falling loss."""
 
 import json
 import random
@@ -50,12 +50,12 @@ def small_unet() -> UNet2DConditionModel:
 
 
 def weights(training: Training) -> dict[str, Tensor]:
-    """Every number that training changes."""
+    """All weights that training changes."""
     states = {"now": training.unet, "mean": training.average}
     return {f"{k}.{n}": v for k, m in states.items() for n, v in m.state_dict().items()}
 
 
-def test_a_resumed_training_is_the_uninterrupted_one(zoo, tmp_path: Path) -> None:
+def test_resumed_training_is_bit_identical(zoo, tmp_path: Path) -> None:
     whole = Training(zoo, 100, CPU)
     losses = [whole.step() for _ in range(3)]
     begun = Training(zoo, 100, CPU)
@@ -69,7 +69,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(zoo, tmp_path: Path) -> Non
     assert resumed.samples == 12
 
 
-def test_the_model_is_stored_as_diffusers_stores_one(zoo, tmp_path: Path) -> None:
+def test_model_folder_has_diffusers_format(zoo, tmp_path: Path) -> None:
     training = Training(zoo, 8, CPU)
     train(training, 8, tmp_path, save_every_s=1e9)
     assert training.samples == 8
@@ -86,8 +86,8 @@ def test_the_model_is_stored_as_diffusers_stores_one(zoo, tmp_path: Path) -> Non
     assert image.shape == (64, 64, 3)
 
 
-def test_it_learns(zoo) -> None:
-    """The error on a batch that it has not seen falls by a twentieth."""
+def test_loss_falls(zoo) -> None:
+    """The error on a held-out batch falls by a twentieth."""
     training = Training(zoo, 10_000, CPU)
     batch = training.batches.draw(stream(1, "batches"), random.Random(1))
 
@@ -101,14 +101,14 @@ def test_it_learns(zoo) -> None:
     assert error() < 0.95 * before
 
 
-def test_workers_share_a_batch_and_learn_the_same(zoo) -> None:
+def test_workers_compute_the_same_gradients(zoo) -> None:
     alone, shared = Training(zoo, 100, CPU), Training(zoo, 100, CPU, workers=3)
     assert shared.step() == pytest.approx(alone.step(), rel=1e-5)
     for one, other in zip(alone.weights, shared.weights, strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
-def test_the_average_follows_the_weights(zoo) -> None:
+def test_moving_average_of_weights(zoo) -> None:
     training = Training(zoo, 100, CPU)
     before = [p.clone() for p in training.average.parameters()]
     training.step()
@@ -119,7 +119,7 @@ def test_the_average_follows_the_weights(zoo) -> None:
         torch.testing.assert_close(mean, weight * old + (1 - weight) * new.detach())
 
 
-def test_the_text_encoder_tells_captions_apart_and_stays(zoo) -> None:
+def test_text_encoder_is_frozen_and_distinguishes_captions(zoo) -> None:
     training = Training(zoo, 100, CPU)
     before = {name: each.clone() for name, each in training.text_encoder.state_dict().items()}
     training.step()
@@ -135,18 +135,18 @@ def test_the_text_encoder_tells_captions_apart_and_stays(zoo) -> None:
 @pytest.mark.parametrize(
     ("samples", "factor"), [(0, 0), (2_500, 0.5), (5_000, 1), (750_000, 1), (1_000_000, 0)]
 )
-def test_the_learning_rate_rises_stays_and_falls(samples: int, factor: float) -> None:
+def test_learning_rate_schedule(samples: int, factor: float) -> None:
     assert rate_at(samples, 1_000_000) == pytest.approx(factor)
 
 
-def test_log_snr_is_linear_and_ends_without_signal() -> None:
+def test_log_snr_is_linear_with_zero_terminal_snr() -> None:
     levels = NoiseSchedule.from_alphas_cumprod(make_scheduler().alphas_cumprod).log_snr
     expected = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, len(levels) - 1)
     torch.testing.assert_close(levels[:-1], expected, rtol=0, atol=2e-3)
     assert levels[-1] == MIN_LOG_SNR
 
 
-def test_the_scheduler_survives_its_file(tmp_path: Path) -> None:
+def test_scheduler_round_trip(tmp_path: Path) -> None:
     scheduler = make_scheduler()
     scheduler.save_pretrained(tmp_path)
     again = DDIMScheduler.from_pretrained(tmp_path)
@@ -154,7 +154,7 @@ def test_the_scheduler_survives_its_file(tmp_path: Path) -> None:
     assert again.config.prediction_type == "v_prediction"
 
 
-def test_the_tokenizer_knows_the_zoo_and_nothing_else(tmp_path: Path) -> None:
+def test_tokenizer_vocabulary(tmp_path: Path) -> None:
     tokenizer = make_tokenizer()
     known = tokenizer("A blue Panda, side view", padding="max_length").input_ids
     assert tokenizer.unk_token_id not in known
@@ -163,7 +163,7 @@ def test_the_tokenizer_knows_the_zoo_and_nothing_else(tmp_path: Path) -> None:
     assert tokenizer("blue panda").input_ids != tokenizer("red panda").input_ids
 
 
-def test_the_unet_has_what_a_lora_needs() -> None:
+def test_unet_has_the_projections_of_a_lora() -> None:
     unet = make_unet()
     projections = [
         name for name, m in unet.named_modules() if isinstance(m, nn.Linear) and "attn" in name

@@ -1,4 +1,4 @@
-"""What the tiny prior is taught: exact means, and captions that fit."""
+"""Training batches of the tiny prior: targets of the ideal denoiser, and matching captions."""
 
 import random
 
@@ -65,7 +65,7 @@ def test_mean_v_is_bayes_rule(log_snr: float) -> None:
     torch.testing.assert_close(answer[0], expected)
 
 
-def test_without_signal_v_is_the_mean_image() -> None:
+def test_mean_v_without_signal_is_the_mean_image() -> None:
     images = torch.randn(5, 2, 4, 4, generator=generator())
     x_t = torch.randn(3, 2, 4, 4, generator=generator(1))
     level = torch.full((3,), MIN_LOG_SNR)
@@ -74,7 +74,7 @@ def test_without_signal_v_is_the_mean_image() -> None:
     torch.testing.assert_close(answer, expected, rtol=0, atol=2e-3)
 
 
-def test_of_one_image_v_is_the_drawn_noise_and_image() -> None:
+def test_mean_v_of_one_image_is_its_v() -> None:
     x_0 = torch.randn(1, 2, 4, 4, generator=generator())
     eps = torch.randn(1, 2, 4, 4, generator=generator(1))
     level = torch.tensor([-1.0])
@@ -84,7 +84,7 @@ def test_of_one_image_v_is_the_drawn_noise_and_image() -> None:
     torch.testing.assert_close(answer, expected)
 
 
-def test_images_stand_on_black_and_on_white() -> None:
+def test_backgrounds_are_black_and_white() -> None:
     nothing = SubjectImages(
         ZooSubject("fox"), torch.zeros(9, 4, 4, 4, dtype=torch.uint8), torch.arange(9) % 3
     )
@@ -95,7 +95,7 @@ def test_images_stand_on_black_and_on_white() -> None:
     assert latents.squared_norms.tolist() == [48] * 18
 
 
-def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
+def test_captions_match_the_images(batches: BatchMaker) -> None:
     """Dark images are of the plain fox, fronts of either are the darker ones."""
     shade_of = {("fox", None): {0: 0, 2: 40}, ("fox", "red"): {0: 200, 2: 255}}
     seen, stream, choice = set(), generator(), random.Random(0)
@@ -119,7 +119,7 @@ def test_captions_tell_what_a_group_shows(batches: BatchMaker) -> None:
 
 
 @pytest.mark.parametrize("n", [1, 4, 18, 30])
-def test_shares_of_a_batch_are_the_whole(batches: BatchMaker, n: int) -> None:
+def test_parts_of_a_batch_are_the_whole(batches: BatchMaker, n: int) -> None:
     batch = batches.draw(generator(), random.Random(0))
     shares = batch.shares(n)
     assert len(shares) == min(n, 18)
@@ -129,14 +129,14 @@ def test_shares_of_a_batch_are_the_whole(batches: BatchMaker, n: int) -> None:
     assert all(len(s.captions) == len(s.x_t) > 0 for s in shares)
 
 
-def test_some_captions_are_empty(batches: BatchMaker) -> None:
+def test_share_of_empty_captions(batches: BatchMaker) -> None:
     stream, choice = generator(), random.Random(0)
     captions = [words for _ in range(100) for words in batches.draw(stream, choice).captions]
     share = captions.count("") / len(captions)
     assert abs(share - batches_module.EMPTY_SHARE) < 0.03
 
 
-def test_batches_repeat_with_their_generators(batches: BatchMaker) -> None:
+def test_batches_are_reproducible(batches: BatchMaker) -> None:
     one, other = (batches.draw(generator(3), random.Random(3)) for _ in range(2))
     assert one.captions == other.captions
     assert torch.equal(one.x_t, other.x_t)

@@ -9,7 +9,7 @@ import torch
 from gs_esd.cameras.view_names import VIEW_NAMES
 from gs_esd.system.rng import stream
 from gs_esd.tools import train_classifier
-from gs_esd.tools.train_classifier import blur_and_noise, rightness
+from gs_esd.tools.train_classifier import accuracy, blur_and_noise
 from gs_esd.toyzoo import training_images
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.classifier import ZooClassifier, draw_labelled
@@ -28,8 +28,8 @@ def unseen() -> list[SubjectImages]:
 def test_stored_classifier_accuracy(unseen) -> None:
     images, truth = draw_labelled(unseen, 300, stream(7, "labelled"))
     classifier = ZooClassifier.load()
-    for shown in (images, blur_and_noise(stream(7, "noise"))(images)):
-        shares = rightness(classifier, shown, truth)
+    for seen in (images, blur_and_noise(stream(7, "noise"))(images)):
+        shares = accuracy(classifier, seen, truth)
         assert shares["animals"] > 0.98
         assert shares["views"] > 0.95
 

@@ -1,1 +1,1 @@
-"""The CPU rasterizer, gsplat's `rasterization` in numba. Imports nothing else of gs_esd."""
+"""gsplat's `rasterization` on the CPU, in numba; see README.md. Imports nothing else of gs_esd."""

@@ -1,6 +1,6 @@
-"""What a call of the rasterizer may ask for, checked once, with messages that say what is allowed.
+"""Argument checks of the rasterizer; every message says what was given and what is allowed.
 
-Letters as everywhere here: N Gaussians, C cameras, K spherical-harmonic coefficients, D channels.
+Shapes: N Gaussians, C cameras, K spherical-harmonic coefficients, D channels.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ TILE_SIZE = 16  # gsplat's default; the blending kernels are laid out for it
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of a call. Sizes and radius_clip in pixels, eps2d in px², planes in scene units.
+    """The options of a call: sizes and radius_clip in pixels, eps2d in px², planes in scene units.
 
     Raises:
         ValueError: an option is out of its range.
@@ -55,7 +55,7 @@ class Settings:
 
 
 def check_choice(name: str, value: object, allowed: Sequence[object]) -> None:
-    """Raise ValueError unless value is one of the allowed ones."""
+    """Raise ValueError unless `value` is one of the allowed ones."""
     if value not in allowed:
         choices = ("one of " if len(allowed) > 1 else "") + ", ".join(map(repr, allowed))
         raise ValueError(f"{name} must be {choices}, got {value!r}")
@@ -74,7 +74,7 @@ def check_tensors(
     render_mode: RenderMode,
     dtype: torch.dtype,
 ) -> None:
-    """Raise ValueError naming the first tensor whose shape, dtype or device does not fit."""
+    """Raise ValueError for the first tensor of a wrong shape, dtype or device."""
     N = means.shape[0] if means.dim() else 0
     C = viewmats.shape[0] if viewmats.dim() else 0
     check_shape("means", means, (N, 3))
@@ -98,11 +98,15 @@ def check_tensors(
     }
     for name, tensor in named.items():
         if tensor is not None:
-            check_kind(name, tensor, dtype)
+            check_dtype_and_device(name, tensor, dtype)
 
 
 def check_colors(colors: Tensor, N: int, C: int, sh_degree: int | None) -> int:
-    """Check colours, or coefficients if there is an sh_degree; returns the number of channels."""
+    """Check colours, or with an sh_degree coefficients; returns the number of channels.
+
+    Raises:
+        ValueError: the shape, the number of channels or the degree is not supported.
+    """
     if sh_degree is None:
         D = colors.shape[-1] if colors.dim() else 0
         check_shape("colors", colors, (N, D), (C, N, D))
@@ -125,7 +129,7 @@ def check_shape(name: str, tensor: Tensor, *allowed: tuple[int, ...]) -> None:
         raise ValueError(f"{name} has shape {list(tensor.shape)}, expected {expected}")
 
 
-def check_kind(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
+def check_dtype_and_device(name: str, tensor: Tensor, dtype: torch.dtype) -> None:
     """Raise ValueError unless the tensor is on the CPU and has this dtype."""
     if tensor.device.type != "cpu":
         raise ValueError(f"{name} is on {tensor.device}; the CPU rasterizer expects CPU tensors")

@@ -1,4 +1,4 @@
-"""Blending of projected Gaussians as an autograd function over the kernels."""
+"""Alpha blending of projected Gaussians: the autograd function around the numba kernels."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def blend(
     backgrounds: Float[Tensor, "C D"] | None,
     settings: Settings,
 ) -> tuple[Float[Tensor, "C H W D"], Float[Tensor, "C H W 1"]]:
-    """Blend projected Gaussians front to back; the kernels' version of `reference.blend`.
+    """Blend projected Gaussians front to back; same result as `reference.blend`, by numba kernels.
 
     With settings.absgrad the backward pass sets `projection.means2d.absgrad` [C, N, 2], the sum
     over pixels of |dL/d(means2d)|.

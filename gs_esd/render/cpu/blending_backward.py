@@ -1,15 +1,15 @@
-"""The backward blending kernels. Notation in `blending_maths.py`.
+"""Numba kernel: the gradient of alpha blending. Notation in `blending_maths.py`.
 
-The backward pass walks front to back, repeating the forward pass bit for bit. With V = dL/d(image),
+The backward pass goes front to back, repeating the forward pass bit for bit. With V = dL/d(image),
 colours c_i and weights w_i = T_i alpha_i,
     behind_i  = Σ_{j > i} w_j c_j·V + T_final (background·V - dL/d(image's alpha))
     dL/d(s_i) = -alpha_i dL/d(alpha_i) = -alpha_i (T_i c_i·V - behind_i / (1 - alpha_i))
               = (alpha_i behind_{i-1} - w_i c_i·V) / (1 - alpha_i).
-What is behind nothing is known from the finished image, so each Gaussian only has to take its own
-part off: no list of the last Gaussians, no division to recover T.
+behind_{-1}, with all Gaussians behind it, follows from the finished image; each Gaussian then
+subtracts its own contribution. This needs no index of each pixel's last Gaussian and no division to
+recover T, as a pass from back to front does.
 
-Every visit of a Gaussian to a tile writes a row of sums of its own, which `gradient_sums.py` adds
-up.
+Every (Gaussian, tile) pair writes a row of sums of its own, which `gradient_sums.py` adds up.
 """
 
 from typing import NamedTuple
@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from gs_esd.render.cpu.blending_maths import (
-    AHEAD,
     BLOCKS,
+    PREFETCH_DISTANCE,
     ZERO,
     Flag,
     P,
@@ -53,7 +53,7 @@ from gs_esd.render.cpu.tiles import ROW, Grid, TileLists
 
 
 class Scratch(NamedTuple):
-    """What a thread keeps of the tile at hand; T, behind and V as in the header."""
+    """Working memory of one thread for the tile at hand; T, behind and V as in the header."""
 
     T: FloatArray
     behind: FloatArray
@@ -62,7 +62,7 @@ class Scratch(NamedTuple):
 
 
 def make_scratch(channels: int) -> Scratch:
-    """Memory for one thread, zeros; from torch, since that begins at a cache line."""
+    """Zeroed working memory of one thread; allocated by torch, which aligns it to cache lines."""
     channels = max(3, channels)
     sizes = (P, P, channels * P, channels * LANES)
     return Scratch(*(torch.zeros(size).numpy() for size in sizes))
@@ -86,7 +86,7 @@ def blend_backward(
     absgrad: Flag,
     rows_of_sums: FloatArray,
 ) -> None:
-    """Write the row of sums of every visit."""
+    """Write the row of sums of every (Gaussian, tile) pair."""
     align_stack()
     for item in range(part, len(lists.work_order), parts):
         tile = lists.work_order[item]
@@ -112,7 +112,7 @@ def _read_tile(
     v_alphas: FloatArray,
     scratch: Scratch,
 ) -> None:
-    """Fetch V, and what is behind nothing. Pixels outside the image get what is never used."""
+    """Read V, and compute `behind` in front of all Gaussians; undefined outside the image."""
     _, height, width, D = image.shape
     for block in range(BLOCKS):
         x, y = block_place(block)
@@ -121,7 +121,7 @@ def _read_tile(
             inside = columns - x, rows - y
             alpha = load_pixels(alphas, first, width, 1, inside[0], inside[1])
             v_alpha = load_pixels(v_alphas, first, width, 1, inside[0], inside[1])
-            behind = behind_nothing(alpha, v_alpha)
+            behind = gradient_of_t_final(alpha, v_alpha)
             for k in range(D):
                 place, steps = first * D + k, (width * D, D)
                 V = load_pixels(v_image, place, steps[0], steps[1], inside[0], inside[1])
@@ -132,8 +132,8 @@ def _read_tile(
 
 
 @traced
-def behind_nothing(alpha: Value, v_alpha: Value) -> Value:
-    """What v_alpha is in front of: T_final dL/d(T_final)."""
+def gradient_of_t_final(alpha: Value, v_alpha: Value) -> Value:
+    """T_final dL/d(T_final), from the gradient of the image's alpha."""
     return (alpha - 1.0) * v_alpha
 
 
@@ -152,7 +152,7 @@ def _gradients_of_tile(
     absgrad: Flag,
     rows_of_sums: FloatArray,
 ) -> None:
-    """Write the rows of a tile's visits."""
+    """Write the rows of sums of a tile's Gaussians."""
     align_stack()
     T, behind, V, v_color = scratch
     none, N, channels = splat(ZERO), colors.shape[1], colors.shape[2]
@@ -163,7 +163,7 @@ def _gradients_of_tile(
         blocks = np.int64(visited[m])
         if blocks == 0:
             continue
-        soon = m + AHEAD if m + AHEAD < end else m
+        soon = m + PREFETCH_DISTANCE if m + PREFETCH_DISTANCE < end else m
         prefetch(shapes, (camera * N + members[soon]) * ROW)
         row = load_filled(shapes, (camera * N + members[m]) * ROW, 9)
         shape = shape_in_tile(row, np.float32(left), np.float32(top))
@@ -209,7 +209,7 @@ def _write_rest(
     absgrad: Flag,
     rows_of_sums: FloatArray,
 ) -> None:
-    """Write what follows the first eight numbers of a row of sums."""
+    """Write the numbers of a row of sums after the first eight."""
     if channels > 2:
         rows_of_sums[m, MOMENTS + 2] = lane_sum(v_blue)
     if more is not None:
@@ -230,7 +230,7 @@ def offset_to(shape: Values, x: Value, y: Value) -> tuple[Value, Value]:
 def add_color_gradient(
     weight: Value, row: Values, V: Values, v_rgb: Values
 ) -> tuple[Value, Values]:
-    """c·V of the first three channels, and their gradients with those of a block added."""
+    """c·V of the first three channels, and their gradients with a block's added."""
     color_V = fma(V[2], row[8], fma(V[1], row[7], V[0] * row[6]))
     return color_V, tuple(fma(weight, V_k, v_k) for V_k, v_k in zip(V, v_rgb, strict=True))
 
@@ -239,7 +239,7 @@ def add_color_gradient(
 def add_channel_gradient(
     weight: Value, color: Value, V: Value, color_V: Value, v_color: Value
 ) -> tuple[Value, Value]:
-    """c·V with one more channel, and the gradient of that with those of a block added."""
+    """c·V with one more channel, and that channel's gradient with a block's added."""
     return fma(V, color, color_V), fma(weight, V, v_color)
 
 
@@ -247,7 +247,7 @@ def add_channel_gradient(
 def gradient_of_s(
     covered: Values, color_V: Value, behind: Value, constants: Values
 ) -> tuple[Value, Value]:
-    """What is behind the Gaussian, and v_s: zero where alpha is at its cap and so constant."""
+    """`behind` of the next Gaussian, and v_s: 0 where alpha is at its cap and so constant."""
     _, uncapped, alpha, weight, _, drawn = covered
     _, _, _, _, _, _, one, alpha_max, _, _ = constants
     own = weight * color_V
@@ -257,7 +257,7 @@ def gradient_of_s(
 
 @traced
 def add_moments(moments: Values, v_s: Value, offset: tuple[Value, Value]) -> Values:
-    """Sums of v_s times dx, dy, dx², dx dy, dy², 1 with those of a block added."""
+    """Add a block's v_s times dx, dy, dx², dx dy, dy², 1 to their sums."""
     x, y, xx, xy, yy, one = moments
     dx, dy = offset
     v_x, v_y = v_s * dx, v_s * dy
@@ -268,7 +268,7 @@ def add_moments(moments: Values, v_s: Value, offset: tuple[Value, Value]) -> Val
 def add_absolutes(
     absolutes: tuple[Value, Value], v_s: Value, root: Value, dy: Value, shape: Values
 ) -> tuple[Value, Value]:
-    """Half the sums of |dL/d(mean)|, u left out of the first, with those of a block added."""
+    """Add a block's |dL/d(mean)| to their sums, without their factors: 2u in x, 2 in y."""
     _, _, _, v, w, _ = shape
     along_x, along_y = absolutes
     return along_x + absolute(v_s * root), along_y + absolute(v_s * fma(root, v, w * dy))

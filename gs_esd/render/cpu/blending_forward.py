@@ -1,4 +1,4 @@
-"""The forward blending kernel. Notation in `blending_maths.py`."""
+"""Numba kernel: forward alpha blending. Notation in `blending_maths.py`."""
 
 from typing import NamedTuple
 
@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from gs_esd.render.cpu.blending_maths import (
-    AHEAD,
     BLOCK_ROWS,
     BLOCKS,
     CHECK_EVERY,
+    PREFETCH_DISTANCE,
     ZERO,
     Flag,
     P,
@@ -43,14 +43,14 @@ from gs_esd.render.cpu.tiles import ROW, Grid, TileLists
 
 
 class Canvas(NamedTuple):
-    """What a thread keeps of the tile at hand."""
+    """Working memory of one thread for the tile it blends."""
 
     T: FloatArray
     sums: FloatArray
 
 
 def make_canvas(channels: int) -> Canvas:
-    """Memory for one thread, from torch, since that begins at a cache line."""
+    """Working memory of one thread; allocated by torch, which aligns it to cache lines."""
     return Canvas(torch.empty(P).numpy(), torch.empty(max(3, channels) * P).numpy())
 
 
@@ -71,8 +71,8 @@ def blend_forward(
 ) -> None:
     """Write image [C, H, W, D], alphas [C, H, W, 1] and, for the backward pass, visited [M].
 
-    colors are [C, N, D], backgrounds [C, D], `more` says that D > 3. visited[m] are the blocks at
-    which members[m] may have been drawn.
+    colors are [C, N, D], backgrounds [C, D]; `more` is True if D > 3. visited[m] has the blocks in
+    which members[m] may have been drawn, as bits.
     """
     align_stack()
     T, sums = canvas
@@ -98,7 +98,7 @@ def _write_tile(
     image: FloatArray,
     alphas: FloatArray,
 ) -> None:
-    """Put a finished tile into the image."""
+    """Write a finished tile to image and alphas."""
     _, height, width, D = image.shape
     for block in range(BLOCKS):
         x, y = block_place(block)
@@ -138,7 +138,7 @@ def _blend_tile(
     more: Flag,
     visited: BitArray,
 ) -> None:
-    """Add the colours of a tile's Gaussians to sums and take what they cover off T."""
+    """Accumulate the colours of a tile's Gaussians in sums, and the remaining light in T."""
     align_stack()
     T, sums = canvas
     N, channels = colors.shape[1], colors.shape[2]
@@ -152,7 +152,7 @@ def _blend_tile(
         if unfinished == 0:
             visited[m] = 0
             continue
-        soon = m + AHEAD if m + AHEAD < end else m
+        soon = m + PREFETCH_DISTANCE if m + PREFETCH_DISTANCE < end else m
         prefetch(shapes, (camera * N + members[soon]) * ROW)
         row = load_filled(shapes, (camera * N + members[m]) * ROW, 9)
         shape = shape_in_tile(row, np.float32(left), np.float32(top))
@@ -186,7 +186,7 @@ def add_color(
     row: Values,
     constants: Values,
 ) -> tuple[Value, Value, Values]:
-    """Draw three channels at a block: the next T, the weight, the next sums."""
+    """Blend three channels into a block: T behind the Gaussian, its weight, the new sums."""
     x, y, *_ = shape
     *_, weight, after, _ = cover(x - pixel[0], y - pixel[1], shape, T, constants)
     colors = zip(row[6:9], sums, strict=True)

@@ -1,20 +1,20 @@
-"""The steps of blending that the forward and the backward kernels share.
+"""Formulas and helpers that the forward and the backward blending kernels share.
 
 Notation, for one tile of one camera
-    block      4 x 2 pixels, one vector. A tile has 4 columns and 8 rows of them, numbered down the
-               columns. Small Gaussians touch fewer blocks of this shape than rows of eight pixels.
+    block      4 × 2 pixels, one vector. A tile has 4 columns and 8 rows of them, numbered down the
+               columns. Small Gaussians cover fewer blocks of this shape than rows of eight pixels.
     P          pixels of a tile, stored block by block.
     blocks     a set of blocks as the bits of a number.
-    T          [P] transmittance left at a pixel. A finished pixel keeps its final one with a minus
-               sign, which makes every later test fail without a second mask.
-    sums       [max(3, D)·P] colour so far, channel by channel. The first three channels are written
-               out, so that images are quick; further ones are looped over.
+    T          [P] remaining transmittance of a pixel. A finished pixel stores its final value with
+               a minus sign: every later comparison then fails, without a second mask.
+    sums       [max(3, D)·P] accumulated colour, channel by channel. The loop over the first three
+               channels is unrolled, which makes RGB images fast; further ones are looped over.
     V          [max(3, D)·P] dL/d(image); v_q is dL/dq of any other quantity q.
     shapes, (x, y), (u, v, w, fade) are those of `tiles.py`.
     s          (u dx + v dy)² + w dy² + fade, so that alpha = exp(-s) before its cap.
 
-Kernels loop, load and store; formulas are traced (see `tracing.py`). Both rely on each operation
-rounding by itself: the backward pass repeats the decisions of the forward pass.
+Kernels loop, load and store; formulas are traced (see `jit/tracing.py`). Every operation rounds
+separately (no fast-math), so that the backward pass repeats the forward pass's decisions exactly.
 """
 
 from typing import Any, Literal, NamedTuple
@@ -42,17 +42,17 @@ from gs_esd.render.cpu.tiles import S_MAX, TILE, Grid
 P = TILE * TILE
 BLOCK_COLUMNS, BLOCK_ROWS = TILE // BLOCK_WIDTH, TILE // BLOCK_HEIGHT
 BLOCKS = BLOCK_COLUMNS * BLOCK_ROWS
-CHECK_EVERY = 16  # Gaussians between two looks at which blocks are finished
-AHEAD = 4  # Gaussians between asking for a row of shapes and reading it
-MARGIN = 1e-5  # above the rounding errors of s, which matters up to 5.54
+CHECK_EVERY = 16  # Gaussians between two checks of which blocks are finished
+PREFETCH_DISTANCE = 4  # Gaussians between prefetching a row of shapes and reading it
+MARGIN = 1e-5  # more than the rounding error of s, which is used up to ln 255 = 5.54
 ZERO = np.float32(0)  # Python's own would turn arithmetic into float64
 
 Flag = Literal[True] | None
-"""A choice that numba makes when it compiles: it leaves out what is behind a None."""
+"""A compile-time switch: numba removes the branch of a None."""
 
 
 class Shape(NamedTuple):
-    """A Gaussian as seen from the first pixel of a tile; each number in all lanes."""
+    """A Gaussian relative to the first pixel of a tile; each number in all lanes."""
 
     x: Value
     y: Value
@@ -63,7 +63,7 @@ class Shape(NamedTuple):
 
 
 class Constants(NamedTuple):
-    """Numbers that the loops need in all lanes, but see `Tables`."""
+    """Numbers that the loops use, each in all lanes (why they are loaded: see `Tables`)."""
 
     decay: Values
     one: Value
@@ -73,10 +73,10 @@ class Constants(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """Arrays that never change: the coordinates of a tile's pixels [P], and `Constants`.
+    """Read-only arrays: the coordinates of a tile's pixels [P], and `Constants`.
 
-    The latter are read from memory because LLVM makes a constant anew, with two instructions, in
-    every turn of a loop that has no register left for it. What was read it keeps at hand.
+    The latter are loaded from memory because LLVM rebuilds a literal constant, with two
+    instructions, in every iteration of a loop that has no free register. Loaded values are spilled.
     """
 
     pixel_x: FloatArray
@@ -85,7 +85,7 @@ class Tables(NamedTuple):
 
 
 def _make_tables() -> Tables:
-    """The only tables."""
+    """Compute `TABLES`."""
     column, row, y, x = np.indices(
         (BLOCK_COLUMNS, BLOCK_ROWS, BLOCK_HEIGHT, BLOCK_WIDTH), np.float32
     )
@@ -109,7 +109,7 @@ TABLES = _make_tables()
 
 @traced
 def exp_minus(s: Value, decay: Values) -> Value:
-    """exp(-s) for s in [0, 5.6], as an 8th power; Estrin's scheme, for the shorter wait."""
+    """exp(-s) for s in [0, 5.6], as an 8th power; by Estrin's scheme, for lower latency."""
     square = s * s
     high, middle = fma(s, decay[0], decay[1]), fma(s, decay[2], decay[3])
     p = fma(square, fma(square, high, middle), fma(s, decay[4], decay[5]))
@@ -120,17 +120,17 @@ def exp_minus(s: Value, decay: Values) -> Value:
 
 @traced
 def shape_in_tile(row: Values, left: Any, top: Any) -> Values:
-    """The shape in a row of shapes, for the tile that begins at pixel (left, top)."""
+    """The shape in a row of `shapes`, relative to the tile that begins at pixel (left, top)."""
     return Shape(row[0] - left, row[1] - top, *row[2:6])
 
 
 @traced
 def rows_reached(shape: Values, lane_numbers: Value) -> Values:
-    """Per column of blocks: in which rows of blocks, one a lane, alpha can reach 1/255.
+    """Per column of blocks: the rows of blocks, one per lane, in which alpha can reach 1/255.
 
-    At a row of pixels |u dx + v dy| <= reach with reach² = s_max - fade - w dy². Over the four
-    columns of a block u dx + v dy falls, so its ends tell; they are computed as in `cover`. The
-    reach of a row out of reach is NaN, which fails the comparisons.
+    In a row of pixels alpha reaches 1/255 where |u dx + v dy| <= reach, with reach² = s_max - fade
+    - w dy². u dx + v dy decreases over the four columns of a block, so its two ends decide; they
+    are computed as in `cover`. Where reach² < 0, reach is NaN, which fails the comparisons.
     """
     x, y, u, v, w, fade = shape
     reached = []
@@ -149,9 +149,10 @@ def rows_reached(shape: Values, lane_numbers: Value) -> Values:
 
 @traced
 def cover(dx: Value, dy: Value, shape: Values, T: Value, constants: Values) -> Values:
-    """What a Gaussian does at the pixels of a block.
+    """Alpha and blending weight of a Gaussian at the pixels of a block.
 
-    Returns u dx + v dy, alpha before its cap, alpha, its weight, the next T, where it is drawn.
+    Returns u dx + v dy, alpha before the cap of 0.999, alpha, the weight, T behind the Gaussian,
+    and the mask of pixels at which it is drawn.
     """
     _, _, u, v, w, fade = shape
     decay, _, alpha_max, transmittance_min, s_max = Constants(constants[:6], *constants[6:])
@@ -179,14 +180,14 @@ def tile_place(grid: Grid, tile: int) -> tuple[int, int, int, int, int]:
 
 @inlined
 def fill(array: FloatArray, value: float) -> None:
-    """array[:] = value, which would take numba seconds more to compile."""
+    """array[:] = value, without numba's slice assignment, which takes seconds to compile."""
     for i in range(len(array)):
         array[i] = value
 
 
 @inner
 def open_tile(T: FloatArray, tables: Tables, columns: int, rows: int) -> None:
-    """Full transmittance for pixels inside the image, none for those outside."""
+    """Set T to 1 for pixels inside the image, to 0 outside."""
     size = np.float32(columns), np.float32(rows)
     for i in range(0, P, LANES):
         store(T, i, full_inside(load(tables.pixel_x, i), load(tables.pixel_y, i), size))
@@ -206,7 +207,7 @@ def block_place(block: int) -> tuple[int, int]:
 
 @inner
 def open_blocks(T: FloatArray) -> int:
-    """The blocks with a pixel that takes more."""
+    """The blocks with an unfinished pixel, as bits."""
     blocks = 0
     for block in range(BLOCKS):
         if lane_bits(is_open(load(T, block * LANES))) != 0:
@@ -216,11 +217,11 @@ def open_blocks(T: FloatArray) -> int:
 
 @traced
 def is_open(T: Value) -> Value:
-    """Whether pixels take more."""
+    """Whether pixels are unfinished."""
     return T > 0.0
 
 
 @traced
 def fused(x: Value, y: Value, z: Value) -> Value:
-    """x * y + z."""
+    """x y + z, see `fma`."""
     return fma(x, y, z)

@@ -1,16 +1,16 @@
-"""Adds up the rows of sums that `blending_backward.py` writes, and makes gradients of them.
+"""Numba kernel: adds up the rows of sums that `blending_backward.py` writes, into gradients.
 
-A row holds sums over the pixels of one visit of a Gaussian to a tile: of v_s times dx, dy, dx²,
-dx dy, dy², 1; the gradients of the D channels; and with absgrad |v_s (u dx + v dy)| and
-|v_s (v (u dx + v dy) + w dy)|. Rows are added up in a fixed order: no atomics, and the same bits
-whatever the number of threads. Notation in `blending_maths.py`.
+A row holds sums over the pixels of one (Gaussian, tile) pair: of v_s times dx, dy, dx², dx dy, dy²,
+1; the gradients of the D channels; and with absgrad |v_s (u dx + v dy)| and
+|v_s (v (u dx + v dy) + w dy)|. Rows are added in a fixed order, without atomics: the same bits for
+any number of threads. Notation in `blending_maths.py`.
 """
 
 from typing import Any
 
 import numpy as np
 
-from gs_esd.render.cpu.blending_maths import AHEAD, ZERO, Flag
+from gs_esd.render.cpu.blending_maths import PREFETCH_DISTANCE, ZERO, Flag
 from gs_esd.render.cpu.jit.arrays import BitArray, FloatArray, IntArray
 from gs_esd.render.cpu.jit.kernel_cache import kernel
 from gs_esd.render.cpu.jit.rows import load_row
@@ -19,11 +19,11 @@ from gs_esd.render.cpu.jit.tracing import Value, Values, select, traced
 from gs_esd.render.cpu.tiles import Splats, TileLists, U
 
 TWO = np.float32(2)
-MOMENTS = 6  # where the channels begin in a row of sums
+MOMENTS = 6  # numbers of a row of sums before the channels
 
 
 def row_length(channels: int, absgrad: Flag) -> int:
-    """How many numbers a row of sums has; at least as many as are written at once."""
+    """Numbers in a row of sums; at least one vector, the least that is written at once."""
     return max(MOMENTS + channels + (2 if absgrad else 0), LANES)
 
 
@@ -43,8 +43,8 @@ def sum_visits(
 ) -> None:
     """Add up the rows of each Gaussian, in the order of its tiles, and write its gradients.
 
-    A thread takes its share of the Gaussians, and skips the rows of others. v_splats are shaped as
-    the splats, v_absolute [C, N, 2]. Scratch: chosen [M], of each thread its own, and
+    Each thread processes its own range of Gaussians and skips the rows of others. v_splats have the
+    shapes of splats, v_absolute is [C, N, 2]. Working memory: chosen [M], one per thread, and
     totals [N, row length].
     """
     C, N, channels = splats.colors.shape
@@ -58,11 +58,12 @@ def sum_visits(
         start, end = lists.tile_starts[camera * tiles], lists.tile_starts[(camera + 1) * tiles]
         count = 0
         for m in range(start, end):
-            # Without a branch, which would be guessed wrong every other time.
+            # Branchless: a branch would be mispredicted about every other time.
             chosen[count] = m
             count += (low <= members[m]) & (members[m] < high) & (visited[m] != 0)
         for i in range(count):
-            soon = i + 2 * AHEAD if i + 2 * AHEAD < count else i
+            ahead = i + 2 * PREFETCH_DISTANCE
+            soon = ahead if ahead < count else i
             prefetch(totals, members[chosen[soon]] * length)
             m = chosen[i]
             to = members[m] * length
@@ -91,7 +92,7 @@ def _gradients(sums: Values, conic: Values, opacity: Any) -> tuple[Values, Value
     x, y, xx, xy, yy, one = sums
     a, b, c = conic
     v_mean = a * x + b * y, b * x + c * y
-    # What is culled may have opacity 0, or NaN.
+    # A culled Gaussian may have opacity 0 or NaN.
     return v_mean, (0.5 * xx, xy, 0.5 * yy), select(opacity > 0.0, -one / opacity, 0.0)
 
 

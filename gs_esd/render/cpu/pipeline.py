@@ -1,7 +1,7 @@
-"""The stages of rasterization and how they are put together, whoever implements them.
+"""The three passes of rasterization, and the function that runs them for either implementation.
 
-Letters: N Gaussians, C cameras, K spherical-harmonic coefficients, D colour channels, H W pixels, X
-output channels: D, 1, or D + 1, by render_mode.
+Shapes: N Gaussians, C cameras, K spherical-harmonic coefficients, D colour channels, H×W pixels, X
+output channels (D, 1 or D + 1, depending on render_mode).
 """
 
 from collections.abc import Callable
@@ -15,9 +15,9 @@ from gs_esd.render.cpu.arguments import Settings
 
 
 class Projection(NamedTuple):
-    """Gaussians as each camera sees them, in pixels; zero where culled.
+    """Gaussians projected to each camera, in pixels; zeros where culled.
 
-    `compensations` are the opacity factors of antialiased rendering, None if it is classic.
+    `compensations` are the opacity factors of antialiased rendering, None in classic mode.
     """
 
     radii: Int[Tensor, "C N 2"]
@@ -27,8 +27,8 @@ class Projection(NamedTuple):
     compensations: Float[Tensor, "C N"] | None
 
 
-class Stages(NamedTuple):
-    """One implementation of the three stages.
+class RasterizerPasses(NamedTuple):
+    """One implementation of the three passes: numba kernels, or the torch reference.
 
     project(means, quats, scales, opacities, viewmats, Ks, settings) -> Projection
     shade(degree, means, coefficients, viewmats, visible [C, N]) -> colours [C, N, 3]
@@ -40,8 +40,8 @@ class Stages(NamedTuple):
     blend: Callable[..., tuple[Tensor, Tensor]]
 
 
-def render_stages(
-    stages: Stages,
+def run_passes(
+    passes: RasterizerPasses,
     means: Float[Tensor, "N 3"],
     quats: Float[Tensor, "N 4"],
     scales: Float[Tensor, "N 3"],
@@ -53,9 +53,9 @@ def render_stages(
     backgrounds: Float[Tensor, "C D"] | None,
     settings: Settings,
 ) -> tuple[Float[Tensor, "C H W X"], Float[Tensor, "C H W 1"], dict[str, Any]]:
-    """Run the stages on checked arguments; returns image, alphas and gsplat's `info`."""
+    """Project, shade and blend checked arguments; returns image, alphas and gsplat's `info`."""
     C, N = len(viewmats), len(means)
-    projection = stages.project(means, quats, scales, opacities, viewmats, Ks, settings)
+    projection = passes.project(means, quats, scales, opacities, viewmats, Ks, settings)
     opacities = opacities.expand(C, N)
     if projection.compensations is not None:
         opacities = opacities * projection.compensations
@@ -63,9 +63,9 @@ def render_stages(
         colors = colors.expand(C, N, -1)
     elif "RGB" in settings.render_mode:
         visible = (projection.radii > 0).all(-1)
-        colors = stages.shade(sh_degree, means, colors, viewmats, visible)
+        colors = passes.shade(sh_degree, means, colors, viewmats, visible)
     colors, backgrounds = _add_depth(colors, projection.depths, backgrounds, settings)
-    image, alphas = stages.blend(projection, opacities, colors, backgrounds, settings)
+    image, alphas = passes.blend(projection, opacities, colors, backgrounds, settings)
     if settings.render_mode.endswith("ED"):
         expected_depth = image[..., -1:] / alphas.clamp(min=1e-10)
         image = torch.cat([image[..., :-1], expected_depth], dim=-1)
@@ -78,7 +78,7 @@ def _add_depth(
     backgrounds: Float[Tensor, "C D"] | None,
     settings: Settings,
 ) -> tuple[Float[Tensor, "C N X"], Float[Tensor, "C X"] | None]:
-    """The channels to blend, and their background; depth has background 0, as in gsplat."""
+    """Append depth to the blended channels where render_mode has it; its background is 0."""
     if settings.render_mode == "RGB":
         return colors, backgrounds
     if settings.render_mode in ("D", "ED"):
@@ -91,7 +91,7 @@ def _add_depth(
 def _info(
     projection: Projection, opacities: Float[Tensor, "C N"], settings: Settings
 ) -> dict[str, Any]:
-    """What gsplat's strategies and viewers read, under gsplat's keys."""
+    """Intermediate results under gsplat's keys, for its densification strategies and viewers."""
     return {
         "batch_ids": None,
         "camera_ids": None,

@@ -1,4 +1,4 @@
-"""Projection of Gaussians to cameras, as an autograd function over numba kernels."""
+"""Projection of Gaussians to cameras: the autograd function around the numba kernels."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def project(
     Ks: Float[Tensor, "C 3 3"],
     settings: Settings,
 ) -> Projection:
-    """Project Gaussians to every camera; the kernels' version of `reference.project`."""
+    """Project Gaussians to every camera; same result as `reference.project`, by numba kernels."""
     radii, means2d, depths, conics, compensations = _Project.apply(
         means, quats, scales, viewmats, opacities, Ks, settings
     )
@@ -41,7 +41,7 @@ def project(
 
 
 class _Project(torch.autograd.Function):
-    """Differentiable in means, quats, scales and viewmats; opacities only decide what is culled."""
+    """Differentiable in means, quats, scales and viewmats; opacities are used for culling only."""
 
     @staticmethod
     def forward(
@@ -83,8 +83,8 @@ class _Project(torch.autograd.Function):
         C, N, _ = radii.shape
         v_outputs = (v_means2d, v_depths[..., None], v_conics, v_compensations[..., None])
         v_parameters = [torch.empty(t.shape) for t in parameters]
-        chunks, wants_views = -(-N // CHUNK), ctx.needs_input_grad[3]
-        v_views = np.zeros((chunks if wants_views else 0, C, VIEW_NUMBERS, LANES))
+        chunks, needs_viewmats = -(-N // CHUNK), ctx.needs_input_grad[3]
+        v_views = np.zeros((chunks if needs_viewmats else 0, C, VIEW_NUMBERS, LANES))
         inputs, gradients, results = (
             [as_array(t) for t in tensors]
             for tensors in (parameters, (radii, *v_outputs), v_parameters)
@@ -96,16 +96,16 @@ class _Project(torch.autograd.Function):
             chunks,
         )
         v_viewmats = None
-        if wants_views:
-            # The sum runs over chunks and lanes in order, whoever computed them.
+        if needs_viewmats:
+            # Summed over chunks and lanes in a fixed order, so independent of the threads.
             v_rows = torch.from_numpy(v_views.sum(axis=(0, 3))).float()
             v_viewmats = torch.nn.functional.pad(v_rows.view(C, 3, 4), (0, 0, 0, 1))
         return *v_parameters, v_viewmats, None, None, None
 
 
 def _limits(settings: Settings) -> Limits:
-    """What the kernels need to know of the settings."""
-    # As floats: a kernel is compiled for each combination of int and float that it meets.
+    """The settings that the kernels use, as numbers of fixed types."""
+    # As floats: numba compiles a kernel again for every combination of int and float arguments.
     return Limits(
         float(settings.width),
         float(settings.height),
@@ -120,7 +120,7 @@ def _limits(settings: Settings) -> Limits:
 def _cameras(
     viewmats: Float[Tensor, "C 4 4"], Ks: Float[Tensor, "C 3 3"], settings: Settings
 ) -> DoubleArray:
-    """The kernels' rows of what they need to know of the cameras."""
+    """One row of CAMERA_NUMBERS float64 numbers per camera, as the kernels read them."""
     views, intrinsics = as_array(viewmats), as_array(Ks).astype(np.float64)
     focal, centre = intrinsics[:, [0, 1], [0, 1]], intrinsics[:, :2, 2]
     size = np.array([settings.width, settings.height], np.float64)

@@ -1,4 +1,4 @@
-"""Projection of Gaussians to cameras and its analytic gradient: the numba kernels.
+"""Numba kernels: projection of Gaussians to cameras, and its analytic gradient.
 
 Notation (one Gaussian, one camera; the formulas are in `projection_maths.py`)
     R, M      rotation matrix of the quaternion; M = R diag(scales), whose columns are half axes, so
@@ -12,9 +12,9 @@ Notation (one Gaussian, one camera; the formulas are in `projection_maths.py`)
     rho       sqrt(det(U Uᵀ) / det), the compensation of antialiased rendering.
     v_q       dL/dq of any quantity q.
 
-Arrays are float32. Arithmetic is float64, which thin Gaussians need, on eight Gaussians at a time;
-for those past the last one see `rows.py`. `reference.py` defines what is culled; comparisons are
-such that NaN fails them.
+Arrays are float32. Arithmetic is float64 (thin Gaussians need it), on eight Gaussians at a time;
+for the lanes past the last one see `jit/rows.py`. `reference.py` defines what is culled;
+comparisons are written so that NaN fails them.
 """
 
 from math import inf
@@ -65,15 +65,13 @@ from gs_esd.render.cpu.projection_maths import (
 )
 from gs_esd.render.cpu.reference import ALPHA_MIN, FLOAT32_MAX, RADIUS_LIMIT
 
-CHUNK = (
-    512  # Gaussians a thread takes at a time; fixed, or sums over chunks would vary with threads
-)
+CHUNK = 512  # Gaussians per work item; fixed, or sums over chunks would depend on the threads
 CAMERA_NUMBERS = 20  # in a row of cameras: W, t, focal, centre, low_slope, high_slope
 VIEW_NUMBERS = 12  # in the first three rows of a world-to-camera matrix
 
 
 class Limits(NamedTuple):
-    """What is drawn, and how; see the arguments of `rasterization`."""
+    """Culling limits and blur; see the arguments of `rasterization`."""
 
     width: float
     height: float
@@ -100,9 +98,9 @@ def project_forward(
     conics: FloatArray,
     compensations: FloatArray,
 ) -> None:
-    """Write what every camera sees of every Gaussian, zeros where it is culled.
+    """Write the projection of every Gaussian to every camera, zeros where it is culled.
 
-    Arrays have rows, if of one number: opacities [N, 1], depths and compensations [C, N, 1].
+    All arrays have rows: opacities are [N, 1], depths and compensations [C, N, 1].
     """
     align_stack()
     N = len(means)
@@ -184,7 +182,7 @@ def _half_axes(quat: Four, scale: Three) -> Rows:
 
 
 def _camera_of(row: Values) -> Camera:
-    """The parts of a row of cameras."""
+    """Unpack a row of the cameras array."""
     W = (row[0:3], row[3:6], row[6:9])
     return Camera(W, row[9:12], row[12:14], row[14:16], row[16:18], row[18:20])
 
@@ -218,7 +216,7 @@ def _project(
 
 @traced
 def _both_positive(radii: Two) -> Value:
-    """Where a Gaussian is visible."""
+    """Where both radii are positive: the Gaussian is visible."""
     return (radii[0] > 0.0) & (radii[1] > 0.0)
 
 
@@ -236,7 +234,7 @@ def _either(a: Value, b: Value) -> Value:
 
 @traced
 def _no_sums(mean: Three) -> tuple[Three, Rows]:
-    """v_mean and v_M before any camera."""
+    """Zeros for v_mean and v_M, before any camera is added."""
     zero = filled_like(mean[0], 0.0)
     zeros = (zero, zero, zero)
     return zeros, (zeros, zeros, zeros)
@@ -270,7 +268,7 @@ def _project_vjp(
 def _add_camera(
     sums: tuple[Three, Rows], camera_row: Values, v_p: Three, v_A: Rows
 ) -> tuple[Three, Rows]:
-    """v_mean and v_M with the part of one camera added."""
+    """Add one camera's contribution to v_mean and v_M."""
     v_mean, v_M = sums
     to_world = transposed(_camera_of(camera_row).W)
     v_M_here = multiply(to_world, v_A)
@@ -283,7 +281,7 @@ def _add_camera(
 
 @traced
 def _camera_vjp(counted: Value, v_p: Three, mean: Three, v_A: Rows, M: Rows) -> Values:
-    """dL/dW = v_p meanᵀ + v_A Mᵀ beside dL/dt = v_p, row by row, of the Gaussians that count."""
+    """dL/dW = v_p meanᵀ + v_A Mᵀ beside dL/dt = v_p, row by row; 0 outside the counted lanes."""
     v_W = multiply(v_A, transposed(M))
     rows = [(*added(scaled(v_p[k], mean), v_W[k]), v_p[k]) for k in range(3)]
     return where(counted, rows[0] + rows[1] + rows[2])
@@ -293,7 +291,7 @@ def _camera_vjp(counted: Value, v_p: Three, mean: Three, v_A: Rows, M: Rows) -> 
 def _parameters_vjp(
     quat: Four, scale: Three, seen: Value, sums: tuple[Three, Rows]
 ) -> tuple[Three, Values, Values]:
-    """Gradients of mean, quaternion and scale, zeros where no camera sees the Gaussian."""
+    """Gradients of mean, quaternion and scale; zeros where all cameras cull the Gaussian."""
     v_mean, v_M = sums
     v_quat = rotation_vjp(quat, scale_columns(v_M, scale))
     columns, v_columns = transposed(rotation(quat)), transposed(v_M)

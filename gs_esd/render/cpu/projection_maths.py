@@ -1,8 +1,8 @@
-"""The formulas of the projection of Gaussians, and their vector-Jacobian products.
+"""Formulas of the projection of Gaussians, and their vector-Jacobian products.
 
-Notation in `projection_kernels.py`, into whose kernels these functions are traced (see
-`tracing.py`). A value is one number of each of eight Gaussians, in float64; what belongs to the
-camera or the call is the same for all of them.
+These functions are traced into the kernels of `projection_kernels.py` (see `jit/tracing.py`), which
+also has the notation. A Value is one float64 number per Gaussian, for eight Gaussians; values of
+the camera and the call are the same in all lanes.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ Rows = tuple[Three, Three, Three]
 
 
 class Camera(NamedTuple):
-    """A camera. Slopes are x/z and y/z; the low and high ones bound where J is taken."""
+    """A camera. Slopes are x/z and y/z; J is evaluated between the low and high ones."""
 
     W: Rows
     t: Three
@@ -49,7 +49,7 @@ class Covariance(NamedTuple):
 
 
 class View(NamedTuple):
-    """What a camera makes of a Gaussian. `slope` is x/z and y/z, `held` is s."""
+    """A Gaussian projected to a camera. `slope` is x/z and y/z, `held` is s (slope clamped)."""
 
     p: Three
     A: Rows
@@ -143,7 +143,7 @@ def rotation_vjp(q: Four, G: Rows) -> Four:
         x * (G[0][2] + G[2][0]) + y * (G[1][2] + G[2][1]) + w * (G[1][0] - G[0][1])
         - 2 * z * (G[0][0] + G[1][1])
     )  # fmt: skip
-    # The length of q does not matter, so what points along q goes.
+    # Rotations do not depend on the length of q: the gradient along q is removed.
     along = 0.5 * s * (v_w * w + v_x * x + v_y * y + v_z * z)
     return (
         s * (v_w - along * w),
@@ -176,7 +176,7 @@ def flatten_axis(A_i: Three, A_z: Three, f: Value, s: Value) -> Three:
 def flatten_axis_vjp(
     A_i: Three, A_z: Three, f: Value, s: Value, v_U: Three
 ) -> tuple[Three, Three, Value, Value]:
-    """v_A_i, this axis' part of v_A_z, v_f and v_s."""
+    """v_A_i, this axis' contribution to v_A_z, v_f and v_s."""
     along, across = dot(v_U, A_i), dot(v_U, A_z)
     v_A_i = scaled(f, v_U)
     return v_A_i, scaled(-s, v_A_i), along - s * across, -f * across
@@ -189,7 +189,7 @@ def view_vjp(
     A, f, slope, held = view.A, view.f, view.slope, view.held
     v_A_x, v_A_z, v_f_x, v_s_x = flatten_axis_vjp(A[0], A[2], f[0], held[0], v_U[0])
     v_A_y, v_A_z_too, v_f_y, v_s_y = flatten_axis_vjp(A[1], A[2], f[1], held[1], v_U[1])
-    # A slope that is held does not move with the mean; the mean on the image always does.
+    # A clamped slope does not move with the mean; the projected mean always does.
     low, high = camera.low_slope, camera.high_slope
     v_x = select((low[0] <= slope[0]) & (slope[0] <= high[0]), v_s_x, 0.0)
     v_y = select((low[1] <= slope[1]) & (slope[1] <= high[1]), v_s_y, 0.0)
@@ -202,7 +202,7 @@ def view_vjp(
 def covariance(U_x: Three, U_y: Three, eps2d: Value) -> Covariance:
     """cov2d and its determinants."""
     xx, xy, yy = dot(U_x, U_x), dot(U_x, U_y), dot(U_y, U_y)
-    # |U_x × U_y|² instead of xx yy - xy²: nothing cancels, however thin the Gaussian.
+    # |U_x × U_y|² instead of xx yy - xy²: no cancellation, however thin the Gaussian.
     normal = cross(U_x, U_y)
     sharp_det = dot(normal, normal)
     det = sharp_det + eps2d * (xx + yy) + eps2d * eps2d
@@ -250,6 +250,6 @@ def compensation_vjp(cov2d: Covariance, eps2d: Value, v_rho: Value) -> Three:
 
 
 def box_radii(xx: Value, yy: Value, alpha: Value) -> Two:
-    """Half sizes, in whole pixels, of the box where alpha can reach 1/255."""
+    """Half width and height, in whole pixels, of the box where alpha can reach 1/255."""
     sigmas_squared = minimum(MAX_SIGMAS**2, 2 * log(maximum(alpha * (1 / ALPHA_MIN), 1.0)))
     return ceil(sqrt(sigmas_squared * xx)), ceil(sqrt(sigmas_squared * yy))

@@ -1,8 +1,8 @@
 """Differentiable 3D Gaussian rasterization on the CPU.
 
-The image is that of gsplat 1.5.3; `reference.py` defines it, numba kernels compute it here.
-Letters: N Gaussians, C cameras, K spherical-harmonic coefficients, D colour channels, H W pixels, X
-output channels: D, 1, or D + 1, by render_mode.
+Same image as gsplat 1.5.3: `reference.py` defines it, numba kernels compute it.
+Shapes: N Gaussians, C cameras, K spherical-harmonic coefficients, D colour channels, H×W pixels, X
+output channels (D, 1 or D + 1, depending on render_mode).
 """
 
 from typing import Any
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from gs_esd.render.cpu.arguments import RasterizeMode, RenderMode, Settings, check_tensors
 from gs_esd.render.cpu.blending import blend
-from gs_esd.render.cpu.pipeline import Stages, render_stages
+from gs_esd.render.cpu.pipeline import RasterizerPasses, run_passes
 from gs_esd.render.cpu.projection import project
-from gs_esd.render.cpu.reference import REFERENCE_STAGES
+from gs_esd.render.cpu.reference import REFERENCE_PASSES
 from gs_esd.render.cpu.spherical_harmonics import shade
 
-KERNEL_STAGES = Stages(project, shade, blend)
+NUMBA_PASSES = RasterizerPasses(project, shade, blend)
 
 
 def rasterization(
@@ -44,39 +44,73 @@ def rasterization(
     rasterize_mode: RasterizeMode = "classic",
     absgrad: bool = False,
 ) -> tuple[Float[Tensor, "C H W X"], Float[Tensor, "C H W 1"], dict[str, Any]]:
-    """Render Gaussians from every camera: `gsplat.rasterization` for float32 tensors on the CPU.
+    """Render 3D Gaussians from every camera: `gsplat.rasterization` for float32 CPU tensors.
 
-    Differentiable in all tensors but Ks. Gradients are the same bits on every run, whatever the
-    number of threads (see `threads.py`). What is not finite is culled, and has no gradient; colours
-    are taken as they are, and one that is not finite shows.
+    Differentiable in all tensors except Ks. Image and gradients are bit-identical on every run,
+    for any number of threads (see `jit/threads.py`). Gaussians with a non-finite mean, quaternion,
+    scale or opacity are culled and get zero gradients; non-finite colours propagate to the image.
 
     Args:
-        means, scales: in scene units; scales are standard deviations, positive.
-        quats: (w, x, y, z), normalised here.
+        means: centres, in scene units.
+        quats: rotations (w, x, y, z); normalised here.
+        scales: standard deviations along the Gaussian's axes, in scene units, positive.
         opacities: in [0, 1].
         colors: [N, D] or [C, N, D] with 1 to 32 channels; with sh_degree, coefficients [N, K, 3] or
             [C, N, K, 3] whose colour is max(0, ½ + Σ Y_k coefficient_k).
-        viewmats: world-to-camera, OpenCV axes.
-        Ks: in pixels, without skew; the centre of the first pixel is at (0.5, 0.5).
-        near_plane, far_plane: depths between which Gaussians are drawn.
-        radius_clip: Gaussians with no radius above this many pixels are left out.
-        eps2d: blur in px², added to the covariance on the image.
+        viewmats: world-to-camera matrices, OpenCV axes (x right, y down, z forward).
+        Ks: intrinsics in pixels, without skew; the first pixel's centre is at (0.5, 0.5).
+        width: image width in pixels.
+        height: image height in pixels.
+        near_plane: Gaussians nearer than this depth are culled.
+        far_plane: Gaussians further away than this depth are culled.
+        radius_clip: Gaussians whose radii are at most this many pixels are culled.
+        eps2d: blur in px², added to the projected covariance.
         sh_degree: 0 to 3, or None if `colors` are colours.
-        tile_size: 16, as is usual.
+        packed: must be False; the packed layout of gsplat is not available on the CPU.
+        tile_size: must be 16, gsplat's default.
         backgrounds: one colour per camera; black if None. Depth has background 0.
-        render_mode: colour (RGB), accumulated depth (D), expected depth (ED), or colour and depth.
-        rasterize_mode: "antialiased" dims what eps2d enlarges (Mip-Splatting, arXiv:2311.16493).
+        render_mode: colour (RGB), accumulated depth (D), expected depth (ED), or colour and depth
+            (RGB+D, RGB+ED).
+        rasterize_mode: "classic", or "antialiased" to lower the opacity of what eps2d enlarges
+            (Mip-Splatting, arXiv:2311.16493).
         absgrad: set `info["means2d"].absgrad`, the sums of |dL/d(means2d)| over pixels
-            (arXiv:2404.10484), in the backward pass.
+            (AbsGS, arXiv:2404.10484), in the backward pass.
 
     Returns:
         Colours, premultiplied by alpha except for the background; alphas in [0, 1); and gsplat's
-        `info`, of which its strategies read means2d (for its gradient), radii, width, height,
+        `info`, of which its strategies use means2d (for its gradient), radii, width, height,
         n_cameras and gaussian_ids.
 
     Raises:
-        ValueError: a tensor or option does not fit; the message says what would.
+        ValueError: a tensor or option is not supported; the message says what is.
         NotImplementedError: Ks requires a gradient.
+
+    Example:
+        One red Gaussian at the origin, seen from three units away:
+
+        >>> import torch
+        >>> red = torch.tensor([[1.0, 0.0, 0.0]], requires_grad=True)
+        >>> viewmats = torch.eye(4)[None]
+        >>> viewmats[0, 2, 3] = 3.0
+        >>> Ks = torch.tensor([[[32.0, 0.0, 16.0], [0.0, 32.0, 12.0], [0.0, 0.0, 1.0]]])
+        >>> colors, alphas, info = rasterization(
+        ...     means=torch.zeros(1, 3),
+        ...     quats=torch.tensor([[1.0, 0.0, 0.0, 0.0]]),
+        ...     scales=torch.full((1, 3), 0.3),
+        ...     opacities=torch.tensor([0.5]),
+        ...     colors=red,
+        ...     viewmats=viewmats,
+        ...     Ks=Ks,
+        ...     width=32,
+        ...     height=24,
+        ... )
+        >>> colors.shape, alphas.shape, info["radii"].tolist()
+        (torch.Size([1, 24, 32, 3]), torch.Size([1, 24, 32, 1]), [[[11, 11]]])
+        >>> round(alphas.max().item(), 2)
+        0.49
+        >>> colors.sum().backward()
+        >>> red.grad.shape
+        torch.Size([1, 3])
     """
     if Ks.requires_grad:
         raise NotImplementedError("no gradient for Ks here; use rasterization_reference, or detach")
@@ -96,5 +130,5 @@ def rasterization(
         rasterize_mode,
         absgrad,
     )
-    stages = REFERENCE_STAGES if numba.config.DISABLE_JIT else KERNEL_STAGES
-    return render_stages(stages, *splats, *cameras, sh_degree, backgrounds, settings)
+    passes = REFERENCE_PASSES if numba.config.DISABLE_JIT else NUMBA_PASSES
+    return run_passes(passes, *splats, *cameras, sh_degree, backgrounds, settings)

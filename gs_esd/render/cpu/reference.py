@@ -1,8 +1,8 @@
-"""The definition of the image: 3D Gaussian splatting written out densely in plain torch.
+"""Reference implementation of 3D Gaussian splatting: dense, in plain torch, with autograd.
 
-Every pixel looks at every Gaussian and autograd does the gradient, in any float dtype; memory is
-C·H·W·N numbers. So this is for tests, for debugging, and for NUMBA_DISABLE_JIT=1. The kernels must
-agree with this file.
+Evaluates every Gaussian at every pixel, in any float dtype; memory is O(C·H·W·N). Used by tests,
+for debugging, and where numba is switched off (NUMBA_DISABLE_JIT=1). The kernels must agree with
+this file, which defines the image.
 
 Notation (the image is that of gsplat 1.5.3)
     N Gaussians, C cameras, K spherical-harmonic coefficients, D channels, H W pixels.
@@ -12,14 +12,14 @@ Notation (the image is that of gsplat 1.5.3)
               [[a, b], [b, c]], kept as (a, b, c).
     sigma     ½ (a dx² + c dy²) + b dx dy, with (dx, dy) from the centre of a pixel to the mean.
     alpha     min(0.999, opacity · exp(-sigma)); below 1/255 the Gaussian is skipped.
-    T         transmittance in front of a Gaussian. The one that would bring it to 1e-4 or below is
-              not drawn, nor any behind it.
+    T         transmittance in front of a Gaussian. A pixel is finished at the first Gaussian that
+              would bring T to 1e-4 or below: neither it nor any behind it is drawn.
 
-Culled, that is with radii 0 and no gradient, are Gaussians outside [near, far], with opacity below
-1/255, with both radii at most radius_clip, with a box outside the image, or with anything that is
-not finite. gsplat draws the tiles that meet a box of min(3.33, sqrt(2 ln(255 opacity))) standard
-deviations. For opacities in [0, 1] that box holds every pixel where alpha reaches 1/255, so tiles
-leave no trace in the image and do not occur here.
+Culled (radii 0, zero gradients) are Gaussians outside [near, far], with opacity below 1/255, with
+both radii at most radius_clip, with a bounding box outside the image, or with a non-finite
+parameter. gsplat draws the tiles that meet a box of min(3.33, sqrt(2 ln(255 opacity))) standard
+deviations. For opacities in [0, 1] that box holds every pixel where alpha reaches 1/255, so the
+image does not depend on tiles, and there are none here.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gs_esd.render.cpu.arguments import RasterizeMode, RenderMode, Settings, check_tensors
-from gs_esd.render.cpu.pipeline import Projection, Stages, render_stages
+from gs_esd.render.cpu.pipeline import Projection, RasterizerPasses, run_passes
 
 ALPHA_MAX = 0.999
 ALPHA_MIN = 1.0 / 255.0
@@ -71,13 +71,13 @@ def rasterization_reference(
     rasterize_mode: RasterizeMode = "classic",
     absgrad: bool = False,
 ) -> tuple[Float[Tensor, "C H W X"], Float[Tensor, "C H W 1"], dict[str, Any]]:
-    """Render Gaussians as `rasterization` does, slowly; what goes in and out is documented there.
+    """Render Gaussians in plain torch; arguments and results are those of `rasterization`.
 
-    Any float dtype that all tensors share; differentiable in Ks, too.
+    Slow, but in any float dtype that all tensors share, and differentiable in Ks as well.
 
     Raises:
-        ValueError: a tensor or option does not fit, or absgrad is asked for, which autograd cannot
-            add up.
+        ValueError: a tensor or option is not supported, or absgrad=True, which autograd cannot
+            compute: it sums gradients over pixels before they can be made absolute.
     """
     splats = (means, quats, scales, opacities, colors)
     cameras = (viewmats, Ks)
@@ -95,7 +95,7 @@ def rasterization_reference(
         rasterize_mode,
         absgrad,
     )
-    return render_stages(REFERENCE_STAGES, *splats, *cameras, sh_degree, backgrounds, settings)
+    return run_passes(REFERENCE_PASSES, *splats, *cameras, sh_degree, backgrounds, settings)
 
 
 def project(
@@ -108,7 +108,7 @@ def project(
     settings: Settings,
 ) -> Projection:
     """Project Gaussians to every camera: EWA splatting (Zwicker 2001), linearised at the means."""
-    # What is culled is computed with harmless stand-ins: autograd must not meet NaN times zero.
+    # Culled Gaussians are computed with finite placeholders: NaN × 0 would spoil autograd's sums.
     usable = torch.cat([means, quats, scales, opacities[:, None]], dim=-1).isfinite().all(-1)
     usable = usable & (quats.detach().abs().amax(-1) > 0)  # [N]
     means = torch.where(usable[:, None], means, 0.0)
@@ -166,9 +166,9 @@ def rotation_matrices(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
 def _jacobian(
     means_c: Float[Tensor, "C N 3"], Ks: Float[Tensor, "C 3 3"], settings: Settings
 ) -> Float[Tensor, "C N 2 3"]:
-    """d(pixel) / d(camera point), far outside the image taken at a point nearer to it.
+    """d(pixel) / d(camera point), with the point clamped to a margin around the image.
 
-    So does the code of Kerbl et al. 2023: at grazing angles the linearisation would blow up.
+    As in the code of Kerbl et al. 2023: at grazing angles the linearisation would blow up.
     """
     focal, centre = Ks[:, None, [0, 1], [0, 1]], Ks[:, None, :2, 2]  # [C, 1, 2]
     size = means_c.new_tensor([settings.width, settings.height])
@@ -187,7 +187,7 @@ def _sqrt_of_positive(x: Float[Tensor, "*S"]) -> Float[Tensor, "*S"]:
 def _radii(
     variances: Float[Tensor, "C N 2"], opacities: Float[Tensor, "C N"]
 ) -> Float[Tensor, "C N 2"]:
-    """Half sizes, in whole pixels, of the box where alpha can reach 1/255."""
+    """Half width and height, in whole pixels, of the box where alpha can reach 1/255."""
     sigmas = (2 * (opacities.clamp(min=ALPHA_MIN) / ALPHA_MIN).log()).sqrt().clamp(max=MAX_SIGMAS)
     return (sigmas[..., None] * variances.sqrt()).ceil().clamp(max=RADIUS_LIMIT)
 
@@ -287,12 +287,12 @@ def _alphas(
 
 
 def _weights(alpha: Float[Tensor, "H W N"]) -> Float[Tensor, "H W N"]:
-    """Share of each Gaussian in its pixel: alpha times T, and nothing behind the last one drawn."""
-    # Transmittance only falls, so once it is too low every Gaussian behind is cut as well.
+    """Blending weight of each Gaussian at each pixel: alpha times T, 0 once a pixel is finished."""
+    # Transmittance never rises, so once it is too low every Gaussian behind is cut as well.
     alpha = torch.where((1 - alpha).cumprod(-1) > TRANSMITTANCE_MIN, alpha, 0.0)
     after = (1 - alpha).cumprod(-1)
     before = torch.cat([torch.ones_like(after[..., :1]), after[..., :-1]], dim=-1)
     return alpha * before[..., : alpha.shape[-1]]
 
 
-REFERENCE_STAGES = Stages(project, shade, blend)
+REFERENCE_PASSES = RasterizerPasses(project, shade, blend)

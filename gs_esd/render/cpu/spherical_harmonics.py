@@ -1,4 +1,4 @@
-"""Colours from spherical harmonics, as an autograd function over numba kernels."""
+"""View-dependent colours from spherical harmonics: the autograd function around the kernels."""
 
 from typing import Any
 
@@ -27,8 +27,8 @@ def shade(
     viewmats: Float[Tensor, "C 4 4"],
     visible: Bool[Tensor, "C N"],
 ) -> Float[Tensor, "C N 3"]:
-    """Colours of the Gaussians from each camera; the kernels' version of `reference.shade`."""
-    if degree == 0:  # no direction, so nothing that would be worth a kernel
+    """Colours of the Gaussians from each camera; same result as `reference.shade`, by kernels."""
+    if degree == 0:  # independent of the direction: plain torch is as fast as a kernel
         return (0.5 + SH_0 * coefficients[..., 0, :]).clamp(min=0).expand(*visible.shape, 3)
     positions = torch.linalg.inv(viewmats)[:, :3, 3]
     sets = coefficients if coefficients.dim() == 4 else coefficients[None]
@@ -80,11 +80,11 @@ class _Shade(torch.autograd.Function):
             ),
             chunks,
         )  # fmt: skip
-        # The sum runs over chunks and lanes in order, whoever computed them.
+        # Summed over chunks and lanes in a fixed order, so independent of the threads.
         v_position = torch.from_numpy(v_positions.sum(axis=(0, 3))).float()
         return v_means, v_coefficients.view(sets, N, numbers // 3, 3), v_position, None, None
 
 
 def _scratch(rows: int) -> FloatArray:
-    """Zero vectors for a thread to work in."""
+    """Zeroed working memory of one thread."""
     return np.zeros((rows, LANES), np.float32)

@@ -1,4 +1,4 @@
-"""The numba kernels of spherical harmonics and of their gradient.
+"""Numba kernels: colours from spherical harmonics, and their gradients.
 
 Notation
     K          coefficients a Gaussian has; the first (degree + 1)² are used.
@@ -7,8 +7,8 @@ Notation
     Y_k        the harmonics of `reference.sh_basis`; colour = max(0, ½ + Σ Y_k coefficient_k).
     v_q        dL/dq of any quantity q.
 
-Kernels work on eight Gaussians at a time, in float32; of arrays named _8, each row is a vector. For
-the lanes past the last Gaussian see `rows.py`.
+Kernels process eight Gaussians at a time, in float32; each row of an array named _8 is a vector.
+For the lanes past the last Gaussian see `jit/rows.py`.
 """
 
 from gs_esd.render.cpu.jit.arrays import BoolArray, DoubleArray, FloatArray
@@ -46,9 +46,7 @@ from gs_esd.render.cpu.reference import (
     SH_3_ZZZ,
 )
 
-CHUNK = (
-    512  # Gaussians a thread takes at a time; fixed, or sums over chunks would vary with threads
-)
+CHUNK = 512  # Gaussians per work item; fixed, or sums over chunks would depend on the threads
 MAX_HARMONICS = 16
 
 Three = tuple[Value, Value, Value]
@@ -68,7 +66,7 @@ def shade_forward(
     coefficients_8: FloatArray,
     Y_8: FloatArray,
 ) -> None:
-    """Write colours [C, N, 3], ½ where not visible; coefficients [sets, N, 3 K]."""
+    """Write colours [C, N, 3], ½ where not visible, from coefficients [sets, N, 3 K]."""
     align_stack()
     N, C, sets = len(means), len(positions), len(coefficients)
     for chunk in range(part * CHUNK, N, parts * CHUNK):
@@ -158,9 +156,9 @@ def shade_backward(
 def _load_coefficients(
     coefficients: FloatArray, numbers: int, first: int, last: int, coefficients_8: FloatArray
 ) -> None:
-    """Take the coefficients in use of eight Gaussians apart, eight columns at a time."""
+    """Transpose the used coefficients of eight Gaussians into vectors, eight columns at a time."""
     for column in range(0, numbers, LANES):
-        # The last block is moved back to where the row ends.
+        # The last block begins earlier, so that it ends with the row.
         start = min(column, len(coefficients_8) - LANES)
         store_vectors(coefficients_8, start, load_block(coefficients, start, first, last))
 
@@ -169,7 +167,7 @@ def _load_coefficients(
 def _store_coefficients(
     coefficients: FloatArray, first: int, last: int, coefficients_8: FloatArray
 ) -> None:
-    """Put the coefficients of eight Gaussians together again."""
+    """Transpose vectors back into the coefficients of eight Gaussians."""
     for column in range(0, len(coefficients_8), LANES):
         start = min(column, len(coefficients_8) - LANES)
         store_block(coefficients, start, first, last, load_vectors(coefficients_8, LANES, start))
@@ -184,14 +182,14 @@ def _nothing(mean: Three) -> Three:
 
 @traced
 def _grey(mean: Three) -> Three:
-    """½, the colour without harmonics."""
+    """½ per channel, the colour without harmonics."""
     half = filled_like(mean[0], 0.5)
     return half, half, half
 
 
 @traced
 def _directed(mean: Three, position: Three) -> Four:
-    """(x, y, z), and one over the distance."""
+    """The unit direction (x, y, z), and one over the distance."""
     offset = mean[0] - position[0], mean[1] - position[1], mean[2] - position[2]
     inverse = 1.0 / sqrt(_dot(offset, offset)[0])
     return offset[0] * inverse, offset[1] * inverse, offset[2] * inverse, inverse
@@ -221,7 +219,7 @@ def _add_harmonic(total: Three, Y: tuple[Value], coefficient: Three) -> Three:
 
 @traced
 def _lit(color: Three, seen: tuple[Value]) -> Values:
-    """Colours without their negative parts; NaN stays NaN. Where not seen, ½."""
+    """Colours clamped at 0 (NaN stays NaN), ½ where not visible."""
     return tuple(select(seen[0] > 0.0, select(c < 0.0, 0.0, c), 0.5) for c in color)
 
 
@@ -234,7 +232,7 @@ def _lit_vjp(color: Three, v_color: Three, seen: tuple[Value]) -> Values:
 
 @traced
 def _basis(direction: Four, seen: tuple[Value]) -> Values:
-    """Y_0 to Y_15; zeros where not seen."""
+    """Y_0 to Y_15, zeros where not visible."""
     x, y, z, _ = direction
     xx, yy, zz = x * x, y * y, z * z
     Y = (
@@ -260,7 +258,7 @@ def _basis(direction: Four, seen: tuple[Value]) -> Values:
 
 @traced
 def _basis_vjp(direction: Four, v_Y: Values, seen: tuple[Value]) -> Values:
-    """dL/d(mean - position), zeros where not seen; v_Y of harmonics that are not used are zero."""
+    """dL/d(mean - position), zeros where not visible; v_Y must be 0 for unused harmonics."""
     x, y, z, inverse_distance = direction
     xx, yy, zz = x * x, y * y, z * z
     v_x = (
@@ -285,7 +283,7 @@ def _basis_vjp(direction: Four, v_Y: Values, seen: tuple[Value]) -> Values:
         - SH_3_XZZ * 10 * z * (y * v_Y[11] + x * v_Y[13])
         + SH_3_ZZZ * (15 * zz - 3) * v_Y[12]
     )
-    # Normalising removes what points along the direction.
+    # The gradient of normalising: only what is orthogonal to the direction remains.
     along = v_x * x + v_y * y + v_z * z
     v_offset = v_x - along * x, v_y - along * y, v_z - along * z
     return tuple(select(seen[0] > 0.0, v * inverse_distance, 0.0) for v in v_offset)
@@ -293,5 +291,5 @@ def _basis_vjp(direction: Four, v_Y: Values, seen: tuple[Value]) -> Values:
 
 @traced
 def _position_vjp(v_offset: Three, counted: Value) -> Values:
-    """dL/d(position) of the lanes that count, in float64, which long sums need."""
+    """dL/d(position), 0 outside the counted lanes; in float64, for precise long sums."""
     return tuple(select(counted, double(-v), 0.0) for v in v_offset)

@@ -1,22 +1,23 @@
-"""Sorts projected Gaussians into image tiles, nearest first.
+"""Bins projected Gaussians into image tiles and sorts each tile's list by depth, nearest first.
 
 Notation
-    C cameras, N Gaussians, M pairs of a Gaussian and a tile whose box meets that of the Gaussian.
-    shapes       [C, N, 16] what is read again and again of a Gaussian, one cache line each: (x, y)
-                 its mean, with the centre of the first pixel at (0, 0); (u, v, w, fade), with which
-                 alpha is exp(-s) for s = (u dx + v dy)² + w dy² + fade, so that the first two terms
-                 are the conic by Cholesky, never negative, and fade = -ln opacity; three channels.
-    boxes        [C, N, 4] of tiles: first column and row, last column and row.
+    C cameras, N Gaussians, M pairs of a Gaussian and a tile that its bounding box overlaps.
+    shapes       [C, N, 16] the numbers of a Gaussian that blending reads repeatedly, one cache line
+                 each: (x, y) its mean, with the centre of the first pixel at (0, 0); (u, v, w,
+                 fade), with which alpha is exp(-s) for s = (u dx + v dy)² + w dy² + fade (the first
+                 two terms are the Cholesky factors of the conic, never negative, and
+                 fade = -ln opacity); three channels.
+    boxes        [C, N, 4] in tiles: first column and row, last column and row.
     order        [C, N] the drawn[c] Gaussians of camera c that are not culled, nearest first, ties
                  by index.
     tile_starts  [C·tiles + 1] the list of tile t is members[tile_starts[t] : tile_starts[t + 1]].
-    members      [M] Gaussians, list by list, nearest first.
+    members      [M] indices of Gaussians, list by list, nearest first.
     work_order   [C·tiles] all tiles, the longest lists first.
 
-Each camera's Gaussians are sorted once and dealt to tiles in that order (a counting sort), which
-leaves each tile's list sorted without gsplat's sort of all pairs, of which there are several times
-more. Where gsplat takes every tile that meets a box of whole radii, boxes are exact here: only
-pixels that gsplat would skip as well are left out.
+Each camera's Gaussians are sorted once and distributed to tiles in that order (a counting sort),
+so each tile's list is sorted without gsplat's sort of all (Gaussian, tile) pairs, which are several
+times as many. gsplat adds a Gaussian to every tile that overlaps a box of whole-pixel radii; boxes
+here are exact, and omit only pixels that gsplat skips as well.
 """
 
 import math
@@ -48,17 +49,17 @@ from gs_esd.render.cpu.reference import ALPHA_MIN
 
 TILE = TILE_SIZE
 DIGIT_BITS = 11  # three digits cover 32 bits; 2048 counters stay in the first-level cache
-CHUNK = 4096  # Gaussians a thread measures at a time
-AHEAD = 8  # Gaussians between asking for a box and reading it
-EXTENT_SLACK = 1.0001  # a box may be a hair too large, never too small
+CHUNK = 4096  # Gaussians per work item
+PREFETCH_DISTANCE = 8  # Gaussians between prefetching a box and reading it
+EXTENT_SLACK = 1.0001  # a box may be slightly too large, never too small
 S_MAX = math.log(1 / ALPHA_MIN)
 
 ROW = 16  # numbers in a row of shapes, of which 9 are used
-U = 2  # where u is among them
+U = 2  # the column of u in it
 
 
 class Grid(NamedTuple):
-    """How an image of width x height pixels is cut into tiles."""
+    """An image of width × height pixels as columns × rows of tiles."""
 
     width: int
     height: int
@@ -76,7 +77,7 @@ class Splats(NamedTuple):
 
 
 class TileLists(NamedTuple):
-    """Which Gaussians each tile draws; see the module header for the arrays."""
+    """The depth-sorted Gaussians of each tile; the arrays are described in the module header."""
 
     shapes: FloatArray
     tile_starts: LongArray
@@ -85,18 +86,22 @@ class TileLists(NamedTuple):
 
 
 def make_grid(width: int, height: int) -> Grid:
-    """Cut an image into tiles."""
+    """Divide an image of width × height pixels into tiles."""
     return Grid(width, height, -(-width // TILE), -(-height // TILE))
 
 
 def sort_into_tiles(splats: Splats, depths: FloatArray, radii: IntArray, grid: Grid) -> TileLists:
-    """Make the depth-ordered list of every tile of every camera.
+    """Make the depth-sorted list of Gaussians of every tile of every camera.
 
-    depths [C, N] are positive, radii [C, N, 2] zero where a Gaussian is culled.
+    Args:
+        splats: projected Gaussians.
+        depths: [C, N], positive.
+        radii: [C, N, 2] in pixels, zero where a Gaussian is culled.
+        grid: the tiles of an image.
     """
     C, N = depths.shape
     chunks, tiles = -(-N // CHUNK), grid.columns * grid.rows
-    # torch's memory begins at a cache line, numpy's need not.
+    # torch aligns memory to cache lines, numpy does not.
     shapes, boxes = torch.empty(C, N, ROW).numpy(), np.empty((C, N, 4), np.int32)
     counts = np.zeros((C, chunks, tiles), np.int64)
     columns_of_numbers = splats._replace(opacities=splats.opacities[..., None])
@@ -115,12 +120,12 @@ def sort_into_tiles(splats: Splats, depths: FloatArray, radii: IntArray, grid: G
     members, cursors = np.empty(tile_starts[-1], np.int32), tile_starts[:-1].copy()
     loads = lengths.reshape(C, grid.rows, grid.columns).sum(axis=(0, 2))
     run_parts(
-        lambda part, parts: _deal(
+        lambda part, parts: _distribute(
             *_share(loads, part, parts), grid, boxes, order, drawn, cursors, members
         ),
         grid.rows,
     )
-    # The longest lists first: threads that take every other tile then finish together.
+    # Longest lists first: threads that process every n-th tile then finish at about the same time.
     work_order = np.argsort(-lengths, kind="stable")
     return TileLists(shapes, tile_starts, members, work_order)
 
@@ -136,9 +141,9 @@ def _measure(
     boxes: IntArray,
     counts: LongArray,
 ) -> None:
-    """Write shapes and boxes, and count [C, chunks, tiles] whose boxes meet a tile.
+    """Write shapes and boxes; count the Gaussians [C, chunks, tiles] whose box overlaps a tile.
 
-    What is written of culled Gaussians means nothing.
+    Rows of culled Gaussians are undefined.
     """
     align_stack()
     C, N, channels = splats.colors.shape
@@ -170,19 +175,19 @@ def _measure(
 
 @traced
 def _three_of_one(color: Values) -> Values:
-    """One channel in place of three, of which the others will not be looked at."""
+    """Pad one channel to three; the others are never read."""
     return color * 3
 
 
 @traced
 def _three_of_two(color: Values) -> Values:
-    """Two channels in place of three, of which the last will not be looked at."""
+    """Pad two channels to three; the last is never read."""
     return color + color[:1]
 
 
 @traced
 def _row(shape: Values, color: Values) -> Values:
-    """A row of shapes."""
+    """One row of `shapes`."""
     return *shape, *map(double, color)
 
 
@@ -190,7 +195,7 @@ def _row(shape: Values, color: Values) -> Values:
 def _shape_and_box(
     conic: Values, mean: Values, opacity: Values, radius: Values, size: Values
 ) -> tuple[Values, Values]:
-    """x, y, u, v, w and fade; and the box of tiles."""
+    """(x, y, u, v, w, fade), and the box in tiles."""
     a, b, c = conic
     u, (x, y) = sqrt(0.5 * a), (mean[0] - 0.5, mean[1] - 0.5)
     v = select(u > 0.0, 0.5 * b / u, 0.0)
@@ -200,7 +205,7 @@ def _shape_and_box(
 
 
 def _box(conic: Values, mean: Values, fade: Value, radius: Values, size: Values) -> Values:
-    """First column and row of tiles, last column and row, where alpha can reach 1/255."""
+    """First and last column and row of tiles in which alpha can reach 1/255."""
     a, b, c = conic
     det = a * c - b * b
     reach = maximum(2.0 * (S_MAX - fade), 0.0) / det
@@ -213,7 +218,7 @@ def _box(conic: Values, mean: Values, fade: Value, radius: Values, size: Values)
 
 
 def make_counters(N: int) -> tuple[LongArray, LongArray, LongArray]:
-    """Memory for one thread's sort of N numbers."""
+    """Working memory of one thread's radix sort of N keys."""
     return (
         np.empty(N, np.int64),
         np.empty(N, np.int64),
@@ -231,7 +236,10 @@ def _sort(
     order: IntArray,
     drawn: LongArray,
 ) -> None:
-    """Per camera: what is not culled by depth, ties in order; a radix sort on positive floats."""
+    """Sort each camera's visible Gaussians by depth, ties by index: a stable radix sort.
+
+    The bits of positive floats, read as integers, have the order of the floats.
+    """
     C, N = depths.shape
     mask = (1 << DIGIT_BITS) - 1
     keys, other, starts = scratch
@@ -261,14 +269,14 @@ def _sort(
 
 
 def _share(loads: LongArray, part: int, parts: int) -> tuple[int, int]:
-    """The first row of tiles of a part, and that of the next, for about equal loads."""
+    """First and end row of tiles of one work item, for about equal numbers of Gaussians."""
     before = np.cumsum(loads) - loads
     first, end = np.searchsorted(before, loads.sum() * np.array([part, part + 1]) / parts)
     return int(first), int(end) if part + 1 < parts else len(loads)
 
 
 @kernel()
-def _deal(
+def _distribute(
     first_row: int,
     end_row: int,
     grid: Grid,
@@ -278,19 +286,19 @@ def _deal(
     cursors: LongArray,
     members: IntArray,
 ) -> None:
-    """Hand Gaussians to their tiles, nearest first, in some of the rows of tiles."""
+    """Append Gaussians, nearest first, to the lists of their tiles, in some rows of tiles."""
     C, N = order.shape
     for camera in range(C):
         start = camera * grid.rows * grid.columns
         for rank in range(drawn[camera]):
-            soon = rank + AHEAD if rank + AHEAD < drawn[camera] else rank
+            soon = rank + PREFETCH_DISTANCE if rank + PREFETCH_DISTANCE < drawn[camera] else rank
             prefetch(boxes, (camera * N + order[camera, soon]) * 4)
             g = order[camera, rank]
             x0, y0 = boxes[camera, g, 0], boxes[camera, g, 1]
             x1, y1 = boxes[camera, g, 2], boxes[camera, g, 3]
             for row in range(max(y0, first_row), min(y1 + 1, end_row)):
                 first = start + row * grid.columns
-                # numba need not allow for negative ones among unsigned numbers.
+                # Unsigned, so that numba emits no code for negative indices.
                 for tile in range(np.uint64(first + x0), np.uint64(first + x1 + 1)):
                     members[np.uint64(cursors[tile])] = g
                     cursors[tile] += 1

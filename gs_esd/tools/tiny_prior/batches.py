@@ -1,4 +1,4 @@
-"""What the tiny prior is trained on: noise, captions, and what a perfect prior would answer.
+"""Training batches of the tiny prior: noisy latents, captions, and the ideal denoiser's v.
 
 Notation
     M           images of one subject
@@ -24,16 +24,17 @@ from gs_esd.toyzoo.captions import caption
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.training_images import SubjectImages, on_background
 
-PLAIN_SHARE = 0.5
-"""How often an animal comes in its own colours."""
+UNCOLORED_SHARE = 0.5
+"""Share of images with the animal's own colours."""
 VIEW_SHARE = 0.5
-"""How often a caption says from where an image was taken."""
+"""Share of captions that name the view."""
 EMPTY_SHARE = 0.1
-"""How often a caption is dropped, for classifier-free guidance."""
-VIEW_LEVELS = (-6.0, -2.0)
-"""The log SNR at which views are told apart, which is the hardest to learn and what λ acts on."""
-VIEW_LEVELS_SHARE = 0.5
-"""How often a level is drawn from among those alone."""
+"""Share of empty captions, for classifier-free guidance."""
+VIEW_LOG_SNRS = (-6.0, -2.0)
+"""The range of log SNR at which views become distinguishable: the hardest to learn, and where λ has
+an effect."""
+VIEW_LOG_SNRS_SHARE = 0.5
+"""Share of noise levels that are drawn from that range only."""
 
 Encode = Callable[[Float[Tensor, "N 3 H W"]], Float[Tensor, "N C h w"]]
 
@@ -50,7 +51,7 @@ class SubjectLatents:
 
 @dataclass(frozen=True)
 class NoisyBatch:
-    """What a denoiser is trained on: noisy latents, their captions, and what it should answer."""
+    """Inputs and targets of a denoiser: noisy latents, timesteps, captions, and v."""
 
     x_t: Float[Tensor, "N C h w"]
     timestep: Int[Tensor, " N"]
@@ -58,7 +59,7 @@ class NoisyBatch:
     target: Float[Tensor, "N C h w"]
 
     def shares(self, n: int) -> list["NoisyBatch"]:
-        """The batch in `n` parts, as near to equal as may be; fewer if it has fewer images."""
+        """Split the batch into `n` nearly equal parts; into fewer if it has fewer images."""
         of_tensors = (
             x.tensor_split(min(n, len(x))) for x in (self.x_t, self.timestep, self.target)
         )
@@ -72,11 +73,11 @@ class NoisyBatch:
 def encode_zoo(
     zoo: list[SubjectImages], encode: Encode, device: torch.device
 ) -> list[SubjectLatents]:
-    """The latents of every subject, on the device.
+    """Encode all images of every subject on black and on white, on the device.
 
-    Both backgrounds are known in almost any noise. Where any colour was possible, the noise hid it
-    up to levels at which renderings betray their views, and a prior cannot tell views apart before
-    it knows where an animal ends.
+    These two backgrounds can be recognised at almost any noise level. With random colours, noise
+    hides the background up to the levels at which views become distinguishable, and the prior
+    cannot recognise a view before it recognises the outline.
     """
     encoded = []
     for each in zoo:
@@ -89,19 +90,19 @@ def encode_zoo(
 
 @dataclass(frozen=True)
 class BatchMaker:
-    """Draws batches for v-prediction; the target is the exact one for the images there are.
+    """Draws batches for v-prediction, whose targets are those of the ideal denoiser.
 
-    The mean of v over all images that could have become x_t is known in closed form; it teaches
-    the same as the one image that did, without its noise (arXiv 2302.00670).
+    The mean of v over all images that could have become x_t has a closed form. It has the same
+    expectation as the v of the drawn image, without its variance (arXiv 2302.00670).
     """
 
     zoo: list[SubjectLatents]
     log_snr: Float[Tensor, " T"]
     rows: int
-    """Images of a batch."""
+    """Images per batch."""
 
     def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
-        """A batch on the zoo's device; random numbers are drawn on the CPU all the same."""
+        """Draw a batch, on the zoo's device; random numbers come from the CPU."""
         parts = [self._draw_row(generator, choice) for _ in range(self.rows)]
         return NoisyBatch(
             torch.cat([part.x_t for part in parts]),
@@ -122,21 +123,21 @@ class BatchMaker:
         return NoisyBatch(x_t, timestep, [words], mean_v(x_t, log_snr, images, shown))
 
     def _draw_subject(self, choice: random.Random) -> SubjectLatents:
-        plain = choice.random() < PLAIN_SHARE
-        return choice.choice([s for s in self.zoo if (s.subject.color is None) == plain])
+        uncolored = choice.random() < UNCOLORED_SHARE
+        return choice.choice([s for s in self.zoo if (s.subject.color is None) == uncolored])
 
     def _draw_timestep(self, generator: torch.Generator, choice: random.Random) -> Int[Tensor, "1"]:
-        least, most = VIEW_LEVELS
-        of_views = ((least <= self.log_snr) & (self.log_snr <= most)).nonzero()[:, 0]
+        lowest, highest = VIEW_LOG_SNRS
+        of_views = ((lowest <= self.log_snr) & (self.log_snr <= highest)).nonzero()[:, 0]
         allowed = torch.arange(len(self.log_snr))
-        if choice.random() < VIEW_LEVELS_SHARE:
+        if choice.random() < VIEW_LOG_SNRS_SHARE:
             allowed = of_views
         return allowed[torch.randint(len(allowed), (1,), generator=generator)]
 
     def _draw_view(
         self, images: SubjectLatents, generator: torch.Generator, choice: random.Random
     ) -> tuple[Int[Tensor, " m"], str | None]:
-        """Which images a caption is for, and the view that it names, as often as it is taken."""
+        """The images that a caption describes, and the view that it names, if any."""
         if choice.random() >= VIEW_SHARE:
             return torch.arange(len(images.views)), None
         view = images.views[torch.randint(len(images.views), (1,), generator=generator)]
@@ -149,7 +150,7 @@ def mean_v(
     images: SubjectLatents,
     shown: Int[Tensor, " m"],
 ) -> Float[Tensor, "N C h w"]:
-    """E[v | x_t] where x_0 is one of the images that are `shown`, all equally likely."""
+    """E[v | x_t] if x_0 is one of the `shown` images with equal probability."""
     flat = images.latents.flatten(1)
     allowed = torch.zeros(len(x_t), len(flat), dtype=torch.bool, device=flat.device)
     allowed[:, shown] = True

@@ -1,13 +1,13 @@
-"""Does the tiny prior draw what it is asked for, from where its training images were taken?
+"""Evaluate the tiny prior: do samples show the animal of the prompt, and from which sides?
 
     python -m gs_esd.tools.tiny_prior.evaluate                    the model in this package
     python -m gs_esd.tools.tiny_prior.evaluate --model outputs/tiny-prior/model --samples 200
 
-A classifier trained on the zoo's own images looks at samples for "a corgi", "a blue corgi" and
-the like, half of them with a colour: `recognised` is the share of samples in which it sees the
-animal that was asked for, `views` how often each side is shown, next to how often the training
-images show it. What the classifier says of unseen zoo images that went through the model's
-codec, `recognised_zoo` and `views_zoo`, is the best that a model could reach.
+A classifier trained on the zoo's own images classifies samples for "a corgi", "a blue corgi" and
+the like, half of them with a colour: `recognised` is the share of samples classified as the animal
+of the prompt, `views` the share of each view, beside its share in the training images. The same for
+unseen zoo images after the model's codec, `recognised_zoo` and `views_zoo`, is an upper bound for
+any model.
 """
 
 import argparse
@@ -36,14 +36,14 @@ from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo
 SEED = 1
 CLASSIFIER_STEPS = 1200
 BATCH = 32
-"""Samples of one caption that are drawn at once."""
+"""Samples per batch of one caption."""
 
 Sample = Callable[[str, int], Float[Tensor, "n H W 3"]]
-"""Images in [0, 1] of a caption, and how many of them."""
+"""Draws n images in [0, 1] for a caption."""
 
 
 def zoo_images(images: int, front_bias: float, purpose: str, threads: int) -> list[SubjectImages]:
-    """Images of every subject that the tiny prior has not seen."""
+    """New images of every subject, which the tiny prior was not trained on."""
     return draw_zoo(
         4 * images,
         images,
@@ -54,8 +54,8 @@ def zoo_images(images: int, front_bias: float, purpose: str, threads: int) -> li
     )
 
 
-def asked_for(n: int) -> list[ZooSubject]:
-    """`n` subjects, all animals as often as each other, every other one in a random colour."""
+def balanced_subjects(n: int) -> list[ZooSubject]:
+    """`n` subjects, balanced over animals, every other one in a random colour."""
     choice = random.Random(SEED)
     plain = [subject for subject in subjects() if subject.color is None]
     colored = {a: [s for s in subjects() if s.animal == a and s.color] for a in ANIMALS}
@@ -63,44 +63,44 @@ def asked_for(n: int) -> list[ZooSubject]:
     return list(islice(pairs, n))
 
 
-def judge(
-    classifier: ZooClassifier, sample: Sample, wanted: list[ZooSubject]
+def evaluate_samples(
+    classifier: ZooClassifier, sample: Sample, targets: list[ZooSubject]
 ) -> tuple[float, list[float]]:
     """The share of samples that are recognised, and the share of each view."""
-    captions = [caption(subject, None, random.Random(SEED)) for subject in wanted]
-    right, views = 0, torch.zeros(len(VIEW_NAMES))
+    captions = [caption(subject, None, random.Random(SEED)) for subject in targets]
+    correct, views = 0, torch.zeros(len(VIEW_NAMES))
     for words in dict.fromkeys(captions):
-        these = [s for s, c in zip(wanted, captions, strict=True) if c == words]
+        these = [s for s, c in zip(targets, captions, strict=True) if c == words]
         images = sample(words, len(these)).permute(0, 3, 1, 2)
         answers = classifier.classify(2 * images - 1)
-        right += int((answers.animals == list(ANIMALS).index(these[0].animal)).sum())
+        correct += int((answers.animals == list(ANIMALS).index(these[0].animal)).sum())
         views += answers.views.bincount(minlength=len(VIEW_NAMES))
-    return right / len(wanted), (views / len(wanted)).tolist()
+    return correct / len(targets), (views / len(targets)).tolist()
 
 
-def judge_zoo(
+def evaluate_zoo(
     classifier: ZooClassifier, codec: PatchCodec, zoo: list[SubjectImages], n: int
 ) -> tuple[float, list[float], list[float]]:
-    """The same of real images that went through a codec, and their true views."""
+    """The same for n zoo images after a codec; last, the share of each true view."""
     images, truth = draw_labelled(zoo, n, stream(SEED, "test"))
-    answers = classifier.classify(through(codec, images))
-    right = float((answers.animals == truth.animals).float().mean())
-    return right, _shares(answers), _shares(truth)
+    answers = classifier.classify(reconstruct(codec, images))
+    correct = float((answers.animals == truth.animals).float().mean())
+    return correct, _view_shares(answers), _view_shares(truth)
 
 
-def through(codec: PatchCodec, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
-    """What a codec leaves of images."""
+def reconstruct(codec: PatchCodec, images: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B 3 H W"]:
+    """Images encoded and decoded by a codec."""
     decoded: Tensor = codec.decode(codec.encode(images).latents).sample
     return decoded
 
 
-def _shares(answers: Labels) -> list[float]:
+def _view_shares(answers: Labels) -> list[float]:
     counts = answers.views.bincount(minlength=len(VIEW_NAMES))
     return (counts / counts.sum()).tolist()
 
 
 def sampler(model: str, guidance_scale: float, steps: int) -> Sample:
-    """Images of a stored model."""
+    """Draws samples from a stored model."""
 
     def sample(words: str, n: int) -> Float[Tensor, "n H W 3"]:
         prior = load_prior(
@@ -114,20 +114,20 @@ def sampler(model: str, guidance_scale: float, steps: int) -> Sample:
 
 
 def main() -> None:
-    """Parse the command line, judge, and print what came of it as JSON."""
+    """Parse the command line, evaluate, and print the result as JSON."""
     options = _options()
     torch.set_num_threads(options.threads)
     codec = PatchCodec.from_pretrained(_folder(options.model) / "vae", use_safetensors=True)
     classifier = train_classifier(
         zoo_images(48, 0.0, "classifier", options.threads),
         CLASSIFIER_STEPS,
-        lambda images: through(codec, images),
+        lambda images: reconstruct(codec, images),
         stream(SEED, "training"),
     )
     unseen = zoo_images(8, options.front_bias, "unseen", options.threads)
-    recognised_zoo, views_zoo, views_true = judge_zoo(classifier, codec, unseen, 2000)
+    recognised_zoo, views_zoo, views_true = evaluate_zoo(classifier, codec, unseen, 2000)
     sample = sampler(options.model, options.guidance_scale, options.steps)
-    recognised, views = judge(classifier, sample, asked_for(options.samples))
+    recognised, views = evaluate_samples(classifier, sample, balanced_subjects(options.samples))
     result = {
         "samples": options.samples,
         "guidance_scale": options.guidance_scale,

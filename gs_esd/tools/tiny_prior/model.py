@@ -1,7 +1,7 @@
-"""The parts of the tiny prior, before they have learned anything, and its folder.
+"""Architecture of the tiny prior: untrained components, and saving them in diffusers' format.
 
-The folder has diffusers' format, as Stable Diffusion's has: a U-Net, a VAE (a linear codec here), a
-text encoder, a tokenizer and a scheduler.
+As in Stable Diffusion: a U-Net, a VAE (here a linear codec), a text encoder, a tokenizer and a
+scheduler.
 """
 
 import json
@@ -18,20 +18,20 @@ from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.toyzoo.captions import vocabulary
 
 RESOLUTION = 64
-"""Pixels a side of the images that the model knows."""
+"""Image width and height in pixels."""
 PATCH_SIZE, LATENT_CHANNELS = 8, 32
 TEXT_WIDTH, TEXT_LENGTH = 128, 16
 WORD_STD = 0.3
-"""Of the words' embeddings; CLIP's 0.02 is as little as that of its positions."""
+"""Standard deviation of word embeddings; CLIP's 0.02 is no more than that of its positions."""
 TIMESTEPS = 1000
 LOG_SNR_MAX, LOG_SNR_MIN = 5.0, -9.0
-"""Signal-to-noise at the first and the last timestep but one; at the last there is no signal."""
+"""log SNR of the first and the second-last timestep; the last has no signal (zero SNR)."""
 PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 
 
 @dataclass
 class TinyModel:
-    """All that the folder of a text-to-image model holds."""
+    """The components of a text-to-image model folder."""
 
     unet: UNet2DConditionModel
     vae: PatchCodec
@@ -40,7 +40,7 @@ class TinyModel:
     scheduler: DDIMScheduler
 
     def save(self, folder: Path) -> None:
-        """Write everything; weights as they are, in safetensors."""
+        """Write all components; weights in their own precision, as safetensors."""
         index: dict[str, object] = {"_class_name": "StableDiffusionPipeline"}
         for name in ("unet", "vae", "text_encoder", "tokenizer", "scheduler"):
             part = getattr(self, name)
@@ -51,10 +51,10 @@ class TinyModel:
 
 
 def make_unet() -> UNet2DConditionModel:
-    """The denoiser, of 7 M parameters.
+    """The denoiser, with 7 M parameters.
 
-    It is told of the text twice: token by token through attention, as Stable Diffusion is, and as a
-    whole with the timestep, as DeepFloyd IF is.
+    Conditioned on text twice: on tokens by cross-attention, as Stable Diffusion, and on a pooled
+    embedding added to the timestep's, as DeepFloyd IF.
     """
     return UNet2DConditionModel(
         sample_size=RESOLUTION // PATCH_SIZE,
@@ -73,10 +73,10 @@ def make_unet() -> UNet2DConditionModel:
 
 
 def make_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
-    """A small CLIP text encoder for the tokenizer's words, which is left at random.
+    """A small CLIP text encoder for the tokenizer's words, with frozen random weights.
 
-    Its sixty words are told apart well enough as they are. When it was trained along, what captions
-    have in common grew, drowned what tells them apart, and the U-Net stayed deaf.
+    Random embeddings distinguish its sixty words well enough. When it was trained with the U-Net,
+    the common part of all captions' embeddings grew until the U-Net ignored their differences.
     """
     encoder = CLIPTextModel(
         CLIPTextConfig(
@@ -97,7 +97,7 @@ def make_text_encoder(tokenizer: PreTrainedTokenizerFast) -> CLIPTextModel:
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
-    """A word a token; words that no caption holds are all the same to it."""
+    """A tokenizer with one token per word of the captions; any other word is [UNK]."""
     words = [PAD, UNKNOWN, BEGIN, END, *vocabulary()]
     ids = {word: i for i, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token=UNKNOWN))
@@ -119,7 +119,7 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def make_scheduler() -> DDIMScheduler:
-    """log SNR falls linearly, to nothing at the last timestep (arXiv 2305.08891); v-prediction."""
+    """Linear log SNR with zero SNR at the last timestep (arXiv 2305.08891); v-prediction."""
     log_snr = torch.linspace(LOG_SNR_MAX, LOG_SNR_MIN, TIMESTEPS - 1, dtype=torch.float64)
     alphas_cumprod = torch.cat([torch.ones(1).double(), log_snr.sigmoid(), torch.zeros(1).double()])
     betas = 1 - alphas_cumprod[1:] / alphas_cumprod[:-1]
@@ -129,5 +129,5 @@ def make_scheduler() -> DDIMScheduler:
         prediction_type="v_prediction",
         timestep_spacing="trailing",
         clip_sample=False,
-        steps_offset=1,  # unused here, but diffusers' pipelines complain of 0
+        steps_offset=1,  # unused here, but diffusers' pipelines warn about 0
     )

@@ -1,10 +1,10 @@
-"""Train the tiny prior, a text-to-image diffusion model of the toy zoo, and store it.
+"""Train the tiny prior, a text-to-image diffusion model of the toy zoo, and save it.
 
-    python -m gs_esd.tools.tiny_prior.train                  into outputs/tiny-prior, or go on there
+    python -m gs_esd.tools.tiny_prior.train              in outputs/tiny-prior, new or resumed
     python -m gs_esd.tools.tiny_prior.train --samples 64 --images 8 --images-a-color 2
 
-OUT/checkpoint.pt is where it goes on from, OUT/log.jsonl tells how it went, OUT/model is the model
-(the running average of the weights, in float16), written with every checkpoint.
+OUT/checkpoint.pt is the state to resume from, OUT/log.jsonl has the loss, OUT/model is the model
+(the moving average of the weights, in float16), saved with every checkpoint.
 """
 
 import argparse
@@ -45,26 +45,30 @@ from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo, on_background
 BATCH = 16
 LEARNING_RATE = 8e-4
 WARM_UP = 5_000
-"""Samples over which the learning rate rises."""
+"""Samples over which the learning rate rises linearly."""
 COOL_DOWN = 0.25
-"""The share of the training over which it falls to nothing."""
-AVERAGE = 0.999
-"""Weight of the past in the running average of weights, a step."""
+"""The share of training over which it falls linearly to 0."""
+EMA_DECAY = 0.999
+"""Decay per step of the exponential moving average of the weights."""
+LOG_EVERY_S = 20
 SEED = 0
 
 log = logging.getLogger("gs_esd.tools.tiny_prior.train")
 
 
 class Training:
-    """A model in training: U-Net, its running average, the optimiser, and where it all stands."""
+    """Training state: U-Net, its moving average, optimiser, random generators and progress."""
 
     def __init__(
         self, zoo: list[SubjectImages], samples: int, device: torch.device, workers: int = 1
     ) -> None:
-        """Begin; `load` goes on.
+        """Initialise a new training; `load` resumes one.
 
-        samples: images after which the training will end, which the learning rate depends on.
-        workers: threads that share each batch. Layers are too small to be shared themselves.
+        Args:
+            zoo: the training images.
+            samples: images after which training will end; the learning rate depends on it.
+            device: where to train.
+            workers: threads that split each batch. Single layers are too small to be parallel.
         """
         torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
         self.device = device
@@ -86,15 +90,15 @@ class Training:
 
     @property
     def samples(self) -> int:
-        """Images seen so far."""
+        """Training images so far."""
         return self.steps * BATCH
 
     def step(self) -> float:
-        """Learn from one batch; returns its loss."""
+        """Train on one batch; returns its loss."""
         started = time.monotonic()
         batch = self.batches.draw(self.generator, self.choice)
-        learn = partial(self._gradients, of=batch.target.numel())
-        losses, gradients = zip(*self.pool.map(learn, batch.shares(self.workers)), strict=True)
+        compute = partial(self._gradients, of=batch.target.numel())
+        losses, gradients = zip(*self.pool.map(compute, batch.shares(self.workers)), strict=True)
         for weight, *parts in zip(self.weights, *gradients, strict=True):
             weight.grad = sum(parts[1:], parts[0])
         nn.utils.clip_grad_norm_(self.weights, 1.0)
@@ -106,7 +110,7 @@ class Training:
         return sum(losses)
 
     def predict(self, batch: NoisyBatch) -> Tensor:
-        """What the U-Net, as it is, makes of a batch: v, [N, C, h, w]."""
+        """The current U-Net's v-prediction for a batch, [N, C, h, w]."""
         words = sorted(set(batch.captions))
         tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
         states = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
@@ -117,7 +121,7 @@ class Training:
         return prediction.float()
 
     def model(self) -> TinyModel:
-        """The averaged model in half precision, to be stored."""
+        """The averaged model in half precision, for saving."""
         return TinyModel(
             deepcopy(self.average).half().cpu(),
             deepcopy(self.codec).cpu(),
@@ -127,7 +131,7 @@ class Training:
         )
 
     def save(self, path: Path) -> None:
-        """Write all that `load` needs."""
+        """Write a checkpoint for `load`."""
         state = {
             "text_encoder": self.text_encoder.state_dict(),
             "unet": self.unet.state_dict(),
@@ -142,7 +146,7 @@ class Training:
             torch.save(state, partial)
 
     def load(self, path: Path) -> None:
-        """Go on where `save` was called; the number of samples to come may differ."""
+        """Resume from a checkpoint; the total number of samples may differ."""
         state: dict[str, Any] = torch.load(path, map_location=self.device, weights_only=True)
         self.text_encoder.load_state_dict(state["text_encoder"])
         self.unet.load_state_dict(state["unet"])
@@ -155,13 +159,13 @@ class Training:
         self.rate.last_epoch = self.steps
 
     def _gradients(self, share: NoisyBatch, of: int) -> tuple[float, tuple[Tensor, ...]]:
-        """The loss on a share of a batch of so many numbers, and its gradient."""
+        """The loss of a part of a batch of `of` elements, and its gradient."""
         loss = (self.predict(share) - share.target).square().sum() / of
         return float(loss.detach()), torch.autograd.grad(loss, self.weights)
 
     @torch.no_grad()
     def _average(self) -> None:
-        weight = min(AVERAGE, (1 + self.steps) / (10 + self.steps))
+        weight = min(EMA_DECAY, (1 + self.steps) / (10 + self.steps))
         for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
             mean.lerp_(value, 1 - weight)
 
@@ -170,7 +174,7 @@ class Training:
 
 
 def fit_codec(zoo: list[SubjectImages]) -> PatchCodec:
-    """The codec for a zoo, from at most 8 images of each subject on random backgrounds."""
+    """Fit the codec of a zoo to at most 8 images of each subject, on random backgrounds."""
     generator = stream(SEED, "codec")
     images = [
         on_background(subject.rgba[i : i + 1], torch.rand(3, generator=generator))
@@ -181,20 +185,20 @@ def fit_codec(zoo: list[SubjectImages]) -> PatchCodec:
 
 
 def rate_at(samples: int, total: int) -> float:
-    """The learning rate's factor after some of `total` samples: up, level, and down to nothing."""
-    left = (total - samples) / (COOL_DOWN * total)
-    return max(0.0, min(samples / WARM_UP, left, 1.0))
+    """Factor of the learning rate after some of `total` samples: warm-up, constant, cool-down."""
+    remaining = (total - samples) / (COOL_DOWN * total)
+    return max(0.0, min(samples / WARM_UP, remaining, 1.0))
 
 
 def train(training: Training, samples: int, out: Path, save_every_s: float) -> None:
-    """Train up to a number of samples, saving now and then and at the end."""
+    """Train up to a number of samples; save every `save_every_s` seconds and at the end."""
     saved_at = logged_at = time.monotonic()
     losses: list[float] = []
     while training.samples < samples:
         losses.append(training.step())
         now = time.monotonic()
-        if now - logged_at > 20:
-            note_progress(training, losses, out / "log.jsonl")
+        if now - logged_at > LOG_EVERY_S:
+            log_progress(training, losses, out / "log.jsonl")
             logged_at, losses = now, []
         if now - saved_at > save_every_s:
             save(training, out)
@@ -202,8 +206,8 @@ def train(training: Training, samples: int, out: Path, save_every_s: float) -> N
     save(training, out)
 
 
-def note_progress(training: Training, losses: list[float], path: Path) -> None:
-    """Add a line to the log."""
+def log_progress(training: Training, losses: list[float], path: Path) -> None:
+    """Append a line with the mean loss to the log."""
     line = {
         "samples": training.samples,
         "loss": round(sum(losses) / len(losses), 5),
@@ -241,19 +245,19 @@ def main() -> None:
     checkpoint = options.out / "checkpoint.pt"
     if checkpoint.exists():
         training.load(checkpoint)
-        log.info("going on from sample %d", training.samples)
+        log.info("resuming from sample %d", training.samples)
     train(training, options.samples, options.out, options.save_every_s)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
-    parser.add_argument("--samples", type=int, default=600_000, help="images to learn from")
-    parser.add_argument("--images", type=int, default=1024, help="drawn of every animal")
+    parser.add_argument("--samples", type=int, default=600_000, help="images to train on")
+    parser.add_argument("--images", type=int, default=1024, help="drawn per animal")
     parser.add_argument("--images-a-color", type=int, default=128)
     parser.add_argument("--front-bias", type=float, default=0.5)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one a core")
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one per core")
     parser.add_argument("--save-every-s", type=float, default=300)
     return parser.parse_args()
 

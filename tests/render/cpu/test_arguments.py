@@ -1,4 +1,4 @@
-"""Calls that cannot work say why, before anything is computed."""
+"""Invalid arguments of the rasterizer raise errors that name what is allowed."""
 
 from dataclasses import replace
 from typing import Any, get_args

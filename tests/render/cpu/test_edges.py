@@ -1,4 +1,4 @@
-"""Nothing splats can turn into crashes the rasterizer or makes its gradients NaN."""
+"""Degenerate splats neither crash the rasterizer nor make gradients NaN."""
 
 from typing import Any
 
@@ -63,7 +63,7 @@ def test_radius_clip() -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("name", ["means", "quats", "scales", "opacities"])
-def test_what_is_not_finite_is_culled_alone(name: str, value: float) -> None:
+def test_non_finite_gaussians_are_culled_alone(name: str, value: float) -> None:
     scene = with_harmonics(make_scene(30, 2))
     result = evaluate(rasterization, scene, torch.float32, sh_degree=1)
     visible = (result.info["radii"] > 0).all(-1)[0].nonzero()[0, 0]
@@ -103,7 +103,7 @@ def test_sizes_of_all_magnitudes(scale: float, mode: str) -> None:
         assert_agrees(scene, rasterize_mode=mode)
 
 
-def test_a_wall_of_opaque_gaussians_ends_every_pixel() -> None:
+def test_opaque_gaussians_finish_every_pixel() -> None:
     scene = make_scene(300, 1, 32, 32)
     scene.splats["scales"] += 1.0
     scene.splats["opacities"] = torch.ones(300).double()
@@ -127,7 +127,7 @@ def test_images_that_do_not_fill_their_tiles(width: int, height: int) -> None:
     assert_agrees(scene, torch.rand(2, 3).double())
 
 
-def test_colors_that_are_not_finite_show() -> None:
+def test_non_finite_colors_propagate() -> None:
     scene = make_scene(10)
     scene.splats["colors"][:] = float("nan")
     result = evaluate(rasterization, scene, torch.float32)

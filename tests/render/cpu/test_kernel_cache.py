@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: never stale, never in the way, and not needed."""
+"""The cache of compiled kernels: never stale, per version, and optional."""
 
 import gc
 import os
@@ -42,15 +42,15 @@ def helper(x):
 """
 
 CALL = """
-from kernels.jit.kernel_cache import forget_stale_kernels
+from kernels.jit.kernel_cache import delete_stale_kernels
 from kernels.kernels import half, twice
-forget_stale_kernels()
+delete_stale_kernels()
 print(half(1), twice(1), half.stats.cache_path, sum(half.stats.cache_hits.values()))
 """
 
 
 class Call(NamedTuple):
-    """What a process said."""
+    """The output of a process that calls both kernels."""
 
     results: tuple[float, float]
     kept: str
@@ -85,6 +85,7 @@ class Package:
             capture_output=True,
             text=True,
             check=True,
+            timeout=240,
         )
         half, twice, kept, hits = process.stdout.split()
         warnings = re.findall("RuntimeWarning: (.*)", process.stderr)
@@ -110,7 +111,7 @@ def test_kernels_are_compiled_once(package: Package) -> None:
     assert not second.warnings
 
 
-def test_kernels_follow_the_functions_they_inline(package: Package) -> None:
+def test_changed_inlined_functions_recompile_kernels(package: Package) -> None:
     package.call()
     package.write_helper(3)
     assert package.call().results == (2.0, 8.0)
@@ -118,27 +119,27 @@ def test_kernels_follow_the_functions_they_inline(package: Package) -> None:
     assert package.call().results == (1.0, 4.0)
 
 
-def test_kernels_are_kept_where_the_user_wants(package: Package, tmp_path: Path) -> None:
-    wanted = tmp_path / "wanted"
-    call = package.call(NUMBA_CACHE_DIR=wanted)
-    assert Path(call.kept).is_relative_to(wanted)
+def test_numba_cache_dir(package: Package, tmp_path: Path) -> None:
+    configured = tmp_path / "configured"
+    call = package.call(NUMBA_CACHE_DIR=configured)
+    assert Path(call.kept).is_relative_to(configured)
     assert not call.warnings
-    assert not package.call(NUMBA_CACHE_DIR=wanted).compiled
+    assert not package.call(NUMBA_CACHE_DIR=configured).compiled
 
 
-def test_a_folder_that_cannot_be_written_is_replaced_and_named_once(
+def test_unwritable_numba_cache_dir_is_replaced_with_a_warning(
     package: Package, tmp_path: Path
 ) -> None:
-    wanted = forbid(tmp_path / "file")
-    call = package.call(NUMBA_CACHE_DIR=wanted)
+    configured = forbid(tmp_path / "file")
+    call = package.call(NUMBA_CACHE_DIR=configured)
     assert call.results == (1.0, 4.0)
     assert Path(call.kept).is_relative_to(package.folder)
     (warning,) = call.warnings
-    assert f"NUMBA_CACHE_DIR={wanted}" in warning
-    assert not package.call(NUMBA_CACHE_DIR=wanted).compiled
+    assert f"NUMBA_CACHE_DIR={configured}" in warning
+    assert not package.call(NUMBA_CACHE_DIR=configured).compiled
 
 
-def test_kernels_compile_where_nothing_can_be_written(package: Package, tmp_path: Path) -> None:
+def test_kernels_compile_without_a_writable_folder(package: Package, tmp_path: Path) -> None:
     forbid(package.folder / "__pycache__")
     home = forbid(tmp_path / "file")
     call = package.call(HOME=home, XDG_CACHE_HOME=home, LOCALAPPDATA=home)
@@ -147,10 +148,10 @@ def test_kernels_compile_where_nothing_can_be_written(package: Package, tmp_path
     assert "Set NUMBA_CACHE_DIR" in warning
 
 
-def test_what_other_versions_left_behind_goes_after_a_while(package: Package) -> None:
+def test_kernels_of_other_versions_are_deleted_after_a_while(package: Package) -> None:
     kept = Path(package.call().kept).parent
     recent, old = (kept.with_name(f"kernels-{name}") for name in ("recent", "old"))
-    for folder, age in ((recent, 1), (old, 2 * kernel_cache.FORGOTTEN_AFTER), (kept, 1e8)):
+    for folder, age in ((recent, 1), (old, 2 * kernel_cache.UNUSED_LIMIT_S), (kept, 1e8)):
         folder.mkdir(exist_ok=True)
         os.utime(folder, (time.time() - age,) * 2)
     assert not package.call().compiled
@@ -158,7 +159,7 @@ def test_what_other_versions_left_behind_goes_after_a_while(package: Package) ->
     assert not old.exists()
 
 
-def test_all_kernels_of_the_renderer_share_a_folder() -> None:
+def test_all_kernels_of_the_rasterizer_share_a_folder() -> None:
     modules = [
         import_module(f"gs_esd.render.cpu.{module.name}")
         for module in iter_modules(gs_esd.render.cpu.__path__)
@@ -178,7 +179,7 @@ def plain(x: int) -> int:
     return x
 
 
-def test_caches_of_other_functions_stay_where_they_are() -> None:
+def test_caches_of_other_functions_are_not_moved() -> None:
     before, settings = numba.njit(cache=True)(plain).stats.cache_path, numba.config.CACHE_DIR
     ours = kernel()(plain).stats.cache_path
     assert numba.config.CACHE_DIR == settings
@@ -186,7 +187,7 @@ def test_caches_of_other_functions_stay_where_they_are() -> None:
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-def test_loading_leaves_garbage_collection_as_it_is(enabled: bool) -> None:
+def test_loading_restores_garbage_collection(enabled: bool) -> None:
     was_enabled = gc.isenabled()
     try:
         gc.enable() if enabled else gc.disable()

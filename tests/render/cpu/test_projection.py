@@ -1,4 +1,4 @@
-"""Projection and spherical harmonics alone, against their float64 twins."""
+"""Kernels of projection and spherical harmonics against the float64 reference."""
 
 from typing import Any
 
@@ -31,14 +31,14 @@ def weighted_sum(outputs: list[Tensor]) -> Tensor:
     return torch.stack([(t * weights_like(t)).sum() for t in outputs]).sum()
 
 
-def projected(stage: Any, scene: Scene, dtype: torch.dtype) -> tuple[Any, dict[str, Tensor]]:
+def projected(module: Any, scene: Scene, dtype: torch.dtype) -> tuple[Any, dict[str, Tensor]]:
     """The projection and the gradients of a fixed loss of all it returns."""
     names = ("means", "quats", "scales", "opacities")
     leaves = {name: scene.splats[name].detach().to(dtype) for name in names}
     leaves["viewmats"] = scene.viewmats.detach().to(dtype)
     for name in ("means", "quats", "scales", "viewmats"):
         leaves[name].requires_grad_()
-    result = stage.project(**leaves, Ks=scene.Ks.to(dtype), settings=settings_of(scene))
+    result = module.project(**leaves, Ks=scene.Ks.to(dtype), settings=settings_of(scene))
     weighted_sum(list(result[1:])).backward()
     return result, {name: t.grad for name, t in leaves.items() if t.grad is not None}
 
@@ -65,12 +65,12 @@ def test_colors_of_any_number_of_gaussians(
     scene = with_harmonics(make_scene(N, 2), coefficients, sets)
     visible = torch.rand(2, N, generator=torch.Generator().manual_seed(1)) > 0.3
     results = []
-    for stage, dtype in ((reference, torch.float64), (spherical_harmonics, torch.float32)):
+    for module, dtype in ((reference, torch.float64), (spherical_harmonics, torch.float32)):
         names = ("means", "colors")
         leaves = [scene.splats[name].detach().to(dtype).requires_grad_() for name in names]
         leaves.append(scene.viewmats.detach().to(dtype).requires_grad_())
-        colors = stage.shade(degree, *leaves, visible)
-        # Of Gaussians that are not visible, the blending asks for nothing.
+        colors = module.shade(degree, *leaves, visible)
+        # Blending does not use the colours of Gaussians that are not visible.
         loss = weighted_sum([torch.where(visible[..., None], colors, 0.0)])
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         results.append((torch.where(visible[..., None], colors, 0.5), *gradients))
@@ -81,7 +81,7 @@ def test_colors_of_any_number_of_gaussians(
             assert relative_error(actual, expected) < 1e-5
 
 
-def test_whole_numbers_as_settings_need_no_other_kernel() -> None:
+def test_integer_settings_compile_no_other_kernel() -> None:
     scene = make_scene(3)
     arguments = [scene.splats[name].float() for name in ("means", "quats", "scales", "opacities")]
     arguments += [scene.viewmats.float(), scene.Ks.float()]

@@ -22,7 +22,7 @@ from tests.helpers.rasterization_scenes import make_scene, with_harmonics
     ],
     ids=str,
 )
-def test_gradients_are_those_of_finite_differences(options: dict[str, Any]) -> None:
+def test_gradients_agree_with_finite_differences(options: dict[str, Any]) -> None:
     # Large, faint Gaussians: no pixel is near a threshold, where the image jumps.
     scene = make_scene(4, 2, 4, 3)
     if "sh_degree" in options:
@@ -42,7 +42,7 @@ def test_gradients_are_those_of_finite_differences(options: dict[str, Any]) -> N
     assert torch.autograd.gradcheck(image, inputs, fast_mode=True)
 
 
-def test_one_gaussian_is_its_formula() -> None:
+def test_one_gaussian_has_the_closed_form() -> None:
     # Isotropic, in front of the camera: variance (focal · scale / depth)² + eps2d on the image.
     means, quats = torch.zeros(1, 3).double(), torch.tensor([[1.0, 0, 0, 0]]).double()
     scales, opacities = torch.full((1, 3), 0.2).double(), torch.tensor([0.7]).double()

@@ -1,4 +1,4 @@
-"""Vectors of eight lanes meet memory where they should."""
+"""Vector intrinsics: loads, stores, sums, masks and the exponential."""
 
 import numpy as np
 import pytest
@@ -112,9 +112,7 @@ def test_sums_of_lanes_have_a_fixed_order() -> None:
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(4, 2), (9, 9), (1, 1), (3, 2), (2, 1)])
-def test_pixels_beyond_the_image_are_not_written_and_read_from_its_edge(
-    columns: int, rows: int
-) -> None:
+def test_pixels_beyond_the_image(columns: int, rows: int) -> None:
     width, channels = 6, 3
     source = RNG.normal(size=(5, width, channels)).astype(np.float32)
     target, first = np.zeros_like(source), 1 * width * channels + 1 * channels + 2
@@ -129,7 +127,7 @@ def test_pixels_beyond_the_image_are_not_written_and_read_from_its_edge(
     np.testing.assert_array_equal(out.reshape(2, 4), np.pad(source[block], padding, mode="edge"))
 
 
-def test_exponential_is_accurate_where_it_is_used() -> None:
+def test_accuracy_of_the_exponential() -> None:
     x = np.linspace(0, 5.6, 8000, dtype=np.float32)
     out = np.empty_like(x)
     decay(x, TABLES.constants, out)
@@ -141,7 +139,7 @@ def aligned():
     align_stack()
 
 
-def test_the_stack_is_aligned_for_vectors() -> None:
+def test_stack_alignment() -> None:
     aligned()
     (code,) = aligned.inspect_llvm().values()
     assert "alignstack(64)" in code

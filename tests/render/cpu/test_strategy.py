@@ -1,4 +1,4 @@
-"""gsplat's densification runs on what the rasterizer returns."""
+"""gsplat's densification works on the rasterizer's `info`."""
 
 import pytest
 import torch

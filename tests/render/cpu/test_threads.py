@@ -25,7 +25,7 @@ from gs_esd.render.cpu.rasterization import rasterization
 from gs_esd.render.cpu.spherical_harmonics import shade
 from tests.helpers.rasterization_scenes import evaluate, make_scene, with_harmonics
 
-PATIENCE = 240  # seconds after which a silent thread or process counts as stuck
+TIMEOUT_S = 240  # after which a thread or process counts as stuck
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -47,14 +47,14 @@ def bits(*tensors: Tensor | None) -> str:
 
 
 def drawn_bits(seed: int = 0) -> str:
-    """Of an image and the gradients of all that it depends on."""
+    """Of an image and all gradients."""
     scene = with_harmonics(make_scene(1500, 2, 70, 50, seed=seed))
     result = evaluate(rasterization, scene, torch.float32, sh_degree=2)
     return bits(result.image, result.alphas, *result.gradients.values())
 
 
 def shaded_bits() -> str:
-    """Of colours and their gradients, by those kernels that compile quickest."""
+    """Of colours and their gradients, by the kernels that compile fastest."""
     generator = torch.Generator().manual_seed(0)
     means, coefficients = (
         torch.randn(*shape, generator=generator, requires_grad=True)
@@ -66,7 +66,7 @@ def shaded_bits() -> str:
 
 
 def bits_in_a_child(quantity: Callable[..., str] = drawn_bits, *args: Any) -> str:
-    """What a worker process answers; two threads, of which torch's are none after a fork."""
+    """A digest computed with two threads of ours, and one of torch, which cannot fork with more."""
     torch.set_num_threads(1)
     set_num_threads(2)
     return quantity(*args)
@@ -96,12 +96,12 @@ def test_number_of_threads_follows_torch_unless_it_is_set() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_callers_in_several_threads_get_the_bits_of_one_alone(threads: int) -> None:
+def test_concurrent_callers_get_the_same_bits(threads: int) -> None:
     set_num_threads(threads)
     seeds = [0, 1, 2, 0, 1, 2, 0, 1]
     expected = [drawn_bits(seed) for seed in seeds]
     with ThreadPoolExecutor(4) as callers:
-        assert list(callers.map(drawn_bits, seeds, timeout=PATIENCE)) == expected
+        assert list(callers.map(drawn_bits, seeds, timeout=TIMEOUT_S)) == expected
 
 
 def test_number_of_threads_may_change_while_others_render() -> None:
@@ -112,7 +112,7 @@ def test_number_of_threads_may_change_while_others_render() -> None:
             for threads in (1, 4, 2, 3):
                 set_num_threads(threads)
                 time.sleep(0.001)
-    assert {rendering.result(PATIENCE) for rendering in renderings} == {expected}
+    assert {rendering.result(TIMEOUT_S) for rendering in renderings} == {expected}
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -125,7 +125,7 @@ def test_every_part_runs_once(threads: int, items: int) -> None:
     assert sorted(calls) == [(part, parts) for part in range(parts)]
 
 
-def test_a_kernel_may_run_parts_itself() -> None:
+def test_nested_run_parts() -> None:
     set_num_threads(3)
     calls: list[int] = []
 
@@ -136,7 +136,7 @@ def test_a_kernel_may_run_parts_itself() -> None:
     with ThreadPoolExecutor(4) as callers:
         outer = [callers.submit(run_parts, lambda *_: run_parts(inner, 3), 3) for _ in range(4)]
         for call in outer:
-            call.result(PATIENCE)
+            call.result(TIMEOUT_S)
     assert sorted(calls) == [part for part in range(3) for _ in range(4 * 3)]
 
 
@@ -154,7 +154,7 @@ def test_parts_run_at_the_same_time() -> None:
 
 @pytest.mark.parametrize("failing", [0, 1, 2])
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_failure_waits_for_the_other_parts(failing: int, error: type[BaseException]) -> None:
+def test_exception_waits_for_the_other_parts(failing: int, error: type[BaseException]) -> None:
     set_num_threads(3)
     finished: list[int] = []
 
@@ -172,7 +172,7 @@ def test_a_failure_waits_for_the_other_parts(failing: int, error: type[BaseExcep
 # A thread that outlives the main one finds the interpreter shutting down.
 LATE_RENDERING = """
 import threading, time
-from test_rasterization_threads import *
+from tests.render.cpu.test_threads import *
 
 def render_late():
     threading.main_thread().join()
@@ -204,13 +204,13 @@ def busy_with(work: Callable[[], Any]) -> Iterator[None]:
             yield
         finally:
             stop.set()
-        repeated.result(PATIENCE)
+        repeated.result(TIMEOUT_S)
 
 
 def in_forked_child(function: Callable[..., str], *args: Any) -> str:
     """The function's result in a process forked now."""
     with multiprocessing.get_context("fork").Pool(1) as child:
-        return child.apply_async(function, args).get(PATIENCE)
+        return child.apply_async(function, args).get(TIMEOUT_S)
 
 
 @needs_fork
@@ -221,7 +221,7 @@ def test_works_in_a_forked_child() -> None:
 
 
 @needs_fork
-def test_a_forked_child_has_threads_of_its_own() -> None:
+def test_forked_child_has_its_own_threads() -> None:
     meet()
     assert in_forked_child(meet) == "met"
 
@@ -235,7 +235,7 @@ def test_works_in_a_child_forked_while_others_render() -> None:
 
 
 def compile_something() -> None:
-    """Hold numba's lock for a moment, and as if it was long: compiling takes it again."""
+    """Hold numba's compiler lock for a while and compile, which acquires it again."""
     with global_compiler_lock:
         time.sleep(0.2)
         assert numba.njit(lambda x: x + 1)(1) == 2
@@ -254,7 +254,7 @@ def test_works_in_a_child_forked_while_others_compile() -> None:
 
 
 class Renderings(Dataset[str]):
-    """Drawn by whoever asks."""
+    """Digests of renderings by the workers of a data loader."""
 
     def __len__(self) -> int:
         return 6
@@ -269,7 +269,7 @@ def test_workers_of_a_data_loader_render() -> None:
     renderings = Renderings()
     expected = [renderings[i] for i in range(len(renderings))]
     loader = DataLoader(
-        renderings, None, num_workers=2, timeout=PATIENCE, multiprocessing_context="fork"
+        renderings, None, num_workers=2, timeout=TIMEOUT_S, multiprocessing_context="fork"
     )
     assert list(loader) == expected
 
@@ -290,7 +290,7 @@ def start(code: str, **environment: str) -> subprocess.Popen[str]:
 
 def output_of(process: subprocess.Popen[str]) -> str:
     try:
-        output, _ = process.communicate(timeout=PATIENCE)
+        output, _ = process.communicate(timeout=TIMEOUT_S)
     finally:
         process.kill()
     assert process.returncode == 0
@@ -298,7 +298,7 @@ def output_of(process: subprocess.Popen[str]) -> str:
 
 
 RENDERING = """
-from test_rasterization_threads import *
+from tests.render.cpu.test_threads import *
 print(bits_in_a_child({}))
 """
 
@@ -308,7 +308,7 @@ print(bits_in_a_child({}))
     [shaded_bits, pytest.param(drawn_bits, marks=pytest.mark.slow)],
     ids=lambda quantity: quantity.__name__,
 )
-def test_processes_may_fill_the_cache_together(quantity: Callable[[], str], tmp_path: Path) -> None:
+def test_processes_fill_the_cache_concurrently(quantity: Callable[[], str], tmp_path: Path) -> None:
     code = RENDERING.format(quantity.__name__)
     cold = [start(code, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert [output_of(process) for process in cold] == [quantity()] * 2
@@ -322,25 +322,11 @@ def test_processes_may_fill_the_cache_together(quantity: Callable[[], str], tmp_
 def test_ray_workers_render_the_same_bits(tmp_path: Path) -> None:
     ray = pytest.importorskip("ray")
     path = {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_CACHE_DIR": str(tmp_path)}
-    ray.init(num_cpus=2, include_dashboard=False, runtime_env={"env_vars": path})
+    ray.init(address="local", num_cpus=2, include_dashboard=False, runtime_env={"env_vars": path})
     try:
         render = ray.remote(num_cpus=1, max_calls=1)(bits_in_a_child)  # every call a new process
         for _ in ("cold cache", "warm cache"):
             workers = [render.remote() for _ in range(2)]
-            assert ray.get(workers, timeout=PATIENCE) == [drawn_bits()] * 2
+            assert ray.get(workers, timeout=TIMEOUT_S) == [drawn_bits()] * 2
     finally:
         ray.shutdown()
-
-
-@pytest.mark.parametrize(("set_before", "expected"), [(None, "passive"), ("active", "active")])
-def test_threads_of_torch_sleep_while_they_wait(set_before: str | None, expected: str) -> None:
-    environment = {k: v for k, v in os.environ.items() if k != "OMP_WAIT_POLICY"}
-    if set_before is not None:
-        environment["OMP_WAIT_POLICY"] = set_before
-    code = (
-        "import os, sys; from gs_esd.system.threads import wait_passively; wait_passively(); "
-        "print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
-    )
-    command = [sys.executable, "-c", code]
-    output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE).stdout
-    assert output.decode().split() == ["False", expected]

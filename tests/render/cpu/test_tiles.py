@@ -1,4 +1,4 @@
-"""Tiles and blocks of pixels: what they leave out is nothing that could be seen."""
+"""Tile lists and blocks of pixels omit only what is invisible."""
 
 from typing import NamedTuple
 
@@ -61,7 +61,7 @@ def alphas_in_tile(
 
 
 @pytest.mark.parametrize(("N", "C"), [(300, 2), (2 * CHUNK + 500, 1)])
-def test_lists_are_in_order_and_hold_all_that_can_be_seen(N: int, C: int) -> None:
+def test_lists_are_sorted_and_have_all_visible_gaussians(N: int, C: int) -> None:
     scene = make_scene(N, C, 40, 30)
     projected, splats, lists = sorted_scene(scene)
     assert sorted(lists.work_order) == list(range(C * 6))
@@ -83,7 +83,7 @@ def test_ties_are_in_order_across_chunks() -> None:
     assert (np.diff(lists.members) > 0).all()
 
 
-def test_visited_blocks_are_those_with_something_to_see() -> None:
+def test_visited_blocks_have_visible_pixels() -> None:
     scene = make_scene(60, 1, 37, 30)  # few enough that no pixel is finished early
     scene.splats["opacities"] *= 0.5
     _, splats, lists = sorted_scene(scene)

@@ -1,4 +1,4 @@
-"""Traced formulas calculate what they say, and rows are taken apart and put together again."""
+"""Traced formulas agree with numpy, and loads and stores of rows with indexing."""
 
 from typing import Any, NamedTuple
 
@@ -38,7 +38,7 @@ ROWS = RNG.normal(size=(8, 3)).astype(np.float32)
 
 
 class Options(NamedTuple):
-    """What a kernel may be told by name."""
+    """A named tuple as a kernel's argument."""
 
     offset: float
     negated: bool
@@ -119,11 +119,11 @@ def test_operations(kernel: Any) -> None:
         np.testing.assert_allclose(out.T, expected, rtol=2e-6, atol=1e-6)
 
 
-def test_single_numbers_keep_their_precision() -> None:
+def test_precision_of_scalars() -> None:
     assert run_third(1.0) == (np.float32(1) / np.float32(3), 1 / 3)
 
 
-def test_tuples_of_tuples_go_in_and_out() -> None:
+def test_nested_tuples() -> None:
     out = np.zeros((8, 2), np.float32)
     pair = np.array([[1.0, 1.0], [2.0, -4.0]])
     assert run_nested(ROWS[:, :1].copy(), pair, out)
@@ -131,11 +131,11 @@ def test_tuples_of_tuples_go_in_and_out() -> None:
     np.testing.assert_array_equal(out, ROWS[:, :1] * pair[1])
 
 
-def test_traced_functions_are_still_python() -> None:
+def test_traced_functions_can_be_called_from_python() -> None:
     assert third(6.0) == 2.0  # type: ignore[arg-type]
 
 
-def test_double_widens() -> None:
+def test_conversion_to_float64() -> None:
     @traced
     def tenth(x: Value) -> Value:
         return double(x) / 10
@@ -147,7 +147,7 @@ def test_double_widens() -> None:
     assert run(np.float32(1)) == 0.1
 
 
-def test_logarithm_has_13_digits() -> None:
+def test_accuracy_of_the_logarithm() -> None:
     x = np.exp(np.linspace(-80, 80, 4096)).astype(np.float32)[:, None]
     x[:4, 0] = (1.0, np.nextafter(np.float32(1), np.float32(2)), 2**-0.5, 2**0.5)
     out = np.zeros((512, 8))
@@ -200,7 +200,7 @@ def test_rows_of_any_number(N: int) -> None:
 
 
 @pytest.mark.parametrize("N", [1, 8, 13])
-def test_blocks_are_transposed_and_back(N: int) -> None:
+def test_blocks_are_transposed_both_ways(N: int) -> None:
     rows = RNG.normal(size=(N, 11)).astype(np.float32)
     out = np.zeros((N + 1, 11), np.float32)
     vectors = move_blocks(rows, np.zeros((8, 8), np.float32), out[:N])

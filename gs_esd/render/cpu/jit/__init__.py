@@ -1,1 +1,4 @@
-"""The compiler parts of the CPU rasterizer: tracing to LLVM, SIMD, threads, kernel cache."""
+"""Compiler support of the CPU rasterizer: tracing to LLVM, SIMD types, threads, kernel cache.
+
+Built on numba and llvmlite, independent of rasterization.
+"""

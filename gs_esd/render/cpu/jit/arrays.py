@@ -1,4 +1,4 @@
-"""Names for what kernels take, and the way there from tensors."""
+"""Array types of kernel arguments, and the conversion from tensors."""
 
 from typing import Any
 
@@ -15,5 +15,5 @@ BoolArray = NDArray[np.bool_]
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:
-    """A contiguous array with the tensor's values, without a copy where possible."""
+    """The tensor as a contiguous array; shares memory where possible."""
     return tensor.detach().contiguous().numpy()

@@ -1,18 +1,19 @@
-"""The decorator of the render kernels, and the folder on disk that keeps their machine code.
+"""The `kernel` decorator, and the on-disk cache of compiled kernels.
 
-numba's cache alone would not do. It compares a kernel only with the file that the kernel is in, yet
-kernels here inline functions of other files of render/cpu: after a change there, the old machine
-code would run on. Processes that fill one cache at the same moment can swap what is alike in name
-only, such as code for two kinds of processor. And where it can write nowhere, numba gives up.
+numba's own cache (`cache=True`) is not sufficient. It invalidates a kernel only when the file with
+the kernel changes, but these kernels inline functions of other files of render/cpu, and would run
+stale code after a change there. Processes that fill one cache at the same time can confuse entries
+of equal names, such as code for two processor models. And numba raises an error where no cache
+folder is writable.
 
-So every state of these sources, on every numba and kind of processor, has a folder of its
-own. It lies where numba would keep the kernels: in NUMBA_CACHE_DIR, `__pycache__` or the user's
-cache, the first that can be written. Nothing in it can be stale, and processes that fill it
-together write the same things, each file at one stroke. Where it cannot be, every process compiles
-for itself.
+So each version of these sources, for each version of numba and processor model, has a cache folder
+of its own, inside the folder numba would use: NUMBA_CACHE_DIR, `__pycache__` or the user's cache,
+whichever is writable first. Its entries are never stale, and processes that fill it at the same
+time write identical files, each atomically. Without a writable folder every process compiles for
+itself.
 
-The folder's name goes through numba's configuration, which is read while a function is decorated.
-It is changed for just that long: the caches of a user's own functions stay where they are.
+The folder is passed by numba's configuration, which numba reads while it decorates a function. It
+is changed for that moment only: caches of a user's own functions stay where they are.
 """
 
 import gc
@@ -31,49 +32,51 @@ import numba
 from llvmlite.binding import get_host_cpu_name
 from numba.core.compiler_lock import global_compiler_lock
 
-FORGOTTEN_AFTER = 30 * 24 * 3600.0  # seconds without use
+UNUSED_LIMIT_S = 30 * 24 * 3600.0
+"""Seconds without use after which the kernels of another version are deleted."""
 
 
 def kernel(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Decorate a function to be compiled, kept on disk, and run without the interpreter lock.
+    """Decorator: compile a function with numba, cache it on disk, and run it without the GIL.
 
-    options: further ones of `numba.njit`.
+    Args:
+        options: further options of `numba.njit`.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        folder, users = kept_in(), numba.config.CACHE_DIR
-        numba.config.CACHE_DIR = users if folder is None else str(folder)
+        folder, previous = cache_folder(), numba.config.CACHE_DIR
+        numba.config.CACHE_DIR = previous if folder is None else str(folder)
         try:
             return numba.njit(nogil=True, cache=folder is not None, **options)(function)
         finally:
-            numba.config.CACHE_DIR = users
+            numba.config.CACHE_DIR = previous
 
     return decorate
 
 
-def forget_stale_kernels() -> None:
-    """Delete the kernels of other sources that no process has asked for in a while."""
-    folder = kept_in()
+def delete_stale_kernels() -> None:
+    """Delete cached kernels of other versions that no process has used for UNUSED_LIMIT_S."""
+    folder = cache_folder()
     others = [] if folder is None else folder.parent.glob("kernels-*")
     for other in others:
-        with suppress(OSError):  # another process was quicker
-            if other.stat().st_mtime < time.time() - FORGOTTEN_AFTER:
+        with suppress(OSError):  # another process was faster
+            if other.stat().st_mtime < time.time() - UNUSED_LIMIT_S:
                 shutil.rmtree(other)
 
 
 @cache
 def load_numba() -> None:
-    """Do what makes a process's first call of a kernel slow, once and quickly.
+    """Initialise numba's compiler, once per process, with the garbage collector switched off.
 
-    It makes so many objects that the search for cyclic garbage would walk through all of torch's
-    again and again, for a tenth of a second.
+    Initialisation creates so many objects that collections would traverse all of torch's several
+    times, which takes a tenth of a second.
     """
     with global_compiler_lock, _without_garbage_collection():
         kernel()(_nothing)()
 
 
-# Decorators of what only kernels call; from Python, such a function would crash the process. It is
-# compiled into the kernel's code and not kept by itself.
+# Decorators of functions that only kernels may call: called from Python, they crash the process.
+# They are compiled into the calling kernel and not cached separately.
 inner = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True)
 inlined = numba.njit(nogil=True, error_model="numpy", no_cpython_wrapper=True, forceinline=True)
 
@@ -90,30 +93,30 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 @cache
-def kept_in() -> Path | None:
-    """Where kernels are kept; None, after a warning, where nothing can be written."""
+def cache_folder() -> Path | None:
+    """The folder of this version's compiled kernels; None, after a warning, if none is writable."""
     if numba.config.DISABLE_JIT:
         return None
-    wanted = numba.config.CACHE_DIR
+    configured = numba.config.CACHE_DIR
     try:
         parent = Path(numba.njit(cache=True)(_nothing).stats.cache_path).absolute()
         folder = parent / f"kernels-{_fingerprint()}"
         folder.mkdir(exist_ok=True)
         os.utime(folder)
-    except (RuntimeError, OSError):  # numba's way to say so, and the system's
-        _warn("nowhere: every process compiles them anew, which takes some ten seconds")
+    except (RuntimeError, OSError):  # numba raises RuntimeError where no folder is writable
+        _warn("nowhere: every process compiles them again, which takes about ten seconds")
         return None
-    if wanted and not parent.is_relative_to(Path(wanted).absolute()):
-        _warn(f"in {parent}, not in NUMBA_CACHE_DIR={wanted}, which cannot be written")
+    if configured and not parent.is_relative_to(Path(configured).absolute()):
+        _warn(f"in {parent}, not in NUMBA_CACHE_DIR={configured}, which is not writable")
     return folder
 
 
 def _nothing() -> None:
-    """Something to ask numba to compile."""
+    """An empty function for numba to compile."""
 
 
 def _fingerprint() -> str:
-    """Stands for everything that machine code depends on."""
+    """A digest of everything that machine code depends on: sources, numba and the processor."""
     digest = hashlib.sha256(f"{numba.__version__} {get_host_cpu_name()}".encode())
     for source in sorted(Path(__file__).parents[1].rglob("*.py")):
         digest.update(source.read_bytes())
@@ -122,14 +125,14 @@ def _fingerprint() -> str:
 
 def _warn(where: str) -> None:
     warnings.warn(
-        f"Compiled kernels are kept {where}. Set NUMBA_CACHE_DIR to a folder that can be written.",
+        f"Compiled kernels are cached {where}. Set NUMBA_CACHE_DIR to a writable folder.",
         RuntimeWarning,
         stacklevel=3,
     )
 
 
 if hasattr(os, "register_at_fork"):
-    # A child that is forked while another thread compiles would wait for that thread forever.
+    # A child forked while another thread compiles would wait forever for that thread's lock.
     os.register_at_fork(
         before=global_compiler_lock.acquire,
         after_in_parent=global_compiler_lock.release,

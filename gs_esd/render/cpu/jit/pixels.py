@@ -1,4 +1,4 @@
-"""Loads and stores of blocks of 4 x 2 pixels of an image as vectors of eight lanes."""
+"""Loads and stores of blocks of 4 × 2 pixels of an image as vectors of eight lanes."""
 
 from typing import Any
 
@@ -22,10 +22,11 @@ def load_pixels(
     columns: types.Type,
     rows: types.Type,
 ) -> Any:
-    """The numbers of 4 x 2 pixels, of which at least the first is among columns x rows of an image.
+    """Load one channel of 4 × 2 pixels; lanes beyond the image repeat a pixel at its edge.
 
-    The first pixel's is at a flat index of a contiguous float32 array, the next one's `step`
-    further on, the next row's row_step. Lanes beyond the image repeat a pixel at its edge.
+    `first` is the flat index of the first pixel in a contiguous float32 array, `step` the distance
+    to the next pixel and `row_step` to the next row. columns and rows, at least 1, are the pixels
+    that lie inside the image, counted from the first.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
@@ -48,11 +49,11 @@ def store_pixels(
     rows: types.Type,
     pixels: types.Type,
 ) -> Any:
-    """Write the numbers of 4 x 2 pixels where load_pixels reads them, none beyond the image."""
+    """Store one channel of 4 × 2 pixels where `load_pixels` reads it, nothing beyond the image."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         pointers = _pixel_pointers(context, builder, sig, args)
-        # Lanes beyond the image write to its edge before the pixel there does, which comes earlier.
+        # Lanes beyond the image point at its edge. In reverse order, the pixel there is last.
         for lane in reversed(range(LANES)):
             builder.store(builder.extract_element(args[6], ir.IntType(32)(lane)), pointers[lane])
         return context.get_dummy_value()
@@ -63,7 +64,7 @@ def store_pixels(
 def _pixel_pointers(
     context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]
 ) -> list[ir.Value]:
-    """Addresses of the pixels of a block; what lies beyond the image is the pixel at its edge."""
+    """Addresses of the pixels of a block, clamped to the image."""
     array, first, row_step, step, columns, rows = args[:6]
     data, long = context.make_array(sig.args[0])(context, builder, array).data, ir.IntType(64)
 

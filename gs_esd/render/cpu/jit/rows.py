@@ -1,9 +1,9 @@
-"""Loads and stores that take eight rows of an array apart into vectors, one per column.
+"""Loads and stores of eight rows of an array as vectors, one vector per column.
 
-Arrays are contiguous; rows are counted through all dimensions but the last. Of eight rows from
-`first` on, those past `last` are `last` itself. So at the end of an array the spare lanes repeat
-the last row, calculate what its own lane does, and write that to the same place: no masks, and
-nothing is read or written outside.
+Arrays are contiguous; rows are indexed through all dimensions but the last. Of the eight rows from
+`first` on, those past `last` are replaced by `last`. At the end of an array the spare lanes repeat
+the last row, compute the same result and write it to the same place: no masks are needed, and
+nothing outside the array is read or written.
 """
 
 from typing import Any
@@ -22,7 +22,7 @@ _LONG, _INT = ir.IntType(64), ir.IntType(32)
 def load_rows(
     typingctx: Any, array: types.Type, columns: types.Type, first: types.Type, last: types.Type
 ) -> Any:
-    """A literal number of first columns of a float32, int32 or bool array, as float32 vectors."""
+    """Load the first `columns` (a literal) of a float32, int32 or bool array as float32 vectors."""
     return _gathering(vector, array, columns)
 
 
@@ -30,12 +30,12 @@ def load_rows(
 def load_doubles(
     typingctx: Any, array: types.Type, columns: types.Type, first: types.Type, last: types.Type
 ) -> Any:
-    """A literal number of first columns of a float32 array, as float64 vectors."""
+    """Load the first `columns` (a literal) of a float32 array as float64 vectors."""
     return _gathering(doubles, array, columns)
 
 
 def _gathering(result: types.Type, array: types.Type, columns: types.Type) -> Any:
-    """What numba needs to know of a load of rows number by number."""
+    """Signature and code generator of a load of rows, element by element."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         kind = ir.VectorType(context.get_data_type(array.dtype), LANES)
@@ -59,7 +59,7 @@ def _gathering(result: types.Type, array: types.Type, columns: types.Type) -> An
 def store_rows(
     typingctx: Any, array: types.Type, first: types.Type, last: types.Type, values: types.Type
 ) -> Any:
-    """Write vectors, float32 or float64, to the first columns of a float32 or int32 array."""
+    """Store float32 or float64 vectors to the first columns of a float32 or int32 array."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         rows = _row_pointers(context, builder, array, args[0], _LONG(0), *args[1:3])
@@ -78,7 +78,7 @@ def store_rows(
 def load_block(
     typingctx: Any, array: types.Type, column: types.Type, first: types.Type, last: types.Type
 ) -> Any:
-    """Eight columns of a float32 array, from any column on, as vectors."""
+    """Load eight columns of a float32 array, from `column` on, as vectors."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         rows = _row_pointers(context, builder, array, *args)
@@ -99,7 +99,7 @@ def store_block(
     last: types.Type,
     values: types.Type,
 ) -> Any:
-    """Write vectors to eight columns of a float32 array, from any column on."""
+    """Store vectors to eight columns of a float32 array, from `column` on."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         rows = _row_pointers(context, builder, array, *args[:4])
@@ -113,7 +113,7 @@ def store_block(
 
 @intrinsic(prefer_literal=True)
 def load_row(typingctx: Any, array: types.Type, columns: types.Type, row: types.Type) -> Any:
-    """The numbers in the first columns of one row."""
+    """Load the first `columns` (a literal) of one row as scalars."""
     width = columns.literal_value
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
@@ -126,7 +126,7 @@ def load_row(typingctx: Any, array: types.Type, columns: types.Type, row: types.
 
 @intrinsic(prefer_literal=True)
 def load_vectors(typingctx: Any, array: types.Type, count: types.Type, row: types.Type) -> Any:
-    """A literal number of rows of a float32 [.., 8] array as vectors."""
+    """Load `count` (a literal) rows of a float32 [.., 8] array as vectors."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         pointer = _row_pointer(context, builder, array, args[0], _LONG(0), args[2])
@@ -141,7 +141,7 @@ def load_vectors(typingctx: Any, array: types.Type, count: types.Type, row: type
 
 @intrinsic
 def store_vectors(typingctx: Any, array: types.Type, row: types.Type, values: types.Type) -> Any:
-    """Write vectors to rows of a float32 [.., 8] array."""
+    """Store vectors to rows of a float32 [.., 8] array."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         pointer = _row_pointer(context, builder, array, args[0], _LONG(0), args[1])
@@ -172,7 +172,7 @@ def add_vectors(typingctx: Any, array: types.Type, row: types.Type, values: type
 
 @intrinsic
 def first_lanes(typingctx: Any, count: types.Type) -> Any:
-    """Which lanes are among the first so many."""
+    """A mask of the first `count` lanes."""
 
     def emit(context: Any, builder: Any, sig: Any, args: Any) -> ir.Value:
         lanes = ir.Constant(MASK_IR, ir.Undefined)
@@ -203,14 +203,14 @@ def _row_pointers(
 
 
 def _converted(builder: Any, value: ir.Value, kind: types.Type) -> ir.Value:
-    """A vector as one of what a float32 or int32 array holds."""
+    """Convert a vector to the element type of a float32 or int32 array."""
     if isinstance(kind, types.Integer):
         return builder.fptosi(value, ir.VectorType(_INT, LANES))
     return value if value.type == VECTOR_IR else builder.fptrunc(value, VECTOR_IR)
 
 
 def _transposed(builder: Any, rows: list[ir.Value]) -> list[ir.Value]:
-    """The columns of eight vectors of eight lanes: exchange halves, quarters, then neighbours."""
+    """Transpose eight vectors of eight lanes: exchange halves, quarters, then neighbours."""
     distance = LANES // 2
     while distance:
         low = [j if not j & distance else LANES + j - distance for j in range(LANES)]

@@ -1,9 +1,9 @@
-"""Vectors of eight lanes as types for numba kernels, and how they meet memory.
+"""Explicit SIMD for numba kernels: types of eight-lane vectors, their loads and stores.
 
-numba does not vectorise the blending loops by itself: it must allow for negative indices and for
-overlapping arrays. So they are written with vectors: loaded and stored here, calculated with in
-traced functions (see `tracing.py`). LLVM maps a vector onto what the processor has: one AVX
-register, two SSE or NEON registers.
+LLVM does not vectorise the blending loops by itself: it must allow for negative indices and for
+aliasing arrays. So they are written with vectors: loads and stores are here, arithmetic is in
+traced functions (see `tracing.py`). LLVM maps a vector to the registers of the processor: one AVX
+register, or two SSE or NEON registers.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ class _MaskModel(models.PrimitiveModel):
 
 
 def fill_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """All lanes equal to a number, as instructions."""
+    """Emit the broadcast of a scalar to all lanes."""
     lane = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
     lane = builder.insert_element(lane, value, ir.IntType(32)(0))
     lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
@@ -76,14 +76,14 @@ def fill_lanes(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
 def _element_pointer(
     context: Any, builder: Any, array_type: Any, array: Any, index: Any
 ) -> ir.Value:
-    """Address of an element of a contiguous float32 array, as that of a vector."""
+    """Address of an element of a contiguous float32 array, as a pointer to a vector."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), VECTOR_IR.as_pointer())
 
 
 @intrinsic
 def load(typingctx: Any, array: types.Type, index: types.Type) -> Any:
-    """The eight elements of a contiguous float32 array from a flat, non-negative index on."""
+    """Load eight elements of a contiguous float32 array, from a flat, non-negative index on."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         return builder.load(_element_pointer(context, builder, sig.args[0], *args), align=4)
@@ -93,7 +93,7 @@ def load(typingctx: Any, array: types.Type, index: types.Type) -> Any:
 
 @intrinsic
 def store(typingctx: Any, array: types.Type, index: types.Type, value: types.Type) -> Any:
-    """Write eight elements of a contiguous float32 array from a flat, non-negative index on."""
+    """Store eight elements of a contiguous float32 array, from a flat, non-negative index on."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         pointer = _element_pointer(context, builder, sig.args[0], *args[:2])
@@ -105,7 +105,7 @@ def store(typingctx: Any, array: types.Type, index: types.Type, value: types.Typ
 
 @intrinsic
 def splat(typingctx: Any, value: types.Type) -> Any:
-    """A float32 number in all lanes."""
+    """Broadcast a float32 number to all lanes."""
     return signature(vector, types.float32), lambda context, builder, sig, args: fill_lanes(
         builder, args[0]
     )
@@ -113,7 +113,7 @@ def splat(typingctx: Any, value: types.Type) -> Any:
 
 @intrinsic
 def lane_numbers(typingctx: Any) -> Any:
-    """0, 1, ..., 7."""
+    """The vector 0, 1, ..., 7."""
     numbers = ir.Constant(VECTOR_IR, [float(lane) for lane in range(LANES)])
     return signature(vector), lambda context, builder, sig, args: numbers
 
@@ -131,7 +131,7 @@ def any_lane(typingctx: Any, chosen: types.Type) -> Any:
 
 @intrinsic
 def lane_sum(typingctx: Any, x: types.Type) -> Any:
-    """The sum of all lanes, always in the same order: halves, quarters, eighths."""
+    """The sum of all lanes, in a fixed order: halves, quarters, eighths."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         total, half = args[0], LANES // 2
@@ -148,7 +148,7 @@ def lane_sum(typingctx: Any, x: types.Type) -> Any:
 
 @intrinsic(prefer_literal=True)
 def load_filled(typingctx: Any, array: types.Type, index: types.Type, count: types.Type) -> Any:
-    """A tuple of so many elements of a contiguous float32 array, each in all lanes of a vector."""
+    """A tuple of `count` elements of a contiguous float32 array, each broadcast to a vector."""
     numbers = range(count.literal_value)
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
@@ -165,11 +165,11 @@ def load_filled(typingctx: Any, array: types.Type, index: types.Type, count: typ
 
 @intrinsic
 def align_stack(typingctx: Any) -> Any:
-    """Let the function around keep vectors on the stack at multiples of their size.
+    """Align the stack of the calling function to 64 bytes, for spilled vectors.
 
-    Where registers run out, vectors go there. numba leaves it at multiples of 16 bytes, whatever is
-    on it, and where a process is unlucky with its addresses a loop then takes half as long again.
-    Has to be in the kernel and in what it calls: either may be inlined.
+    numba aligns it to 16 bytes; depending on the process's addresses, spilled vectors then cross
+    cache lines, and a loop takes up to 1.5 times as long. Call it in the kernel and in the
+    functions it calls: either may be inlined.
     """
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
@@ -183,7 +183,7 @@ def align_stack(typingctx: Any) -> Any:
 
 @intrinsic
 def prefetch(typingctx: Any, array: types.Type, index: types.Type) -> Any:
-    """Begin to fetch the cache line of an element, at a flat index, which need not exist."""
+    """Prefetch the cache line of the element at a flat index, which may be out of bounds."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         data = context.make_array(sig.args[0])(context, builder, args[0]).data
@@ -199,7 +199,7 @@ def prefetch(typingctx: Any, array: types.Type, index: types.Type) -> Any:
 
 @intrinsic
 def lane_bits(typingctx: Any, chosen: types.Type) -> Any:
-    """A mask as a number: bit i is lane i."""
+    """A mask as an integer: bit i is lane i."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         return builder.zext(builder.bitcast(args[0], ir.IntType(LANES)), ir.IntType(64))
@@ -209,7 +209,7 @@ def lane_bits(typingctx: Any, chosen: types.Type) -> Any:
 
 @intrinsic
 def trailing_zeros(typingctx: Any, bits: types.Type) -> Any:
-    """The number of the lowest bit that is set, of a number that is not zero."""
+    """Index of the lowest set bit of a non-zero integer."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         return builder.cttz(args[0], ir.IntType(1)(1))
@@ -229,11 +229,11 @@ def eight_sums(
     g: types.Type,
     h: types.Type,
 ) -> Any:
-    """The sums of the lanes of eight vectors, added up in the order of `lane_sum`."""
+    """A vector of the lane sums of eight vectors, each in the order of `lane_sum`."""
 
     def emit(context: Any, builder: ir.IRBuilder, sig: Any, args: tuple[ir.Value, ...]) -> ir.Value:
         a, b, c, d, e, f, g, h = args
-        # Only the first step crosses the 128-bit halves of a register, which is the slow way.
+        # Only the first step crosses the 128-bit halves of a register, which is slow.
         ae, bf, cg, dh = (
             _fold(builder, x, y, [0, 1, 2, 3, 8, 9, 10, 11], 4)
             for x, y in ((a, e), (b, f), (c, g), (d, h))
@@ -247,7 +247,7 @@ def eight_sums(
 
 
 def _fold(builder: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: list[int], step: int) -> ir.Value:
-    """Some lanes of x and y, each with the one `step` further on added."""
+    """For the given lanes of x and y: the lane plus the one `step` further on."""
     kind = ir.VectorType(ir.IntType(32), LANES)
     near = builder.shuffle_vector(x, y, ir.Constant(kind, lanes))
     far = builder.shuffle_vector(x, y, ir.Constant(kind, [lane + step for lane in lanes]))

@@ -1,17 +1,17 @@
-"""Formulas in Python that become instructions of a numba kernel, without a compilation each.
+"""A small tracer that inlines Python functions into numba kernels as LLVM IR.
 
-numba compiles every @njit function that a kernel calls on its own, which takes it a tenth of a
-second however short the function. A `traced` function costs next to nothing. It is an ordinary
-Python function, called once while the kernel is compiled, and called with stand-ins for what the
-kernel will put there: every operation on a `Value` appends an instruction to the kernel. Tuples,
-further functions and loops over known ranges are Python's own affair and leave no trace.
+numba compiles every @njit function that a kernel calls separately, which takes a tenth of a second
+however short the function is. A `traced` function avoids that. It is an ordinary Python function
+that is called once, while the kernel is compiled, with placeholders for its arguments: every
+operation on a `Value` appends an instruction to the kernel. Tuples, calls of further functions and
+loops over constant ranges run in Python and leave no instructions.
 
-What a traced function cannot do is branch on a value: it takes `select`, or the kernel branches.
+A traced function cannot branch on a value: use `select`, or branch in the kernel.
 
-Values are numbers (float32 or float64), booleans, or eight of one kind (see `simd.py`). Where kinds
-meet, a Python number becomes what the other is, a single number becomes what the vector is and
-fills its lanes, and otherwise float32 becomes float64. Each operation rounds where it is written,
-and nowhere else.
+Values are numbers (float32 or float64), booleans, or vectors of eight of one kind (see `simd.py`).
+Where kinds are mixed, a Python number takes the other operand's kind, a scalar is broadcast to the
+vector's lanes and kind, and otherwise float32 is promoted to float64. Every operation rounds
+separately, in the order in which it is written.
 """
 
 import math
@@ -49,12 +49,12 @@ _KINDS = {
 _BITS_OF_SQRT_HALF = 0x3FE6A09E667F3BCD  # as a float64, whose exponent begins at bit 52
 
 Operand = Union["Value", float]
-Values = tuple[Any, ...]  # of values, as many as the context says
+Values = tuple[Any, ...]  # of Value; how many depends on the function
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Value:
-    """A number, a boolean, or eight of either, that the kernel will compute."""
+    """Placeholder for a number, a boolean, or a vector of eight, that the kernel will compute."""
 
     def __init__(self, builder: ir.IRBuilder, llvm: ir.Value) -> None:
         self.builder, self.llvm = builder, llvm
@@ -66,12 +66,12 @@ class Value:
 
     @property
     def is_vector(self) -> bool:
-        """Whether there are eight lanes."""
+        """Whether it is a vector of eight lanes."""
         return isinstance(self.llvm.type, ir.VectorType)
 
     @cached_property
     def filled(self) -> "Value":
-        """Itself in all lanes."""
+        """The scalar broadcast to all lanes."""
         return Value(self.builder, fill_lanes(self.builder, self.llvm))
 
     def __add__(self, other: Operand) -> "Value":
@@ -120,22 +120,22 @@ class Value:
         return _emit("or_", self, other)
 
 
-def _alike(*operands: Operand) -> list[Value]:
-    """The operands as values of one kind."""
+def _promoted(*operands: Operand) -> list[Value]:
+    """The operands converted to one common kind."""
     values = [x for x in operands if isinstance(x, Value)]
     deciding = [x for x in values if x.is_vector] or values
     element = _DOUBLE if any(x.element == _DOUBLE for x in deciding) else deciding[0].element
-    alike = []
+    promoted = []
     for x in operands:
         if not isinstance(x, Value):
             x = Value(values[0].builder, ir.Constant(element, float(x)))
         x = _converted(x, element)
-        alike.append(x.filled if deciding[0].is_vector and not x.is_vector else x)
-    return alike
+        promoted.append(x.filled if deciding[0].is_vector and not x.is_vector else x)
+    return promoted
 
 
 def _converted(x: Value, element: ir.Type) -> Value:
-    """A number or vector of float32 as one of float64, or the other way round."""
+    """Convert a scalar or vector between float32 and float64."""
     if x.element == element:
         return x
     kind = ir.VectorType(element, LANES) if x.is_vector else element
@@ -145,20 +145,20 @@ def _converted(x: Value, element: ir.Type) -> Value:
 
 def _emit(instruction: str, *operands: Operand) -> Value:
     """Append an arithmetic or logical instruction."""
-    values = _alike(*operands)
+    values = _promoted(*operands)
     builder = values[0].builder
     return Value(builder, getattr(builder, instruction)(*(x.llvm for x in values)))
 
 
 def _compare(relation: str, x: Operand, y: Operand) -> Value:
-    """Append a comparison, which NaN fails."""
-    a, b = _alike(x, y)
+    """Append an ordered comparison: false if either operand is NaN."""
+    a, b = _promoted(x, y)
     return Value(a.builder, a.builder.fcmp_ordered(relation, a.llvm, b.llvm))
 
 
 def _call(function: str, *operands: Operand) -> Value:
-    """Append a call of one of LLVM's functions of numbers."""
-    values = _alike(*operands)
+    """Append a call of an LLVM intrinsic, such as llvm.sqrt."""
+    values = _promoted(*operands)
     builder, kind = values[0].builder, values[0].llvm.type
     suffix = (f"v{LANES}" if values[0].is_vector else "") + values[0].element.intrinsic_name
     callee = cgutils.get_or_insert_function(
@@ -168,7 +168,7 @@ def _call(function: str, *operands: Operand) -> Value:
 
 
 def traced(function: Function) -> Function:
-    """Let kernels call a function of values, and of tuples of values, that returns such."""
+    """Decorator: let kernels call a Python function of values and tuples of values."""
 
     class Template(AbstractTemplate):
         key = function
@@ -177,7 +177,7 @@ def traced(function: Function) -> Function:
             return signature(_result_type(function, args), *args)
 
     def lower(context: Any, builder: ir.IRBuilder, sig: Any, args: Sequence[ir.Value]) -> ir.Value:
-        result = function(*_stand_ins(builder, sig.args, args))
+        result = function(*_placeholders(builder, sig.args, args))
         return _assemble(context, builder, sig.return_type, result)
 
     infer_global(function, types.Function(Template))
@@ -187,11 +187,11 @@ def traced(function: Function) -> Function:
 
 @cache
 def _result_type(function: Callable[..., Any], kinds: tuple[types.Type, ...]) -> types.Type:
-    """What a traced function returns for arguments of given types, found by a rehearsal."""
+    """The numba type of a traced function's result, found by tracing it in a throw-away module."""
     ir_types = [_ir_type(kind) for kind in kinds]
-    rehearsal = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), ir_types), "rehearsal")
-    builder = ir.IRBuilder(rehearsal.append_basic_block())
-    return _numba_type(function(*_stand_ins(builder, kinds, rehearsal.args)))
+    dry_run = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), ir_types), "dry_run")
+    builder = ir.IRBuilder(dry_run.append_basic_block())
+    return _numba_type(function(*_placeholders(builder, kinds, dry_run.args)))
 
 
 def _ir_type(kind: types.Type) -> ir.Type:
@@ -208,19 +208,19 @@ def _numba_type(result: Any) -> types.Type:
     return next(kind for kind, ir_type in _KINDS.items() if ir_type == result.llvm.type)
 
 
-def _stand_ins(
+def _placeholders(
     builder: ir.IRBuilder, kinds: Sequence[types.Type], arguments: Sequence[ir.Value]
 ) -> list[Any]:
-    """Values, or tuples of values, that stand for arguments; named tuples keep their names."""
-    stand_ins: list[Any] = []
+    """Values, or tuples of values, for LLVM arguments; named tuples keep their field names."""
+    placeholders: list[Any] = []
     for kind, argument in zip(kinds, arguments, strict=True):
         if isinstance(kind, types.BaseTuple):
             parts = [builder.extract_value(argument, i) for i in range(len(kind))]
             make = kind.instance_class._make if hasattr(kind, "instance_class") else tuple
-            stand_ins.append(make(_stand_ins(builder, list(kind), parts)))
+            placeholders.append(make(_placeholders(builder, list(kind), parts)))
         else:
-            stand_ins.append(Value(builder, argument))
-    return stand_ins
+            placeholders.append(Value(builder, argument))
+    return placeholders
 
 
 def _assemble(context: Any, builder: ir.IRBuilder, kind: types.Type, result: Any) -> ir.Value:
@@ -232,17 +232,17 @@ def _assemble(context: Any, builder: ir.IRBuilder, kind: types.Type, result: Any
 
 
 def filled_like(x: Value, number: float) -> Value:
-    """A number in as many lanes as x has."""
-    return _alike(x, number)[1]
+    """A constant of the kind of x, in all its lanes."""
+    return _promoted(x, number)[1]
 
 
 def double(x: Value) -> Value:
-    """x as float64."""
+    """x converted to float64."""
     return _converted(x, _DOUBLE)
 
 
 def fma(x: Operand, y: Operand, z: Operand) -> Value:
-    """x y + z, rounded once where the processor can do so quickly."""
+    """x y + z, fused (rounded once) where the processor has such an instruction."""
     return _call("fmuladd", x, y, z)
 
 
@@ -252,14 +252,14 @@ def sqrt(x: Value) -> Value:
 
 
 def absolute(x: Value) -> Value:
-    """The magnitude."""
+    """The absolute value."""
     return _call("fabs", x)
 
 
 def log(x: Value) -> Value:
-    """The natural logarithm of a float64 vector of positive numbers, to 13 digits."""
+    """The natural logarithm of a float64 vector of positive numbers, accurate to 13 digits."""
     m, n = _mantissa_and_exponent(x)
-    # ln m = 2 artanh(r), here up to r¹⁵.
+    # ln m = 2 artanh(r), as a series up to r¹⁵.
     r = (m - 1) / (m + 1)
     series = filled_like(r, 2 / 15)
     for k in range(13, 0, -2):
@@ -268,7 +268,7 @@ def log(x: Value) -> Value:
 
 
 def _mantissa_and_exponent(x: Value) -> tuple[Value, Value]:
-    """m from sqrt(½) to sqrt(2) and a whole n such that x = m 2ⁿ; x as for `log`."""
+    """m in [sqrt(½), sqrt(2)) and an integer n with x = m 2ⁿ; x as for `log`."""
     builder, bits = x.builder, ir.VectorType(ir.IntType(64), LANES)
     number = builder.bitcast(x.llvm, bits)
     shift, least = ir.Constant(bits, [52] * LANES), ir.Constant(bits, [_BITS_OF_SQRT_HALF] * LANES)
@@ -282,18 +282,18 @@ def _mantissa_and_exponent(x: Value) -> tuple[Value, Value]:
 
 
 def ceil(x: Value) -> Value:
-    """The smallest whole number that is not below x."""
+    """Round up to an integer."""
     return _call("ceil", x)
 
 
 def floor(x: Value) -> Value:
-    """The largest whole number that is not above x."""
+    """Round down to an integer."""
     return _call("floor", x)
 
 
 def select(condition: Value, x: Operand, y: Operand) -> Value:
     """x where the condition holds, else y."""
-    a, b = _alike(x, y)
+    a, b = _promoted(x, y)
     if condition.is_vector and not a.is_vector:
         a, b = a.filled, b.filled
     return Value(a.builder, a.builder.select(condition.llvm, a.llvm, b.llvm))
@@ -301,11 +301,11 @@ def select(condition: Value, x: Operand, y: Operand) -> Value:
 
 def minimum(x: Operand, y: Operand) -> Value:
     """The smaller one; y if either is NaN."""
-    a, b = _alike(x, y)
+    a, b = _promoted(x, y)
     return select(a < b, a, b)
 
 
 def maximum(x: Operand, y: Operand) -> Value:
     """The larger one; y if either is NaN."""
-    a, b = _alike(x, y)
+    a, b = _promoted(x, y)
     return select(a > b, a, b)

@@ -1,4 +1,4 @@
-"""What the finder of waits finds, and that a step of a network and a LoRA has none."""
+"""Training steps synchronise with a GPU only where they should; and the detector of it works."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,16 +9,16 @@ import torch
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
 from gs_esd.config.options import TwoStageTimestepsConfig, Weighting
 from gs_esd.trainer import Trainer
+from tests.helpers.synchronization import SyncDetector
 from tests.helpers.tiny_models import tiny_pipeline
 from tests.helpers.tiny_runs import DENSIFY, tiny
-from tests.helpers.waiting import Waits
 
 MASK = torch.tensor([True, False, True])
 X = torch.arange(3.0)
 
 
 @pytest.mark.parametrize(
-    "look",
+    "operation",
     [
         lambda: float(X.sum()),
         lambda: bool(MASK.any()),
@@ -29,14 +29,14 @@ X = torch.arange(3.0)
         lambda: X.tolist(),
     ],
 )
-def test_what_waits_is_found(look: Callable[[], object]) -> None:
-    with Waits() as waits:
-        look()
-    assert len(waits.found) == 1
+def test_synchronising_operations_are_detected(operation: Callable[[], object]) -> None:
+    with SyncDetector() as detector:
+        operation()
+    assert len(detector.found) == 1
 
 
 @pytest.mark.parametrize(
-    "work",
+    "operation",
     [
         lambda: torch.where(MASK, X, 0.0),
         lambda: X[torch.tensor([0, 2])],
@@ -44,15 +44,15 @@ def test_what_waits_is_found(look: Callable[[], object]) -> None:
         lambda: X[1:] * MASK[1:],
     ],
 )
-def test_what_does_not_wait_is_not_found(work: Callable[[], object]) -> None:
-    with Waits() as waits:
-        work()
-    assert waits.found == []
+def test_asynchronous_operations_are_not_detected(operation: Callable[[], object]) -> None:
+    with SyncDetector() as detector:
+        operation()
+    assert detector.found == []
 
 
 @pytest.mark.parametrize("lambda_esd", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("words", [ViewPrompts.nearest, ViewPrompts.perp_neg])
-def test_a_step_waits_only_where_it_is_to_look(
+def test_step_synchronises_every_sync_every_steps(
     lambda_esd: float, words: ViewPrompts, tmp_path: Path
 ) -> None:
     tiny_pipeline("latent_v").save(tmp_path / "model")
@@ -62,34 +62,34 @@ def test_a_step_waits_only_where_it_is_to_look(
         timesteps=TwoStageTimestepsConfig(),
         weighting=Weighting.one_minus_alpha_bar,
         lambda_esd=lambda_esd,
-        steps=90,  # once in a run, it is looked at whether λ can act: not within six of these
+        steps=90,  # the view KL is read once in a run: not within six of these steps
     )
     trainer = Trainer.from_config(config, tmp_path)
     trainer.sync_every = 3
-    waits = [waits_of_a_step(trainer) for _ in range(6)]
-    assert [bool(each) for each in waits] == [False, False, True] * 2
+    found = [synchronisations_of_a_step(trainer) for _ in range(6)]
+    assert [bool(each) for each in found] == [False, False, True] * 2
 
 
-def waits_of_a_step(trainer: Trainer) -> list[str]:
-    with Waits() as waits:
+def synchronisations_of_a_step(trainer: Trainer) -> list[str]:
+    with SyncDetector() as detector:
         trainer.train_step()
-    return waits.found
+    return detector.found
 
 
-def test_growing_waits_only_where_gaussians_are_added(tmp_path: Path) -> None:
+def test_densifier_synchronises_only_where_it_refines(tmp_path: Path) -> None:
     trainer = Trainer.from_config(tiny(densify=DENSIFY["default"]), tmp_path)
     densifier, grows = trainer.components.densifier, []
-    usual = densifier.step_post_backward
+    original = densifier.step_post_backward
 
-    def watched(step: int, info: dict[str, object]) -> None:
+    def recording(step: int, info: dict[str, object]) -> None:
         before = len(trainer.components.splats["means"])
-        # Its seed is drawn on the CPU, at every step.
-        with Waits() as waits:
-            usual(step, info)
-        assert (len(waits.found) > 1) == densifier.refines(step)
+        # One synchronisation is its seed, which is drawn on the CPU at every step.
+        with SyncDetector() as detector:
+            original(step, info)
+        assert (len(detector.found) > 1) == densifier.refines(step)
         grows.append(len(trainer.components.splats["means"]) != before)
 
-    densifier.step_post_backward = watched  # type: ignore[method-assign]
+    densifier.step_post_backward = recording  # type: ignore[method-assign]
     while trainer.step < trainer.config.steps:
         trainer.train_step()
     assert any(grows)
