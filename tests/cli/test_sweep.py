@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 from gs_esd.build import hydra_schema
 from gs_esd.cli import sweep as sweep_module
 from gs_esd.cli.sweep import (
+    Sweep,
     SweepListener,
     _make_absolute,
     _precompile,
     finish_sweep,
-    planned_folders,
+    planned_run_dirs,
 )
 from gs_esd.errors import UserError
 
@@ -157,7 +158,7 @@ def planned(make_absolute: bool, *arguments: str) -> list[Path]:
     with composed(*arguments) as config:
         if make_absolute:
             _make_absolute(config)
-        return planned_folders(config)
+        return planned_run_dirs(config)
 
 
 def test_every_run_of_a_sweep_is_known_beforehand() -> None:
@@ -174,8 +175,7 @@ def test_a_sweep_has_one_viewer_of_all_its_runs(
 ) -> None:
     shown: list[list[Path]] = []
     monkeypatch.setattr(sweep_module, "Viewer", shown.append)
-    monkeypatch.setattr(SweepListener, "folders", [])
-    monkeypatch.setattr(SweepListener, "viewer", None)
+    monkeypatch.setattr(sweep_module, "current", Sweep())
     with composed("prompt=a pig", "seed=0,1", f"view={view}") as config:
         SweepListener().on_multirun_start(config)
     runs = [Path(f"outputs/a-pig/lam1.0-seed{seed}") for seed in (0, 1)]
