@@ -12,7 +12,10 @@ from types import SimpleNamespace
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -24,6 +27,7 @@ from gs_esd.cli.sweep import (
     _make_absolute,
     _precompile,
     finish_sweep,
+    jobs_of,
     planned_run_dirs,
 )
 from gs_esd.errors import UserError
@@ -167,6 +171,26 @@ def test_every_run_of_a_sweep_is_known_beforehand() -> None:
     assert len(folders) == 10
     assert folders[0] == Path("outputs/a-pig/lam0.0-seed1")
     assert Path("outputs/a-cat/lam0.75-seed1") in folders
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["seed=1,2", "prompt='a, b','c'", "steps=5"],
+        ["seed=range(3)", "lambda_esd=choice(0,1)", "+view=true", "~experiment"],
+        ["seed=1,2", "seed=3", "prompt=''"],
+        [],
+    ],
+)
+def test_jobs_are_those_of_hydras_sweeper(overrides: list[str]) -> None:
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    assert [list(jobs_of(parsed))] == BasicSweeper.split_arguments(parsed, max_batch_size=None)
+
+
+def test_an_interval_is_no_list_of_values() -> None:
+    parsed = OverridesParser.create().parse_overrides(["lambda_esd=interval(0,1)"])
+    with pytest.raises(HydraException, match=r"lambda_esd=interval.*such as 0,0\.5,1"):
+        list(jobs_of(parsed))
 
 
 @pytest.mark.parametrize("view", [True, False])
