@@ -7,45 +7,15 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, MissingMandatoryValue, OmegaConf
 
-from gs_esd.config import options as c
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.kinds import GROUPS
+from gs_esd.config.options import Config
 from gs_esd.errors import UserError
-from gs_esd.run.run_dir import run_name, subject
-
-GROUPS: dict[str, dict[str, type]] = {
-    "prior": {
-        "toyzoo": c.ToyZooPriorConfig,
-        "images": c.ImagesPriorConfig,
-        "diffusers": DiffusersPriorConfig,
-    },
-    "variational": {"closed_form": c.ClosedFormVariationalConfig, "lora": LoraVariationalConfig},
-    "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
-    "timesteps": {
-        "entropic_time": c.EntropicTimestepsConfig,
-        "uniform": c.UniformTimestepsConfig,
-        "two_stage": c.TwoStageTimestepsConfig,
-        "linear": c.LinearTimestepsConfig,
-        "dreamtime": c.DreamtimeTimestepsConfig,
-        "hifa_sqrt": c.HifaSqrtTimestepsConfig,
-    },
-    "init": {"ball": c.BallInitConfig, "ply": c.PlyInitConfig},
-    "densify": {
-        "none": c.NoDensifyConfig,
-        "default": c.DefaultDensifyConfig,
-        "mcmc": c.McmcDensifyConfig,
-    },
-    "background": {
-        "random": c.RandomBackgroundConfig,
-        "black_or_white": c.BlackOrWhiteBackgroundConfig,
-        "solid": c.SolidBackgroundConfig,
-    },
-}
-"""Which dataclass each kind of a group is; conf/GROUP/*.yaml names them as /schema/GROUP/KIND."""
+from gs_esd.run.run_dir import run_subdir
 
 
 def register_schema() -> None:
     """Tell Hydra the keys, their types and their defaults, so that any other key is an error."""
-    whole = OmegaConf.structured(c.Config)
+    whole = OmegaConf.structured(Config)
     for group in GROUPS:
         whole[group] = MISSING  # a kind chosen in conf/ must not be merged onto the default kind
     store = ConfigStore.instance()
@@ -55,7 +25,7 @@ def register_schema() -> None:
             store.store(group=f"schema/{group}", name=kind, node=node)
 
 
-def to_config(settings: DictConfig) -> c.Config:
+def to_config(settings: DictConfig) -> Config:
     """The dataclasses that the rest of the program works with.
 
     Raises:
@@ -65,7 +35,7 @@ def to_config(settings: DictConfig) -> c.Config:
         config = OmegaConf.to_object(settings)
     except MissingMandatoryValue as error:
         raise UserError(f"{error.full_key} is not given; add {error.full_key}=VALUE") from None
-    assert isinstance(config, c.Config)
+    assert isinstance(config, Config)
     if added := list(_added_keys(config)):
         raise UserError(f"there is no key {added[0]!r}; + cannot add one")
     return config
@@ -83,5 +53,4 @@ def _added_keys(node: Any, prefix: str = "") -> Iterator[str]:
 
 # What conf/hydra/default.yaml names. On import: where a sweep's runs are made by other processes,
 # these unpickle configurations with the names in them, and run no main().
-OmegaConf.register_new_resolver("subject", subject, replace=True)
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+OmegaConf.register_new_resolver("run_subdir", run_subdir, replace=True)

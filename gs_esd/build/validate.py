@@ -1,16 +1,18 @@
-"""Is a configuration sensible? Answered before anything slow begins; knows no torch."""
+"""Checks of a configuration, before anything slow begins; imports no torch on a CPU."""
 
-import math
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.build.validate_models import check_models
+from gs_esd.config.commands import install_command, train_command
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
     STAGES,
     Config,
@@ -28,96 +30,16 @@ from gs_esd.render import gsplat_requirements
 from gs_esd.system.hardware import detect, old_driver
 from gs_esd.system.torchrun import process_count
 
-RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**32 - 1),
-    "steps": (1, 1e7),
-    "lambda_esd": (-100, 100),
-    "preview_every_s": (0, 1e9),
-    "checkpoint_every_s": (0, 1e9),
-    "snapshot_every_s": (0, 1e9),
-    "hardware.threads": (0, 4096),
-    "memory.rows_per_call": (0, 1e6),
-    "memory.train_rows": (0, 1e6),
-    "cameras.distance": (1.1, 1000),
-    "cameras.fov_deg": (1, 170),
-    "cameras.elevation_min_deg": (-89, 89),
-    "cameras.elevation_max_deg": (-89, 89),
-    "prior.num_images": (2, 1e6),
-    "prior.front_bias": (0, 100),
-    "prior.individuals": (1, 1e6),
-    "prior.guidance_scale": (0, 1000),
-    "prior.front_deg": (0, 180),
-    "prior.back_deg": (0, 180),
-    "prior.overhead_deg": (-90, 90),
-    "prior.image_size": (0, 4096),
-    "variational.buffer_size": (0, 1e6),
-    "variational.rank": (1, 1024),
-    "variational.learning_rate": (0, 1),
-    "variational.camera_dropout": (0, 1),
-    "variational.steps_per_update": (1, 1000),
-    "init.gaussians": (1, 1e8),
-    "init.radius": (1e-3, 1),
-    "init.opacity": (1e-4, 0.9999),
-    "init.sh_degree": (0, 3),
-    "densify.cap": (1, 1e8),
-    "densify.every": (1, 1e7),
-    "densify.start_fraction": (0, 1),
-    "densify.stop_fraction": (0, 1),
-    "densify.grow_quantile": (0, 1),
-    "densify.prune_opacity": (0, 1),
-    "densify.split_scale": (1e-4, 1),
-    "densify.prune_scale": (1e-4, 100),
-    "densify.noise": (0, 1e9),
-    "background.red": (0, 1),
-    "background.green": (0, 1),
-    "background.blue": (0, 1),
-    "learning_rates.means": (0, 10),
-    "learning_rates.quats": (0, 10),
-    "learning_rates.scales": (0, 10),
-    "learning_rates.opacities": (0, 10),
-    "learning_rates.sh0": (0, 10),
-    "learning_rates.shN": (0, 10),
-    "learning_rates.final_fraction": (1e-6, 1),
-    "timesteps.t_min": (0, 1),
-    "timesteps.t_max": (0, 1),
-    "timesteps.t_max_late": (0, 1),
-    "timesteps.late_from": (0, 1),
-    "timesteps.m1": (0, 1),
-    "timesteps.m2": (0, 1),
-    "timesteps.s1": (1e-3, 10),
-    "timesteps.s2": (1e-3, 10),
-    **{f"timesteps.{stage}.{end}": (0, 1) for stage in STAGES for end in ("min", "max")},
-    **{
-        f"stages.{stage}.{key}": limits
-        for stage in STAGES
-        for key, limits in {
-            "until": (0, 1),
-            "resolution": (8, 2048),
-            "views": (1, 1024),
-        }.items()
-    },
-}
-"""From where to where each number may go, ends included."""
-
-ORDERED = (
-    ("cameras.elevation_min_deg", "cameras.elevation_max_deg"),
-    ("densify.start_fraction", "densify.stop_fraction"),
-    ("stages.coarse.until", "stages.middle.until"),
-    ("stages.middle.until", "stages.fine.until"),
-    ("stages.coarse.resolution", "stages.middle.resolution"),
-    ("stages.middle.resolution", "stages.fine.resolution"),
-    *((f"timesteps.{stage}.min", f"timesteps.{stage}.max") for stage in STAGES),
-    ("timesteps.t_min", "timesteps.t_max"),
-    ("timesteps.t_min", "timesteps.t_max_late"),
-    ("timesteps.t_max_late", "timesteps.t_max"),
-    ("timesteps.m2", "timesteps.m1"),
-    ("init.gaussians", "densify.cap"),
-)
-"""Pairs of which the second must not be smaller, where both are there."""
+_NEXT_STAGE: dict[str, str] = dict(pairwise(STAGES))
+Numbers = Mapping[str, tuple[float, Option]]
+"""Each number of a configuration with what is declared of it, by dotted key."""
 
 
 def validate(config: Config) -> list[str]:
-    """Look for mistakes; what is merely odd comes back as warnings.
+    """Check values, and that what they name is there and goes together.
+
+    Returns:
+        Warnings about what is odd, but can run.
 
     Raises:
         UserError: the run cannot work, or could not be what the user means.
@@ -134,7 +56,7 @@ def validate(config: Config) -> list[str]:
 
 
 def check_hardware(config: HardwareConfig) -> None:
-    """Look whether the device can be used, and drawn on; imports torch if it is a GPU.
+    """Check that the device can be used, a GPU with gsplat too, for which torch is imported.
 
     Raises:
         UserError: it cannot.
@@ -154,7 +76,7 @@ def check_hardware(config: HardwareConfig) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder for results, or see that it can be written.
+    """Make a folder for results, and check that it can be written.
 
     Raises:
         UserError: it cannot.
@@ -174,7 +96,9 @@ def check_folder(folder: Path) -> None:
 
 def _check_text(config: Config) -> None:
     if not config.prompt.strip():
-        raise UserError('the prompt is empty; say what to make: python train.py prompt="a corgi"')
+        raise UserError(
+            f'the prompt is empty; say what to make: {train_command()} prompt="a corgi"'
+        )
     for key in ("prompt", "negative_prompt"):
         text: str = getattr(config, key)
         if any("\ud800" <= letter <= "\udfff" for letter in text):
@@ -183,16 +107,37 @@ def _check_text(config: Config) -> None:
 
 def _check_numbers(config: Config) -> None:
     numbers = dict(_numbers(config))
-    for key, value in numbers.items():
-        low, high = RANGES[key]
-        if not low <= value <= high:  # NaN compares false, and is caught
-            raise UserError(f"{key}={value} is not allowed; it must be from {low:g} to {high:g}")
-    for low_key, high_key in ORDERED:
-        if numbers.get(low_key, -math.inf) > numbers.get(high_key, math.inf):
+    for key, (value, option) in numbers.items():
+        if not option.low <= value <= option.high:  # NaN compares false, and is caught
             raise UserError(
-                f"{low_key}={numbers[low_key]} is above {high_key}={numbers[high_key]}; "
+                f"{key}={value} is not allowed; it must be from {option.low:g} to {option.high:g}"
+            )
+    for low_key, high_key in _ordered(numbers):
+        if numbers[low_key][0] > numbers[high_key][0]:
+            raise UserError(
+                f"{low_key}={numbers[low_key][0]} is above {high_key}={numbers[high_key][0]}; "
                 "lower the first or raise the second"
             )
+
+
+def _ordered(numbers: Numbers) -> Iterator[tuple[str, str]]:
+    """Pairs of keys of which the second must not be smaller, where both are there."""
+    for key, (_, option) in numbers.items():
+        pairs = [(_beside(key, option.at_least), key), (key, _beside(key, option.at_most))]
+        if option.rises:
+            pairs.append((key, _in_next_stage(key)))
+        yield from (pair for pair in pairs if all(end in numbers for end in pair))
+
+
+def _beside(key: str, name: str) -> str:
+    """The key of a name in the same group; a name with dots is a key already."""
+    return name if "." in name or "." not in key else f"{key.rpartition('.')[0]}.{name}"
+
+
+def _in_next_stage(key: str) -> str:
+    """stages.coarse.until to stages.middle.until; of the last stage, no key."""
+    group, stage, name = key.split(".")
+    return f"{group}.{_NEXT_STAGE.get(stage)}.{name}"
 
 
 def _check_stages(config: Config) -> None:
@@ -215,14 +160,14 @@ def _check_stages(config: Config) -> None:
         raise UserError("stages.fine.until must be 1: the last stage ends with the run")
 
 
-def _numbers(node: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Every number of a configuration with its dotted key."""
+def _numbers(node: Any, prefix: str = "") -> Iterator[tuple[str, tuple[float, Option]]]:
+    """Every number of a configuration with its dotted key and what is declared of it."""
     for entry in fields(node):
         value = getattr(node, entry.name)
         if is_dataclass(value):
             yield from _numbers(value, f"{prefix}{entry.name}.")
         elif type(value) in (int, float):
-            yield f"{prefix}{entry.name}", value
+            yield f"{prefix}{entry.name}", (value, option_of(entry))
 
 
 def _check_prior(config: Config) -> None:
@@ -230,7 +175,7 @@ def _check_prior(config: Config) -> None:
     match config.prior:
         case ToyZooPriorConfig() as prior:
             check_bank_fits(prior.num_images, resolution, "Lower prior.num_images")
-            # Only here: the zoo is built with numpy, which no other question needs.
+            # Only here: the zoo imports numpy, which no other check needs.
             from gs_esd.toyzoo.prompt import parse_prompt
 
             parse_prompt(config.prompt)
@@ -258,7 +203,7 @@ def _check_tracking(config: Config) -> None:
     if config.tracking.wandb and find_spec("wandb") is None:
         raise UserError(
             "tracking.wandb=true needs Weights & Biases, which is not installed: "
-            "pip install -e '.[wandb]'"
+            + install_command("wandb")
         )
 
 

@@ -1,24 +1,19 @@
-"""Between the user's shell and Hydra: what goes in, and how errors come out. Knows no torch."""
+"""The command line as the user typed it, made into the command line that Hydra reads."""
 
 import re
 from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from gs_esd.cli.old_spellings import translate
+from gs_esd.config.commands import install_command
+from gs_esd.config.kinds import PRESETS, free_text_keys
 from gs_esd.errors import UserError
 from gs_esd.system.hardware import detect
 
-FREE_TEXT = (
-    *("prompt", "negative_prompt", "init.path"),
-    *("prior.path", "prior.revision", "variational.base_path", "variational.base_revision"),
-)
-"""Keys whose values may hold anything that can be typed."""
-AS_TEXT = (*FREE_TEXT, "vram")
-"""Keys whose values Hydra is not to take for anything but text: vram=8 is a file's name."""
-
 LAUNCHER_PACKAGES = {"ray": "ray", "slurm": "submitit"}
 """What launchers take, by the first word of their names in conf/hydra/launcher."""
-ELSEWHERE = ("ray_cluster", "slurm")
+REMOTE_LAUNCHERS = ("ray_cluster", "slurm")
 """Launchers of machines that need not be like the one where the command is given."""
 
 _QUOTED = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -27,10 +22,12 @@ _HYDRA_VALUE = re.compile(rf"\s*(?:{_QUOTED}(?:\s*,\s*{_QUOTED})*|choice\(.*\))\
 
 
 def prepare(arguments: Sequence[str]) -> list[str]:
-    """The command line as Hydra is to see it: files read, free text protected, hardware chosen.
+    """Read files of prompts, quote free text, choose the hardware, and translate old spellings.
 
-    Raises UserError for a file of prompts or a launcher that cannot be used.
+    Raises:
+        UserError: a file of prompts or a launcher cannot be used.
     """
+    arguments = translate(arguments)
     # Options first: Hydra reads `-m prompt=x seed=0,1`, but not `prompt=x -m seed=0,1`.
     values = [a for a in arguments if "=" in a and not a.startswith("-")]
     options = [a for a in arguments if a not in values]
@@ -44,18 +41,22 @@ def prepare(arguments: Sequence[str]) -> list[str]:
 
 
 def check_launcher(arguments: Sequence[str]) -> None:
-    """Raise UserError for a launcher that is not installed, or that must be told the hardware."""
+    """Check that a launcher is installed, and that one of other machines has its hardware given.
+
+    Raises:
+        UserError: it is not.
+    """
     given = {_key(argument): argument.partition("=")[2] for argument in arguments}
     launcher = given.get("hydra/launcher", "")
     package = LAUNCHER_PACKAGES.get(launcher.partition("_")[0])
     if package and find_spec(package) is None:
         raise UserError(
             f"hydra/launcher={launcher} needs {package}, which is not installed: "
-            "pip install -e '.[cluster]'"
+            + install_command("cluster")
         )
-    if launcher in ELSEWHERE and "hardware" not in given:
+    if launcher in REMOTE_LAUNCHERS and "hardware" not in given:
         raise UserError(
-            f"hydra/launcher={launcher} computes on other machines than this one: say on what, "
+            f"hydra/launcher={launcher} computes on other machines than this one: name theirs, "
             "with hardware=cuda or hardware=cpu"
         )
 
@@ -63,7 +64,8 @@ def check_launcher(arguments: Sequence[str]) -> None:
 def read_prompts(arguments: Sequence[str]) -> list[str]:
     """Replace prompts=FILE by a sweep over the file's lines, in UTF-8, empty ones left out.
 
-    Raises UserError where it stands beside a prompt, or the file has none or cannot be read.
+    Raises:
+        UserError: it stands beside another prompt, or the file has none or cannot be read.
     """
     files = [a.partition("=")[2] for a in arguments if _key(a) == "prompts"]
     if len(files) > 1 or any(_key(a) == "prompt" for a in arguments):
@@ -95,12 +97,13 @@ def protect_free_text(arguments: Iterable[str]) -> list[str]:
     Unquoted text would break at commas, apostrophes, accents and much else. Text that is wholly
     quoted already stays as it is, so that `prompt="'a red cat, asleep','a dog'"` is a sweep.
     """
-    return [_protect(argument) for argument in arguments]
+    text_keys = {*free_text_keys(), *PRESETS}  # vram=8 is the name of a file
+    return [_protect(argument, text_keys) for argument in arguments]
 
 
-def _protect(argument: str) -> str:
+def _protect(argument: str, text_keys: set[str]) -> str:
     key, equals, value = argument.partition("=")
-    if not equals or _key(argument) not in AS_TEXT or _HYDRA_VALUE.fullmatch(value):
+    if not equals or _key(argument) not in text_keys or _HYDRA_VALUE.fullmatch(value):
         return argument
     return f"{key}={quote(value)}"
 

@@ -1,4 +1,4 @@
-"""Errors on their way to the user: in words what was wrong, what is allowed and what to do."""
+"""Messages of errors: what was wrong, what is allowed and what to do."""
 
 import difflib
 import errno
@@ -7,19 +7,17 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import OmegaConfBaseException
 
-from gs_esd.build.hydra_schema import GROUPS
 from gs_esd.build.validate import check_folder
 from gs_esd.cli.arguments import LAUNCHER_PACKAGES
-from gs_esd.config.options import Config
+from gs_esd.config.commands import train_command
+from gs_esd.config.kinds import PRESETS, every_option
 from gs_esd.errors import UserError
 from gs_esd.run.console import logging_to
 
@@ -37,10 +35,12 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def reporting(folder: Path) -> Iterator[None]:
-    """Show and log what goes wrong in a run; then end the program, but in a sweep only the run.
+    """Show and log the errors of a run; a single run then ends the program, a sweep goes on.
 
-    Raises SystemExit where a single run failed. A sweep looks at what its runs left; see
-    gs_esd/cli/sweep.py.
+    A sweep judges its runs by the files that they leave, see gs_esd/cli/sweep.py.
+
+    Raises:
+        SystemExit: a single run failed.
     """
     with logging_to(folder / "train.log"):
         try:
@@ -50,7 +50,7 @@ def reporting(folder: Path) -> Iterator[None]:
         except UserError as error:
             log.error(error)
         except Exception as error:
-            # torch's, which is not imported here.
+            # By name: it is torch's, which is not imported here.
             if type(error).__name__ == "OutOfMemoryError":
                 log.error(OUT_OF_MEMORY)
             else:
@@ -60,7 +60,7 @@ def reporting(folder: Path) -> Iterator[None]:
 
 
 def explain(error: Exception) -> str | None:
-    """What to tell the user of an error; None where only a traceback helps."""
+    """The message of an error; None where only a traceback helps."""
     if isinstance(error, UserError):
         return str(error)
     if isinstance(error, OverrideParseException):
@@ -101,19 +101,10 @@ def _explain_settings(error: Exception) -> str:
 def _explain_key(key: str) -> str:
     near = difflib.get_close_matches(key, known_keys(), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"there is no key {key!r}{hint}\nAll keys: python train.py --cfg job"
+    return f"there is no key {key!r}{hint}\nAll keys: {train_command()} --cfg job"
 
 
 def known_keys() -> list[str]:
     """Every key of every kind, dotted."""
-    keys: list[str] = ["experiment", "prompts", "vram"]
-    for entry in fields(Config):
-        kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
-        keys += [key for kind in kinds for key in _keys_below(entry.name, kind)]
-    return list(dict.fromkeys(keys))
-
-
-def _keys_below(key: str, kind: Any) -> list[str]:
-    """A key and, where it holds a dataclass, all keys in it."""
-    nested = fields(kind) if is_dataclass(kind) else ()
-    return [key, *(below for f in nested for below in _keys_below(f"{key}.{f.name}", f.type))]
+    options = (key for key, _ in every_option())
+    return list(dict.fromkeys(["experiment", "prompts", *PRESETS, *options]))

@@ -1,16 +1,17 @@
-"""What `python train.py --help` says. Hydra's own help takes seconds and lists everything."""
+"""The text of --help. Hydra's own takes seconds and lists everything."""
 
 from pathlib import Path
 
-from gs_esd.build.hydra_schema import GROUPS
+from gs_esd.config.commands import train_command
+from gs_esd.config.kinds import GROUPS, PRESETS
 
 _USAGE = """\
 Text to a 3D Gaussian splat by Entropic Score Distillation.
 
-  python train.py prompt="a corgi"
-  python train.py -m prompt="a corgi" lambda_esd=0,0.5,1     one run a value
-  python train.py experiment=quick prompt="a corgi"          seconds, to see that it works
-  python train.py prompt="a corgi" --cfg job                 show every key and value, run nothing
+  {train} prompt="a corgi"
+  {train} -m prompt="a corgi" lambda_esd=0,0.5,1     one run a value
+  {train} experiment=quick prompt="a corgi"          seconds, to see that it works
+  {train} prompt="a corgi" --cfg job                 show every key and value, run nothing
 
 The same command continues an interrupted run. Results: outputs/a-corgi/lam1.0-seed0
 
@@ -29,10 +30,10 @@ Kinds, given as group=kind; keys of a kind as group.key=value:
 def help_text(conf: Path) -> str:
     """The usage and, from the first comment of each file in conf/, what can be chosen."""
     lines = []
-    for group in ("hardware", "vram", *GROUPS, "experiment", "hydra/launcher"):
+    for group in ("hardware", *PRESETS, *GROUPS, "experiment", "hydra/launcher"):
         for number, file in enumerate(sorted((conf / group).glob("*.yaml"))):
             lines.append(f"  {'' if number else group:<14} {file.stem:<13} {summary(file)}")
-    return _USAGE + "\n".join(lines)
+    return _USAGE.format(train=train_command()) + "\n".join(lines)
 
 
 def summary(file: Path) -> str:

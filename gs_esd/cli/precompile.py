@@ -1,8 +1,8 @@
-"""Compile what is compiled at first use: python -m gs_esd.cli.precompile [cpu|cuda].
+"""Compile the kernels of a device before the first run: python -m gs_esd.cli.precompile [cpu|cuda].
 
-On a GPU that is gsplat, which takes minutes; processes that need it meanwhile wait (see
-gs_esd/render/gsplat_build.py). On a CPU it is our own kernels, ten seconds that every process would
-spend for itself.
+On a GPU these are gsplat's, which take minutes; other processes wait for them meanwhile (see
+gs_esd/render/gsplat_build.py). On a CPU they are our own, ten seconds that each process would
+spend otherwise.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import torch
 
 from gs_esd.build.validate import check_hardware
 from gs_esd.cameras.orbit import orbit_cameras
+from gs_esd.config.commands import program
 from gs_esd.config.options import Device, HardwareConfig
 from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
@@ -22,7 +23,7 @@ from gs_esd.system.rng import stream
 
 def main() -> None:
     """Parse the command line and compile."""
-    parser = argparse.ArgumentParser(prog="python -m gs_esd.cli.precompile", description=__doc__)
+    parser = argparse.ArgumentParser(prog=program("gs_esd.cli.precompile"), description=__doc__)
     choices = [device.value for device in Device]
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("device", nargs="?", choices=choices, default=default)
@@ -38,7 +39,8 @@ def main() -> None:
 def precompile(device: torch.device) -> None:
     """Render a few Gaussians, and their gradients, on a device.
 
-    Raises UserError where gsplat's kernels cannot be compiled.
+    Raises:
+        UserError: gsplat's kernels cannot be compiled.
     """
     splats = init_ball(50, radius=0.5, opacity=0.5, sh_degree=1, generator=stream(0, "warm-up"))
     splats = splats.to(device)

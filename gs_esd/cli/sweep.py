@@ -1,20 +1,23 @@
-"""A sweep as a whole: which runs it asks for, and at its end the report and what is missing.
+"""A sweep as a whole: the directories of its runs, its viewer, and at its end a report.
 
-Hydra tells nobody how a sweep ended: its callbacks are not called after a failure, nor in the
-process that was started if jobs run in others. So the runs are listed before the first begins, and
-judged by the files they leave.
+Hydra has no callback for the end of a sweep that failed, nor one in the process that was started
+where others make the runs. So the runs are listed before the first begins, and judged by the files
+that they leave.
 """
 
+import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
@@ -27,43 +30,64 @@ from gs_esd.run.records import FAILED, FINISHED, is_run, read_log, read_run
 from gs_esd.system import torchrun
 
 NOT_BEGUN = "not begun"
-LOCAL = ("ray_cpus", "ray_gpus")
+LOCAL_LAUNCHERS = ("ray_cpus", "ray_gpus")
 """Launchers whose runs are made by several processes of this machine."""
 
 
-class SweepListener(Callback):
-    """Keeps which runs are asked for; Hydra calls it, as conf/hydra/default.yaml says."""
+@dataclass
+class Sweep:
+    """The sweep that this process was started for; without run directories in a single run."""
 
-    folders: ClassVar[list[Path]] = []
-    """Of this process's sweep; empty in a single run."""
-    viewer: ClassVar[Viewer | None] = None
-    """Of all its runs, where view=true."""
+    run_dirs: list[Path] = field(default_factory=list)
+    viewer: Viewer | None = None
+
+    def stop_viewer(self) -> None:
+        """End the viewer, whether its page is open or not."""
+        if self.viewer:
+            self.viewer.stop()
+
+    def finish(self) -> str | None:
+        """Leave the viewer, write the report, and return what is missing, see `finish_sweep`."""
+        if self.viewer:
+            self.viewer.leave()
+        if not self.run_dirs or torchrun.process_rank() > 0:
+            return None
+        return finish_sweep(self.run_dirs)
+
+
+current = Sweep()
+"""Filled in by `SweepListener`. Hydra makes that object itself and gives it to nobody."""
+
+
+class SweepListener(Callback):
+    """What Hydra calls before a sweep, see conf/hydra/default.yaml."""
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """List the runs, and get ready for others to make them if that is asked for.
+        """List the runs, open the viewer, and prepare for other processes where they make the runs.
 
-        Raises what Hydra raises for values that are not allowed, and UserError where kernels
-        cannot be compiled.
+        Raises:
+            HydraException: values are not allowed.
+            UserError: kernels cannot be compiled.
         """
         choices = config.hydra.runtime.choices
         if choices["hydra/launcher"] != "basic":
             _make_absolute(config)
         if choices["hydra/sweeper"] == "basic":
-            SweepListener.folders = planned_folders(config)
-        if choices["hydra/launcher"] in LOCAL:
+            current.run_dirs = planned_run_dirs(config)
+        if choices["hydra/launcher"] in LOCAL_LAUNCHERS:
             _precompile(choices["hardware"])
         if config.view and torchrun.process_rank() == 0:
-            SweepListener.viewer = Viewer(SweepListener.folders or [Path(config.hydra.sweep.dir)])
+            current.viewer = Viewer(current.run_dirs or [Path(config.hydra.sweep.dir)])
 
 
 def _precompile(hardware: str) -> None:
-    """Compile in another process: this one only waits, and is to leave the GPU's memory alone."""
+    """Compile in another process, so that this one, which only waits, takes no GPU memory."""
     if subprocess.run([sys.executable, "-m", "gs_esd.cli.precompile", hardware]).returncode:
         raise UserError(f"the kernels for hardware={hardware} could not be compiled; see above")
 
 
 def _make_absolute(config: DictConfig) -> None:
-    """Name the folder of all runs so that workers find it, whatever folder they were started in."""
+    """Make the folder of all runs absolute: workers may have been started in another folder."""
     folder = Path(config.hydra.sweep.dir).absolute()
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra.sweep.dir = str(folder)
@@ -71,48 +95,53 @@ def _make_absolute(config: DictConfig) -> None:
         config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quote(str(folder))}")
 
 
-def planned_folders(config: DictConfig) -> list[Path]:
-    """The folder of every run of a sweep, in the order of the runs.
+def planned_run_dirs(config: DictConfig) -> list[Path]:
+    """The run directory of every run of a sweep, in the order of the runs.
 
-    config: of the whole sweep, with Hydra's own part. Needs Hydra to be initialised.
+    Args:
+        config: That of the whole sweep, with Hydra's own part. Hydra must be initialised.
     """
     loader = GlobalHydra.instance().config_loader()
     params = config.hydra.sweeper.get("params") or {}
     given = [*(f"{key}={value}" for key, value in params.items()), *config.hydra.overrides.task]
     overrides = OverridesParser.create(loader).parse_overrides(given)
-    [jobs] = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    sweeps = [loader.load_sweep_config(config, job).hydra.sweep for job in jobs]
+    sweeps = [loader.load_sweep_config(config, job).hydra.sweep for job in jobs_of(overrides)]
     return list(dict.fromkeys(Path(sweep.dir, sweep.subdir) for sweep in sweeps))
 
 
-def stop_viewer() -> None:
-    """End the viewer of this process's sweep, if there is one, page or not."""
-    if SweepListener.viewer:
-        SweepListener.viewer.stop()
+def jobs_of(overrides: Iterable[Override]) -> Iterator[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's own sweeper makes them.
 
-
-def finish() -> str | None:
-    """Leave this process's sweep, if it made one: its viewer, its report, what is missing of it."""
-    if SweepListener.viewer:
-        SweepListener.viewer.leave()
-    if not SweepListener.folders or torchrun.process_rank() > 0:
-        return None
-    return finish_sweep(SweepListener.folders)
-
-
-def finish_sweep(folders: Sequence[Path]) -> str | None:
-    """Write the report of a sweep; return a table of the runs that are not finished, if any.
-
-    The report is of the nearest folder that holds all of the runs, so other runs in it are shown
-    too.
+    Raises:
+        HydraException: an override is an interval, which has no list of values.
     """
-    begun = [folder for folder in folders if is_run(folder)]
-    if begun:
-        _report(Path(os.path.commonpath([folder.parent for folder in folders])))
-    missing = [line for folder in folders if (line := _missing(folder))]
+    values: dict[str, list[str]] = {}  # of a key that is given twice, the last counts
+    for override in overrides:
+        key = override.get_key_element()
+        values[key] = [f"{key}={value}" for value in _values_of(override)]
+    return (list(job) for job in itertools.product(*values.values()))
+
+
+def _values_of(override: Override) -> Iterable[str]:
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if not override.is_discrete_sweep():
+        raise HydraException(f"{override.input_line}: give the values of a sweep, such as 0,0.5,1")
+    return override.sweep_string_iterator()
+
+
+def finish_sweep(run_dirs: Sequence[Path]) -> str | None:
+    """Write the report of a sweep, for the nearest folder that holds all of its runs.
+
+    Returns:
+        A table of the runs that are not finished; None where all are.
+    """
+    if any(is_run(run_dir) for run_dir in run_dirs):
+        _report(Path(os.path.commonpath([run_dir.parent for run_dir in run_dirs])))
+    missing = [line for run_dir in run_dirs if (line := _missing(run_dir))]
     if not missing:
         return None
-    count = f"{len(missing)} of {len(folders)} runs are not finished"
+    count = f"{len(missing)} of {len(run_dirs)} runs are not finished"
     return "\n".join([f"{count}; the same command makes them:", *missing])
 
 
@@ -123,14 +152,14 @@ def _report(folder: Path) -> None:
         print(f"warning: no report of the sweep: {error}", file=sys.stderr)
 
 
-def _missing(folder: Path) -> str | None:
+def _missing(run_dir: Path) -> str | None:
     """A line about a run that is not finished, or that this sweep could not make."""
-    name = os.path.relpath(folder)
-    if not is_run(folder):
+    name = os.path.relpath(run_dir)
+    if not is_run(run_dir):
         return f"  {NOT_BEGUN:<11} {name}"
-    # A folder may hold a finished run of other settings: then there is an error all the same.
-    error, progress = read_log(folder / "train.log")
+    # It may hold a finished run of another configuration: then there is an error all the same.
+    error, progress = read_log(run_dir / "train.log")
     if error:
         return f"  {FAILED:<11} {name}  {error}"
-    status = read_run(folder, folder.parent).status
+    status = read_run(run_dir, run_dir.parent).status
     return None if status == FINISHED else f"  {status:<11} {name}  {progress}".rstrip()

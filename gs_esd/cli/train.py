@@ -1,4 +1,4 @@
-"""The training command: arguments to a run or a sweep, and what went wrong to an exit code."""
+"""The training command: arguments to a run or a sweep, errors to a message and an exit status."""
 
 import logging
 import os
@@ -28,11 +28,12 @@ log = logging.getLogger("gs_esd.train")
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
 def run(settings: DictConfig) -> None:
-    """One run, begun or continued, in the folder that Hydra named after its values."""
+    """Start or resume one run, in the directory that Hydra names after its values."""
     wait_passively()  # here too: a sweep's workers call nothing but this function
-    folder = Path(HydraConfig.get().runtime.output_dir)
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
     with reporting(folder):
-        run_dir.chdir(Path(HydraConfig.get().runtime.cwd))
+        run_dir.chdir(Path(hydra_config.runtime.cwd))
         config = hydra_schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
         log.info(f"run folder: {os.path.relpath(folder)}")
@@ -41,11 +42,11 @@ def run(settings: DictConfig) -> None:
             log.warning(warning)
         is_first = torchrun.process_rank() == 0
         if is_first:
-            run_dir.prepare_run_dir(folder, settings, HydraConfig.get().overrides.task)
+            run_dir.prepare_run_dir(folder, settings, hydra_config.overrides.task)
 
-        is_single = HydraConfig.get().mode != RunMode.MULTIRUN  # a sweep has one viewer for all
+        is_single = hydra_config.mode != RunMode.MULTIRUN  # a sweep has one viewer for all
         with viewer_beside(folder, config.view and is_first and is_single):
-            # Only here: it imports torch, which --help, --cfg and wrong values need not wait for.
+            # Only here: it imports torch, and --help, --cfg and wrong values do not wait for that.
             from gs_esd.trainer import Trainer, is_finished
 
             if is_finished(folder):
@@ -56,7 +57,7 @@ def run(settings: DictConfig) -> None:
 
 
 def main() -> None:
-    """The command line; exits with 0 if everything asked for was made."""
+    """Run the command line; exits with 0 if every run of it is finished."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text(CONF))
         return
@@ -69,11 +70,11 @@ def main() -> None:
         sys.argv[1:] = arguments.prepare(sys.argv[1:])
         run()
     except KeyboardInterrupt as interrupt:
-        sweep.stop_viewer()
+        sweep.current.stop_viewer()
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         sys.exit(128 + (interrupt.args[0] if interrupt.args else signal.SIGINT))
     except Exception as error:
         message = explain(error)
         print(f"error: {message}" if message else traceback.format_exc(), file=sys.stderr)
         failed = True
-    sys.exit(sweep.finish() or failed)
+    sys.exit(sweep.current.finish() or failed)

@@ -4,5 +4,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 _INSTALLED = _PACKAGE / "conf"
-CONF = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "conf"
-"""The folder of config.yaml. A wheel carries conf/ inside the package, see pyproject.toml."""
+IS_CHECKOUT = not _INSTALLED.is_dir()
+"""Whether the package is used from its repository; a wheel carries conf/ inside, see setup.py."""
+CONF = _PACKAGE.parent / "conf" if IS_CHECKOUT else _INSTALLED
+"""The folder of config.yaml."""

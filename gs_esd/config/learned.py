@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
+from gs_esd.config.option import option
 from gs_esd.config.options import MISSING, PriorConfig, VariationalConfig
 
 
@@ -32,17 +33,17 @@ class DiffusersPriorConfig(PriorConfig):
     """A folder, a name on the Hugging Face Hub, or "bundled" for the model in this package."""
     revision: str = ""
     """A branch, tag or commit on the Hub."""
-    guidance_scale: float = 7.5
+    guidance_scale: float = option(7.5, low=0, high=1000)
     """How far to go towards the prompt (classifier-free guidance); 1 is the bare model."""
     view_prompts: ViewPrompts = ViewPrompts.nearest
     """Name the nearest view, mix the two nearest, or turn away from the others besides."""
-    front_deg: float = 30.0
+    front_deg: float = option(30.0, low=0, high=180)
     """How far from the front it is still "front view" (view_prompts=nearest)."""
-    back_deg: float = 30.0
+    back_deg: float = option(30.0, low=0, high=180)
     """How far from the back it is still "back view" (view_prompts=nearest)."""
-    overhead_deg: float = 60.0
+    overhead_deg: float = option(60.0, low=-90, high=90)
     """The elevation above which it is "overhead view"."""
-    image_size: int = 0
+    image_size: int = option(0, low=0, high=4096)
     """Pixels a side that renderings are brought to; 0 for what it was trained on. Smaller images
     have fewer latents, and betray their camera at noisier levels only."""
     precision: Precision = Precision.auto
@@ -54,11 +55,11 @@ class DiffusersPriorConfig(PriorConfig):
 class LoraVariationalConfig(VariationalConfig):
     """A low-rank adapter on a U-Net, learned during the run; see gs_esd/variational/lora.py."""
 
-    rank: int = 4
-    learning_rate: float = 1e-4
-    camera_dropout: float = 0.1
+    rank: int = option(4, low=1, high=1024)
+    learning_rate: float = option(1e-4, low=0, high=1)
+    camera_dropout: float = option(0.1, low=0, high=1)
     """The share of renderings that the score unconditional is learned from."""
-    steps_per_update: int = 1
+    steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats."""
     base_path: str = ""
     """A model whose U-Net is adapted, as path of prior=diffusers; the prior's own if empty."""

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from gs_esd.config.option import about, option
+
 MISSING = "???"
 """What OmegaConf takes as 'the user must give this'."""
 
@@ -26,7 +28,7 @@ class HardwareConfig:
     """What the run may use of the machine."""
 
     device: Device = Device.cpu
-    threads: int = 0
+    threads: int = option(0, low=0, high=4096)
     """CPU threads; 0 takes OMP_NUM_THREADS, or one a core this process may use."""
 
 
@@ -34,9 +36,9 @@ class HardwareConfig:
 class MemoryConfig:
     """What networks trade for memory. Results are the same but for rounding."""
 
-    rows_per_call: int = 0
+    rows_per_call: int = option(0, low=0, high=1e6)
     """How many images a network is asked about at once; 0 for all."""
-    train_rows: int = 0
+    train_rows: int = option(0, low=0, high=1e6)
     """How many renderings a LoRA is trained on at once; 0 for all."""
     gradient_checkpointing: bool = False
     """Compute activations again for gradients, rather than keep them, which takes longer."""
@@ -50,11 +52,11 @@ class MemoryConfig:
 class CamerasConfig:
     """The orbit that renderings and, for prior=toyzoo, images are taken from."""
 
-    distance: float = 3.0
+    distance: float = option(3.0, low=1.1, high=1000)
     """From the origin; objects fill the unit ball."""
-    fov_deg: float = 40.0
-    elevation_min_deg: float = 0.0
-    elevation_max_deg: float = 30.0
+    fov_deg: float = option(40.0, low=1, high=170)
+    elevation_min_deg: float = option(0.0, low=-89, high=89, at_most="elevation_max_deg")
+    elevation_max_deg: float = option(30.0, low=-89, high=89)
 
 
 @dataclass
@@ -66,10 +68,10 @@ class PriorConfig:
 class ToyZooPriorConfig(PriorConfig):
     """Procedural animals, drawn from a front-biased camera distribution, as an exact denoiser."""
 
-    num_images: int = 1024
-    front_bias: float = 0.5
+    num_images: int = option(1024, low=2, high=1e6)
+    front_bias: float = option(0.5, low=0, high=100)
     """Concentration of the azimuths about the front; 0 is uniform."""
-    individuals: int = 1
+    individuals: int = option(1, low=1, high=1e6)
     """How many animals of the kind, differing in proportions, colours and light, are pictured."""
     view_prompts: bool = False
     """Ask for front, side or back, as the camera has it; see gs_esd/cameras/view_names.py."""
@@ -103,7 +105,7 @@ class VariationalConfig:
 class ClosedFormVariationalConfig(VariationalConfig):
     """Exact mixture over the current batch and recent renderings."""
 
-    buffer_size: int = 256
+    buffer_size: int = option(256, low=0, high=1e6)
     """Renderings remembered besides the current batch."""
 
 
@@ -150,11 +152,11 @@ class EsdConfig(GuidanceConfig):
 class StageConfig:
     """A part of the run: how renderings are taken."""
 
-    until: float
+    until: float = field(metadata=about(low=0, high=1, rises=True))
     """The fraction of the run at which the stage ends."""
-    resolution: int
+    resolution: int = field(metadata=about(low=8, high=2048, rises=True))
     """Pixels a side, of renderings and of the prior's images."""
-    views: int
+    views: int = field(metadata=about(low=1, high=1024))
     """Renderings a step."""
 
 
@@ -193,8 +195,8 @@ class TimestepsConfig:
 class EntropicTimeRange:
     """How much noisy images tell: 0 nothing of which image of the prior they are, 1 all."""
 
-    min: float
-    max: float
+    min: float = field(metadata=about(low=0, high=1, at_most="max"))
+    max: float = field(metadata=about(low=0, high=1))
 
 
 @dataclass
@@ -220,8 +222,8 @@ class ScheduleTimestepsConfig(TimestepsConfig):
     See gs_esd/guidance/timesteps.py.
     """
 
-    t_min: float = 0.02
-    t_max: float = 0.98
+    t_min: float = option(0.02, low=0, high=1, at_most="t_max")
+    t_max: float = option(0.98, low=0, high=1)
 
 
 @dataclass
@@ -233,8 +235,8 @@ class UniformTimestepsConfig(ScheduleTimestepsConfig):
 class TwoStageTimestepsConfig(ScheduleTimestepsConfig):
     """Uniform, and later below t_max_late."""
 
-    t_max_late: float = 0.5
-    late_from: float = 0.2
+    t_max_late: float = option(0.5, low=0, high=1, at_least="t_min", at_most="t_max")
+    late_from: float = option(0.2, low=0, high=1)
     """The fraction of the run after which t_max_late holds."""
 
 
@@ -252,11 +254,11 @@ class HifaSqrtTimestepsConfig(ScheduleTimestepsConfig):
 class DreamtimeTimestepsConfig(ScheduleTimestepsConfig):
     """From t_max down to t_min, slowly between m1 and m2; the numbers are the paper's."""
 
-    m1: float = 0.8
-    m2: float = 0.5
-    s1: float = 0.3
+    m1: float = option(0.8, low=0, high=1)
+    m2: float = option(0.5, low=0, high=1, at_most="m1")
+    s1: float = option(0.3, low=1e-3, high=10)
     """How far above m1 it is still slow, as a standard deviation."""
-    s2: float = 0.1
+    s2: float = option(0.1, low=1e-3, high=10)
     """The same below m2."""
 
 
@@ -269,10 +271,10 @@ class InitConfig:
 class BallInitConfig(InitConfig):
     """Grey round Gaussians in a ball."""
 
-    gaussians: int = 600
-    radius: float = 0.8
-    opacity: float = 0.1
-    sh_degree: int = 0
+    gaussians: int = option(600, low=1, high=1e8, at_most="densify.cap")
+    radius: float = option(0.8, low=1e-3, high=1)
+    opacity: float = option(0.1, low=1e-4, high=0.9999)
+    sh_degree: int = option(0, low=0, high=3)
 
 
 @dataclass
@@ -296,16 +298,16 @@ class NoDensifyConfig(DensifyConfig):
 class DefaultDensifyConfig(DensifyConfig):
     """gsplat's DefaultStrategy with thresholds from quantiles, and a cap."""
 
-    cap: int = 5_000
-    every: int = 25
-    start_fraction: float = 0.45
-    stop_fraction: float = 0.8
-    grow_quantile: float = 0.85
+    cap: int = option(5_000, low=1, high=1e8)
+    every: int = option(25, low=1, high=1e7)
+    start_fraction: float = option(0.45, low=0, high=1, at_most="stop_fraction")
+    stop_fraction: float = option(0.8, low=0, high=1)
+    grow_quantile: float = option(0.85, low=0, high=1)
     """Gaussians whose positional gradient is above this quantile are split or duplicated."""
-    split_scale: float = 0.02
+    split_scale: float = option(0.02, low=1e-4, high=1)
     """The standard deviation in world units above which Gaussians are split, not duplicated."""
-    prune_opacity: float = 0.01
-    prune_scale: float = 0.3
+    prune_opacity: float = option(0.01, low=0, high=1)
+    prune_scale: float = option(0.3, low=1e-4, high=100)
     """The standard deviation in world units above which Gaussians are removed."""
 
 
@@ -313,12 +315,12 @@ class DefaultDensifyConfig(DensifyConfig):
 class McmcDensifyConfig(DensifyConfig):
     """gsplat's MCMCStrategy with a cap."""
 
-    cap: int = 5_000
-    every: int = 25
-    start_fraction: float = 0.45
-    stop_fraction: float = 0.8
-    prune_opacity: float = 0.01
-    noise: float = 1.6e4
+    cap: int = option(5_000, low=1, high=1e8)
+    every: int = option(25, low=1, high=1e7)
+    start_fraction: float = option(0.45, low=0, high=1, at_most="stop_fraction")
+    stop_fraction: float = option(0.8, low=0, high=1)
+    prune_opacity: float = option(0.01, low=0, high=1)
+    noise: float = option(1.6e4, low=0, high=1e9)
     """Scale of the random walk, times the learning rate of the means. gsplat has 5e5 for a rate of
     1.6e-4; with ours of 5e-3 that would throw faint Gaussians across the scene."""
 
@@ -342,22 +344,22 @@ class BlackOrWhiteBackgroundConfig(BackgroundConfig):
 class SolidBackgroundConfig(BackgroundConfig):
     """One colour, RGB in [0, 1]."""
 
-    red: float = 1.0
-    green: float = 1.0
-    blue: float = 1.0
+    red: float = option(1.0, low=0, high=1)
+    green: float = option(1.0, low=0, high=1)
+    blue: float = option(1.0, low=0, high=1)
 
 
 @dataclass
 class LearningRatesConfig:
     """Adam's rates at the start; they decay exponentially to `final_fraction`."""
 
-    means: float = 1e-2
-    quats: float = 2e-2
-    scales: float = 2e-2
-    opacities: float = 6e-2
-    sh0: float = 4e-2
-    shN: float = 2e-3
-    final_fraction: float = 0.05
+    means: float = option(1e-2, low=0, high=10)
+    quats: float = option(2e-2, low=0, high=10)
+    scales: float = option(2e-2, low=0, high=10)
+    opacities: float = option(6e-2, low=0, high=10)
+    sh0: float = option(4e-2, low=0, high=10)
+    shN: float = option(2e-3, low=0, high=10)
+    final_fraction: float = option(0.05, low=1e-6, high=1)
 
 
 @dataclass
@@ -377,16 +379,20 @@ class Config:
 
     prompt: str = ""
     negative_prompt: str = ""
-    seed: int = 0
-    steps: int = 700
-    lambda_esd: float = 1.0
+    seed: int = option(0, low=0, high=2**32 - 1)
+    steps: int = option(700, low=1, high=1e7)
+    lambda_esd: float = option(1.0, low=-100, high=100)
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
     weighting: Weighting = Weighting.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
-    view: bool = False
+    view: bool = option(False, changes_result=False)
     """Open the viewer in a browser, in which the splat is seen growing; of a sweep, all splats."""
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    hardware: HardwareConfig = field(
+        default_factory=HardwareConfig, metadata=about(changes_result=False)
+    )
+    memory: MemoryConfig = field(
+        default_factory=MemoryConfig, metadata=about(changes_result=False, presets="vram")
+    )
     cameras: CamerasConfig = field(default_factory=CamerasConfig)
     prior: PriorConfig = field(default_factory=ToyZooPriorConfig)
     variational: VariationalConfig = field(default_factory=ClosedFormVariationalConfig)
@@ -397,11 +403,13 @@ class Config:
     densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)
     background: BackgroundConfig = field(default_factory=RandomBackgroundConfig)
     learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
-    tracking: TrackingConfig = field(default_factory=TrackingConfig)
-    preview_every_s: float = 20.0
+    tracking: TrackingConfig = field(
+        default_factory=TrackingConfig, metadata=about(changes_result=False)
+    )
+    preview_every_s: float = option(20.0, low=0, high=1e9, changes_result=False)
     """Seconds between preview images while the run goes on."""
-    checkpoint_every_s: float = 30.0
+    checkpoint_every_s: float = option(30.0, low=0, high=1e9, changes_result=False)
     """Seconds between checkpoints."""
-    snapshot_every_s: float = 5.0
+    snapshot_every_s: float = option(5.0, low=0, high=1e9, changes_result=False)
     """Seconds between snapshots of the splat for the viewer, live.ply, while the run goes on; more
     where writing one takes longer than a fiftieth of that."""

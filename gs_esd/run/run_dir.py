@@ -9,21 +9,18 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from gs_esd.config.kinds import is_within, keys_without_effect
+from gs_esd.config.renamed import RENAMED_CHOICES, RENAMED_KEYS, renamed
 from gs_esd.errors import UserError
+from gs_esd.run.records import flat
 from gs_esd.system.atomic import atomic_write
-
-IRRELEVANT = (
-    *("hardware", "memory", "vram"),
-    *("view", "tracking", "preview_every_s", "checkpoint_every_s", "snapshot_every_s"),
-)
-"""Keys that do not say what is made: a run may go on with other values of them."""
 
 _NAMED_ANYWAY = ("prompt", "prior", "guidance", "lambda_esd", "seed", "experiment")
 _RESULTS = ("checkpoints/last.pt", "metrics.json", "splats.ply")
@@ -50,20 +47,64 @@ def subject(prompt: str, prior: str) -> str:
 
 def run_name(guidance: str, lambda_esd: float, seed: int, overrides: Sequence[str]) -> str:
     """The folder of one run: objective, seed and whatever else the command line sets."""
+    return _name_of(guidance, lambda_esd, seed, _other_values(overrides))
+
+
+def run_subdir(
+    sweep_dir: str,
+    prompt: str,
+    prior: str,
+    guidance: str,
+    lambda_esd: float,
+    seed: int,
+    overrides: Sequence[str],
+) -> str:
+    """Where a run is below the folder of all runs, as conf/hydra/default.yaml has it.
+
+    That is `subject` and `run_name`, unless a run of the last version is there under the name that
+    it got by today's values in their old spelling.
+    """
+    parent, values = subject(prompt, prior), _other_values(overrides)
+    today, old = (
+        _name_of(guidance, lambda_esd, seed, spelled) for spelled in (values, _as_before(values))
+    )
+    places = [Path(sweep_dir, parent, name).is_dir() for name in (today, old)]
+    return f"{parent}/{old if places == [False, True] else today}"
+
+
+def _name_of(guidance: str, lambda_esd: float, seed: int, values: Mapping[str, Any]) -> str:
     objective = f"lam{lambda_esd}" if guidance == "esd" else guidance
-    name = "-".join([objective, f"seed{seed}", *_other_values(overrides)])
+    others = [
+        f"{key}={value if type(value) in (int, float) else slug(str(value), 24)}"
+        for key, value in sorted(values.items())
+    ]
+    name = "-".join([objective, f"seed{seed}", *others])
     return name if len(name) <= 120 else f"{name[:113]}-{_digest(name)}"
 
 
-def _other_values(overrides: Sequence[str]) -> list[str]:
-    """The values on the command line that are named nowhere else, in an order of their own."""
+def _other_values(overrides: Sequence[str]) -> dict[str, Any]:
+    """The values on the command line that are named nowhere else and change the result."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     values = {override.key_or_group: override.value() for override in parsed}
-    return [
-        f"{key}={value if type(value) in (int, float) else slug(str(value), 24)}"
-        for key, value in sorted(values.items())
-        if key not in _NAMED_ANYWAY and key.partition(".")[0] not in IRRELEVANT
-    ]
+    without_effect = keys_without_effect()
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in _NAMED_ANYWAY and not is_within(key, without_effect)
+    }
+
+
+def _as_before(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by the keys, and with the choices, of the last version."""
+    choices = {(group, new): old for (group, old), new in RENAMED_CHOICES.items()}
+    return {_old_key(key): choices.get((key, str(value)), value) for key, value in values.items()}
+
+
+def _old_key(key: str) -> str:
+    """The reverse of `renamed`."""
+    found = [(new, old) for old, new in RENAMED_KEYS.items() if is_within(key, (new,))]
+    new, old = max(found, key=lambda pair: len(pair[0]), default=("", ""))
+    return old + key.removeprefix(new)
 
 
 def chdir(folder: Path) -> None:
@@ -105,14 +146,16 @@ def prepare_run_dir(run_dir: Path, settings: DictConfig, overrides: Sequence[str
         # Only here: it imports torch, which the run now needs anyway.
         from gs_esd.run.checkpoint import check_same_config
 
-        there, asked = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
-        check_same_config(_plain(there), _plain(asked), ignore=IRRELEVANT)
+        saved, now = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
+        check_same_config(_flat(saved), _flat(now), ignore=keys_without_effect())
 
 
-def _plain(yaml: str) -> dict[str, Any]:
+def _flat(yaml: str) -> dict[str, Any]:
+    """A configuration by dotted keys, those of the last version under today's names."""
     plain = OmegaConf.to_container(OmegaConf.create(yaml))
     assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    entries = flat({str(key): value for key, value in plain.items()})
+    return {renamed(key): value for key, value in entries.items()}
 
 
 def _digest(text: str) -> str:

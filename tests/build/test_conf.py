@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from gs_esd.build import hydra_schema
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.cli.help import help_text, summary
+from gs_esd.config.kinds import GROUPS
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
@@ -56,13 +57,13 @@ def test_every_choice_composes(group: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("group", "kind"),
-    [(group, kind) for group in hydra_schema.GROUPS for kind in hydra_schema.GROUPS[group]],
+    [(group, kind) for group in GROUPS for kind in GROUPS[group]],
 )
 def test_a_choice_is_the_dataclass_of_its_kind(group: str, kind: str) -> None:
     names = ["white", "black"] if kind == "solid" else [kind]
     for name in names:
         config = composed(f"{group}={name}", *NEEDED.get(kind, []))
-        assert type(getattr(config, group)) is hydra_schema.GROUPS[group][kind]
+        assert type(getattr(config, group)) is GROUPS[group][kind]
 
 
 def test_the_defaults_are_those_of_the_dataclasses() -> None:

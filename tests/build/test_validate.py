@@ -1,17 +1,19 @@
 import math
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import Field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from gs_esd.build.hydra_schema import GROUPS
-from gs_esd.build.validate import ORDERED, RANGES, check_folder, check_hardware, validate
+from gs_esd.build.validate import _beside, check_folder, check_hardware, validate
+from gs_esd.config.kinds import every_option
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.option import option_of
 from gs_esd.config.options import (
+    BallInitConfig,
     CamerasConfig,
     Config,
     Device,
@@ -22,6 +24,8 @@ from gs_esd.config.options import (
     HardwareConfig,
     ImagesPriorConfig,
     LinearTimestepsConfig,
+    McmcDensifyConfig,
+    NoDensifyConfig,
     PlyInitConfig,
     SdsConfig,
     StageConfig,
@@ -38,25 +42,18 @@ from tests.helpers.tiny_models import tiny_pipeline
 GOOD = Config(prompt="a corgi")
 
 
-def numeric_keys(kind: type, prefix: str = "") -> Iterator[str]:
-    for entry in fields(kind):
-        if entry.name in GROUPS and not prefix:
-            for choice in GROUPS[entry.name].values():
-                yield from numeric_keys(choice, f"{entry.name}.")
-        elif is_dataclass(entry.type) and isinstance(entry.type, type):
-            yield from numeric_keys(entry.type, f"{prefix}{entry.name}.")
-        elif entry.type in (int, float):
-            yield prefix + entry.name
+NUMBERS = [(key, entry) for key, entry in every_option() if entry.type in (int, float)]
 
 
 def test_the_defaults_are_sensible() -> None:
     assert validate(GOOD) == []
 
 
-def test_every_number_has_a_range_and_every_range_a_number() -> None:
-    keys = set(numeric_keys(Config))
-    assert keys == set(RANGES), "RANGES and gs_esd/config/options.py differ"
-    assert {key for pair in ORDERED for key in pair} <= keys
+@pytest.mark.parametrize(("key", "entry"), NUMBERS, ids=[key for key, _ in NUMBERS])
+def test_every_number_has_bounds_and_an_order_among_options(key: str, entry: Field[Any]) -> None:
+    option, keys = option_of(entry), {key for key, _ in NUMBERS}
+    assert option.has_bounds, f"declare {key} with option(..., low=..., high=...)"
+    assert {_beside(key, name) for name in (option.at_least, option.at_most) if name} <= keys
 
 
 @pytest.mark.parametrize("prompt", ["", " ", "\n\t"])
@@ -71,13 +68,23 @@ def test_text_that_cannot_be_written_is_refused(key: str) -> None:
         validate(replace(GOOD, **{key: "\udce9"}))
 
 
-@pytest.mark.parametrize("key", [key for key in RANGES if "." not in key])
-def test_numbers_beyond_their_range_are_refused_by_name(key: str) -> None:
-    low, high = RANGES[key]
-    number = type(getattr(GOOD, key))
-    for value in (number(low - 1), number(high + 1)):
-        with pytest.raises(UserError, match=rf"{key}={value} is not allowed; it must be from"):
-            validate(replace(GOOD, **{key: value}))
+@pytest.mark.parametrize(
+    "entry", [entry for key, entry in NUMBERS if "." not in key], ids=lambda entry: str(entry.name)
+)
+def test_numbers_beyond_their_bounds_are_refused_by_name(entry: Field[Any]) -> None:
+    option = option_of(entry)
+    for value in (entry.type(option.low - 1), entry.type(option.high + 1)):
+        with pytest.raises(
+            UserError, match=f"{entry.name}={value} is not allowed; it must be from"
+        ):
+            validate(replace(GOOD, **{entry.name: value}))
+
+
+def test_the_first_gaussians_are_not_more_than_the_cap() -> None:
+    config = replace(GOOD, init=BallInitConfig(gaussians=200), densify=McmcDensifyConfig(cap=100))
+    with pytest.raises(UserError, match=r"init\.gaussians=200 is above densify\.cap=100"):
+        validate(config)
+    assert validate(replace(config, densify=NoDensifyConfig())) == []
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -240,7 +247,7 @@ def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
 
 def test_a_lora_that_sds_never_asks_is_told(learned: Config) -> None:
     [warning] = validate(replace(learned, guidance=SdsConfig(), lambda_esd=0.0))
-    assert "variational=lora is trained for nothing" in warning
+    assert "variational=lora would be trained for nothing" in warning
 
 
 def test_paths_must_exist(tmp_path: Path) -> None:

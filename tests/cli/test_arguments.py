@@ -177,7 +177,7 @@ def test_an_experiment_may_be_added_with_a_plus() -> None:
 def test_hardware_is_chosen_by_what_is_found(
     device: Device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "detect", lambda: DetectedDevice(device, "a test says so"))
+    monkeypatch.setattr(arguments, "detect", lambda: DetectedDevice(device, "a test says so"))
     assert choose_hardware(["seed=1"]) == ["seed=1", f"hardware={device.value}"]
 
 
@@ -196,7 +196,7 @@ def composed(*overrides: str) -> DictConfig:
     ("override", "told"),
     [
         ("lamda_esd=1", "did you mean lambda_esd?"),
-        ("prior.pictuers=1", "did you mean prior.num_images?"),
+        ("prior.num_imgaes=1", "did you mean prior.num_images?"),
         ("densfy=mcmc", "did you mean densify?"),
         ("steps=many", "steps=many is not allowed: Value 'many'"),
         ("hardware.device=tpu", "expected one of [cpu, cuda]"),

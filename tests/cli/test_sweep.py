@@ -12,18 +12,23 @@ from types import SimpleNamespace
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from gs_esd.build import hydra_schema
 from gs_esd.cli import sweep as sweep_module
 from gs_esd.cli.sweep import (
+    Sweep,
     SweepListener,
     _make_absolute,
     _precompile,
     finish_sweep,
-    planned_folders,
+    jobs_of,
+    planned_run_dirs,
 )
 from gs_esd.errors import UserError
 
@@ -157,7 +162,7 @@ def planned(make_absolute: bool, *arguments: str) -> list[Path]:
     with composed(*arguments) as config:
         if make_absolute:
             _make_absolute(config)
-        return planned_folders(config)
+        return planned_run_dirs(config)
 
 
 def test_every_run_of_a_sweep_is_known_beforehand() -> None:
@@ -168,14 +173,33 @@ def test_every_run_of_a_sweep_is_known_beforehand() -> None:
     assert Path("outputs/a-cat/lam0.75-seed1") in folders
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["seed=1,2", "prompt='a, b','c'", "steps=5"],
+        ["seed=range(3)", "lambda_esd=choice(0,1)", "+view=true", "~experiment"],
+        ["seed=1,2", "seed=3", "prompt=''"],
+        [],
+    ],
+)
+def test_jobs_are_those_of_hydras_sweeper(overrides: list[str]) -> None:
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    assert [list(jobs_of(parsed))] == BasicSweeper.split_arguments(parsed, max_batch_size=None)
+
+
+def test_an_interval_is_no_list_of_values() -> None:
+    parsed = OverridesParser.create().parse_overrides(["lambda_esd=interval(0,1)"])
+    with pytest.raises(HydraException, match=r"lambda_esd=interval.*such as 0,0\.5,1"):
+        list(jobs_of(parsed))
+
+
 @pytest.mark.parametrize("view", [True, False])
 def test_a_sweep_has_one_viewer_of_all_its_runs(
     view: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[list[Path]] = []
     monkeypatch.setattr(sweep_module, "Viewer", shown.append)
-    monkeypatch.setattr(SweepListener, "folders", [])
-    monkeypatch.setattr(SweepListener, "viewer", None)
+    monkeypatch.setattr(sweep_module, "current", Sweep())
     with composed("prompt=a pig", "seed=0,1", f"view={view}") as config:
         SweepListener().on_multirun_start(config)
     runs = [Path(f"outputs/a-pig/lam1.0-seed{seed}") for seed in (0, 1)]

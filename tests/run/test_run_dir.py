@@ -1,6 +1,7 @@
 """Run directories: names, the stored configuration, and when a run may be resumed."""
 
 import tempfile
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf
 
+from gs_esd.config.options import Config
 from gs_esd.errors import UserError
-from gs_esd.run.run_dir import chdir, prepare_run_dir, run_name, slug, subject
+from gs_esd.run.run_dir import chdir, prepare_run_dir, run_name, run_subdir, slug, subject
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs"])) | st.text(
     "aB -,.é猫", max_size=6
@@ -89,6 +91,53 @@ def test_run_name_fits_a_file_system(values: list[int]) -> None:
     name = run_name("esd", 1.0, 0, overrides)
     assert len(name) <= 120
     assert name != run_name("esd", 1.0, 0, [*overrides, "steps=7"])
+
+
+def test_keys_without_effect_are_those_that_are_not_named() -> None:
+    unnamed = {key: f"{key}=1" for key in (entry.name for entry in fields(Config))}
+    unnamed |= {"vram": "vram='8'", "memory": "memory.train_rows=1"}
+    usual = run_name("esd", 1.0, 0, [])
+    named = {key for key, given in unnamed.items() if run_name("esd", 1.0, 0, [given]) != usual}
+    without_effect = {"hardware", "memory", "vram", "view", "tracking"}
+    without_effect |= {f"{name}_every_s" for name in ("preview", "checkpoint", "snapshot")}
+    everyday = {"prompt", "prior", "guidance", "lambda_esd", "seed"}
+    assert set(unnamed) - named == without_effect | everyday
+
+
+@pytest.mark.parametrize(
+    ("override", "today", "before"),
+    [
+        ("variational=lora", "variational=lora", "rendered=lora"),
+        ("variational.buffer_size=9", "variational.buffer_size=9", "rendered.memory=9"),
+        ("variational.rank=9", "variational.rank=9", "rendered.rank=9"),
+        ("weighting=one", "weighting=one", "omega=one"),
+        ("timesteps=entropic_time", "timesteps=entropic-time-72bc4a", "timesteps=certainty"),
+        ("prior.num_images=9", "prior.num_images=9", "prior.pictures=9"),
+    ],
+)
+def test_a_run_of_the_last_version_is_found_under_its_name(
+    override: str, today: str, before: str, tmp_path: Path
+) -> None:
+    def subdir() -> str:
+        return run_subdir(str(tmp_path), "a pig", "tiny", "esd", 1.0, 0, ["steps=5", override])
+
+    names = ["lam1.0-seed0-" + "-".join(sorted([value, "steps=5"])) for value in (today, before)]
+    new, old = (f"a-pig-tiny/{name}" for name in names)
+    assert subdir() == new
+    (tmp_path / old).mkdir(parents=True)
+    assert subdir() == old
+    (tmp_path / new).mkdir()
+    assert subdir() == new
+
+
+def test_a_run_of_the_last_version_goes_on_under_todays_keys(tmp_path: Path) -> None:
+    old = settings(rendered={"memory": 256}, omega="one", prior={"pictures": 9})
+    today = settings(variational={"buffer_size": 256}, weighting="one", prior={"num_images": 9})
+    prepare_run_dir(tmp_path, old, [])
+    (tmp_path / "metrics.json").touch()
+    prepare_run_dir(tmp_path, today, [])
+    with pytest.raises(UserError, match=r"variational\.buffer_size: 256 .* 9 now"):
+        prepare_run_dir(tmp_path, OmegaConf.merge(today, {"variational": {"buffer_size": 9}}), [])
 
 
 def settings(**values: object) -> DictConfig:
