@@ -1,0 +1,1 @@
+"""Scenes, models, runs and pages that several tests use."""
