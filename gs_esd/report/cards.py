@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -33,66 +32,50 @@ DETAILS = {
 
 @dataclass(frozen=True)
 class Card:
-    """A run with all that its card shows.
+    """What a run's card shows; texts are empty, and links None, where there is nothing.
 
     Attributes:
+        why_not_measured: Why a finished run has no measures.
         differences: Entries of its configuration that are unusual in the sweep.
-        viewer_link: Where its splats are shown in 3D; None if nowhere.
-        video: The turntable as a data URI; empty without one, like the next two.
+        viewer_link: Where its splats are shown in 3D.
+        splats_link: The URL of splats.ply, relative to the page.
+        video: The turntable, as a data URI like the images.
         first_image: Where the turntable begins.
         all_images: The contact sheet.
     """
 
     run: Run
-    measured: Measured
+    numbers: Mapping[str, str]
+    details: Mapping[str, str]
+    why_not_measured: str
     differences: Mapping[str, Any]
     viewer_link: str | None
+    splats_path: str
+    splats_link: str
     video: str
     first_image: str
     all_images: str
-
-    @property
-    def name(self) -> str:
-        """The run in a few words."""
-        return f"{self.run.prompt}, {self.run.objective}, seed {self.run.seed}"
-
-    @property
-    def numbers(self) -> dict[str, str]:
-        """Those of NUMBERS that there are, as text by name."""
-        return self._texts(NUMBERS)
-
-    @property
-    def details(self) -> dict[str, str]:
-        """Those of DETAILS that there are, as text by name."""
-        return self._texts(DETAILS)
-
-    @property
-    def why_not_measured(self) -> str:
-        """Why a finished run has no measures; empty for others, where the status says it."""
-        return self.measured.why_not if self.run.status == FINISHED else ""
-
-    @cached_property
-    def splats_path(self) -> str:
-        """The path of splats.ply; empty where there is none."""
-        file = self.run.path / "splats.ply"
-        return str(file) if file.exists() else ""
-
-    @property
-    def splats_link(self) -> str:
-        """The URL of splats.ply, relative to the page."""
-        return quote(f"./{self.run.name}/splats.ply", errors="surrogatepass")
-
-    def _texts(self, names: Mapping[str, str]) -> dict[str, str]:
-        values = {**self.run.numbers, **self.measured.values}
-        return {name: as_text(values[key]) for key, name in names.items() if key in values}
 
 
 def make_card(
     run: Run, measured: Measured, differences: Mapping[str, Any], viewer_link: str | None
 ) -> Card:
-    """Read a run's video and images, and put its card together."""
+    """Put a run's card together, with the video and the images in its run directory."""
+    values = {**run.numbers, **measured.values}
+    splats = run.path / "splats.ply"
+    first_image, all_images = preview_uris(run.path)
     return Card(
-        run, measured, differences, viewer_link, video_uri(run.path), *preview_uris(run.path)
+        run=run,
+        numbers={name: as_text(values[key]) for key, name in NUMBERS.items() if key in values},
+        details={name: as_text(values[key]) for key, name in DETAILS.items() if key in values},
+        why_not_measured=measured.why_not if run.status == FINISHED else "",
+        differences=differences,
+        viewer_link=viewer_link,
+        splats_path=str(splats) if splats.exists() else "",
+        splats_link=quote(f"./{run.name}/splats.ply", errors="surrogatepass"),
+        video=video_uri(run.path),
+        first_image=first_image,
+        all_images=all_images,
     )
 
 

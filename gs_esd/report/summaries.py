@@ -48,8 +48,7 @@ def points(runs: Iterable[Run], measures: Mapping[str, Measured], metric: str) -
     for run in runs:
         value = (dict(run.numbers) | dict(measures[run.key].values)).get(metric)
         if _has_lambda(run) and isinstance(value, int | float) and math.isfinite(value):
-            label = f"{run.prompt}, {run.objective}, seed {run.seed}"
-            found.append(Point(float(run.lambda_esd or 0), float(value), label))
+            found.append(Point(float(run.lambda_esd or 0), float(value), run.label))
     return found
 
 

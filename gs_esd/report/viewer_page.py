@@ -43,18 +43,6 @@ class ViewerPages:
     links: dict[str, str] = field(default_factory=dict)
     why_not: str = ""
 
-    @property
-    def links_by_text(self) -> list[tuple[str, str]]:
-        """Texts and URLs of links to the pages and the images."""
-        return [
-            (f"{text} ({number})" if number > 1 else text, file)
-            for text, names in (
-                ("all splats, to turn about", self.pages),
-                ("an image of them", self.images),
-            )
-            for number, file in enumerate(names, start=1)
-        ]
-
 
 def write_viewer_pages(folder: Path, runs: Sequence[Run], with_images: bool) -> ViewerPages:
     """Write pages with all finished splats, replacing those of an earlier report.

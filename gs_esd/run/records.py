@@ -75,6 +75,11 @@ class Run:
             return self.guidance.upper()
         return "λ unknown" if self.lambda_esd is None else f"λ = {self.lambda_esd:g}"
 
+    @property
+    def label(self) -> str:
+        """Prompt, objective and seed in words."""
+        return f"{self.prompt}, {self.objective}, seed {self.seed}"
+
 
 def find_runs(folder: Path) -> list[Run]:
     """Find every run in a folder or below it, sorted by prompt, objective, λ, seed and name.
