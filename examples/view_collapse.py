@@ -6,9 +6,9 @@
     python -m examples.view_collapse --only-kept                makes nothing, tables what is there
 
 A run is what `python train.py prompt="a corgi" lambda_esd=0.5 ...` does, with the overrides given
-and less the exported files, judged as benchmarks/quality/judge.py says. Finished runs are kept in a
-file of JSON lines under benchmarks/results/, one a name, and not made again; the table is beside
-it, and the image is docs/NAME.png.
+and less the exported files; benchmarks/quality/view_evaluation.py evaluates it. Finished runs are
+kept in a file of JSON lines under benchmarks/results/, one a name, and not made again; the table is
+beside it, and the image is docs/NAME.png.
 """
 
 import argparse
@@ -20,15 +20,15 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks.kept import complete, load
-from benchmarks.quality.judge import RENDERINGS
-from benchmarks.quality.judged_run import (
+from benchmarks.quality.evaluated_run import (
     RESULTS,
     add_study_options,
     configured,
     job_options,
-    judged_run,
     parse_study,
+    train_and_evaluate,
 )
+from benchmarks.quality.view_evaluation import NUM_RENDERINGS
 from gs_esd.config.options import LambdaSchedule
 from gs_esd.errors import UserError
 
@@ -72,21 +72,22 @@ def main() -> None:
 def run(
     schedule: str, lambda_esd: float, animal: str, seed: int, *, overrides: list[str], name: str
 ) -> Outcome:
-    """Make one splat on one thread, and judge it."""
+    """Train splats on one thread and evaluate them."""
     chosen = [f"guidance.schedule={schedule}", f"lambda_esd={lambda_esd}", f"seed={seed}"]
     config = configured([f"prompt=a {animal}", "hardware.threads=1", *chosen, *overrides])
-    judged = judged_run(config, animal, image_of(name, schedule, lambda_esd, animal, seed))
-    verdict = judged.verdict
+    evaluated = train_and_evaluate(
+        config, animal, image_of(name, schedule, lambda_esd, animal, seed)
+    )
     return Outcome(
         schedule,
         lambda_esd,
         animal,
         seed,
-        round(verdict.coherence, 3),
-        verdict.in_place,
-        round(verdict.psnr_db, 2),
-        judged.gaussians,
-        judged.seconds,
+        round(evaluated.views.coherence, 3),
+        evaluated.views.in_place,
+        round(evaluated.views.psnr_db, 2),
+        evaluated.gaussians,
+        evaluated.seconds,
     )
 
 
@@ -111,7 +112,7 @@ def _table(schedule: str, outcomes: list[Outcome]) -> str:
     head = " | ".join(f"{animal}, sides" for animal in animals)
     return "\n".join(
         [
-            f"λ {schedule.replace('_', '-')}: sides in place of {RENDERINGS} for each seed, "
+            f"λ {schedule.replace('_', '-')}: sides in place of {NUM_RENDERINGS} for each seed, "
             f"medians of all runs; {seconds:.0f} s a run on one thread",
             "",
             f"| λ | {head} | coherence | coherence ≥ {WHOLE} | PSNR dB |",

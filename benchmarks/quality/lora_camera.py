@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.quality.judged_run import RESULTS, configured
+from benchmarks.quality.evaluated_run import RESULTS, configured
 from gs_esd.build.distributions import build_prior
 from gs_esd.cameras.orbit import Cameras, make_orbit
 from gs_esd.cameras.views import Views

@@ -1,13 +1,13 @@
 """What does λ do where both scores are networks? Runs `prior=tiny` and makes the table.
 
     python -m benchmarks.quality.tiny_prior    4 animals, 3 seeds, five λ, LoRA and closed form
-    ... --rendered lora_short --lambdas 0 1 --seeds 0 --animals corgi
+    ... --variational lora_short --lambdas 0 1 --seeds 0 --animals corgi
     ... --name tiny_unguided prior.guidance_scale=1
     ... --name tiny_exact --exact              with an exact score as the prior
 
 A run is what `python train.py prompt="a corgi" ...` does with STUDY and the overrides given, less
-the exported files. Views are not named in prompts, so that λ alone is to tell them apart. It is
-judged as benchmarks/quality/judge.py says. `view_kl` is the geometric mean over the first fifth of
+the exported files. Views are not named in prompts, so that λ alone is to tell them apart. Their
+evaluation is that of view_evaluation.py. `view_kl` is the geometric mean over the first fifth of
 the run (see gs_esd/guidance/view_kl.py). Finished runs are kept in a file of JSON lines under
 results/, one a name, and not made again.
 """
@@ -22,15 +22,15 @@ from itertools import product
 import torch
 
 from benchmarks.kept import complete
-from benchmarks.quality.exact_prior import ExactPrior
-from benchmarks.quality.judged_run import (
+from benchmarks.quality.evaluated_run import (
     RESULTS,
     add_study_options,
     configured,
     job_options,
-    judged_run,
     parse_study,
+    train_and_evaluate,
 )
+from benchmarks.quality.exact_prior import ExactPrior
 from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
@@ -42,6 +42,11 @@ STUDY = [
 """Given to every run. With 8 views a step an exact prior placed 9 sides of a panda, with 16 all."""
 EARLY = 0.2
 """The part of a run over which view KL is averaged."""
+COLUMNS = (
+    *("q", "λ", "runs", "coherence ≥ 0.9", "coherence"),
+    *("sides in place", "PSNR dB", "view KL", "s a run"),
+)
+"""Of the table."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ def run(
     name: str,
     exact: bool,
 ) -> Outcome:
-    """Make one splat on one thread, and judge it."""
+    """Train splats on one thread and evaluate them."""
     chosen = [f"seed={seed}", f"variational={variational}", f"lambda_esd={lambda_esd}"]
     config = configured([f"prompt=a {animal}", *STUDY, *chosen, *overrides])
     image = RESULTS / name / f"{animal}-{variational}-lam{lambda_esd:g}-seed{seed}.png"
@@ -91,18 +96,17 @@ def run(
             log_view_kls.append(math.log(scalars["view_kl"]))
 
     make = partial(_exact_parts, animal=animal) if exact else build_components
-    judged = judged_run(config, animal, image, make=make, watch=watch)
-    verdict = judged.verdict
+    evaluated = train_and_evaluate(config, animal, image, make=make, watch=watch)
     return Outcome(
         animal,
         seed,
         variational,
         lambda_esd,
-        round(verdict.coherence, 3),
-        verdict.in_place,
-        round(verdict.psnr_db, 2),
+        round(evaluated.views.coherence, 3),
+        evaluated.views.in_place,
+        round(evaluated.views.psnr_db, 2),
         round(math.exp(torch.tensor(log_view_kls).mean()), 2),
-        judged.seconds,
+        evaluated.seconds,
     )
 
 
@@ -114,11 +118,7 @@ def _exact_parts(config: Config, animal: str) -> Components:
 
 def to_table(outcomes: list[Outcome]) -> str:
     """A Markdown table with a row for each q and λ: medians over animals and seeds."""
-    lines = [
-        "| q | λ | runs | coherence ≥ 0.9 | coherence | sides in place "
-        "| PSNR dB | view KL | s a run |",
-        "|---" * 9 + "|",
-    ]
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for variational, lam in sorted({(o.variational, o.lambda_esd) for o in outcomes}):
         these = [o for o in outcomes if (o.variational, o.lambda_esd) == (variational, lam)]
         good = sum(o.coherence >= 0.9 for o in these)
@@ -147,7 +147,7 @@ def _median(values: list[float]) -> float:
 def _options() -> argparse.Namespace:
     parser = job_options(__doc__, ["corgi", "panda", "penguin", "pig"], [0, 0.25, 0.5, 0.75, 1])
     add_study_options(parser, "tiny_prior")
-    parser.add_argument("--rendered", nargs="+", default=["lora_short", "closed_form"])
+    parser.add_argument("--variational", nargs="+", default=["lora_short", "closed_form"])
     parser.add_argument("--exact", action="store_true", help="see exact_prior.py")
     return parse_study(parser, sys.argv[1:])
 

@@ -4,7 +4,7 @@
     python -m benchmarks.quality.zoo --animals corgi --seeds 0 --lambdas 1
 
 A run is what `python train.py prompt="a corgi" seed=0` does, less the exported files. It is then
-matched with the zoo's true views, which training never sees; see benchmarks/quality/judge.py.
+matched with the zoo's true views, which are not used in training; see view_evaluation.py.
 
 Finished runs are kept in a file of JSON lines and not made again; delete it after a change.
 """
@@ -15,7 +15,7 @@ from itertools import product
 import torch
 
 from benchmarks.kept import complete
-from benchmarks.quality.judged_run import RESULTS, job_options, judged_run
+from benchmarks.quality.evaluated_run import RESULTS, job_options, train_and_evaluate
 from gs_esd.config.options import Config, HardwareConfig
 
 ANIMALS = (
@@ -48,20 +48,19 @@ def main() -> None:
 
 
 def run(animal: str, seed: int, lambda_esd: float) -> Outcome:
-    """Make one splat on one thread, and judge it."""
+    """Train splats on one thread and evaluate them."""
     hardware = HardwareConfig(threads=1)
     config = Config(prompt=f"a {animal}", seed=seed, lambda_esd=lambda_esd, hardware=hardware)
     image = RESULTS / "zoo" / f"{animal}-lam{lambda_esd:g}-seed{seed}.png"
-    judged = judged_run(config, animal, image)
-    verdict = judged.verdict
+    evaluated = train_and_evaluate(config, animal, image)
     return Outcome(
         animal,
         seed,
         lambda_esd,
-        round(verdict.coherence, 3),
-        round(verdict.psnr_db, 2),
-        judged.gaussians,
-        judged.seconds,
+        round(evaluated.views.coherence, 3),
+        round(evaluated.views.psnr_db, 2),
+        evaluated.gaussians,
+        evaluated.seconds,
     )
 
 

@@ -26,7 +26,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.quality.judged_run import RESULTS, configured
+from benchmarks.quality.evaluated_run import RESULTS, configured
 from benchmarks.step.floor import SIZES, matmul_rate, step_flops
 from benchmarks.step.memory import PRESETS, networks_without_contents, views_of
 from benchmarks.step.parts import count_syncs, parts_of_a_step, without_renderer

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 
-from benchmarks.quality.judged_run import configured
+from benchmarks.quality.evaluated_run import configured
 from benchmarks.step.memory_count import StepMemory, count_step
 from gs_esd.cameras.orbit import make_orbit, turntable
 from gs_esd.cameras.views import Views

@@ -1,1 +1,4 @@
-"""Numbers that tell what came of a run. Every function is pure; features and classes come in."""
+"""Measures of finished splats: Inception metrics, faces, CLIP scores, FID and KID.
+
+Start at `gs_esd.evaluation.evaluate`. Nothing is imported here, as some modules need no torch.
+"""

@@ -1,4 +1,4 @@
-"""What a classifier of photographs, such as one of ImageNet, takes images for.
+"""Inception metrics by a classifier of photographs, such as one of ImageNet.
 
 Notation
     V, K        images, classes
@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gs_esd.evaluation import information
+from gs_esd.evaluation.information import inception_metrics
 from gs_esd.evaluation.vision_models import load_whole, prepare
 from gs_esd.priors.hub.vision import Preprocessing, VisionFiles, find_classifier, read_preprocessing
 
@@ -18,19 +18,20 @@ BATCH = 32
 
 
 class ImageClassifier:
-    """A model of transformers' AutoModelForImageClassification."""
+    """A frozen image classifier of transformers (AutoModelForImageClassification)."""
 
     def __init__(self, model: Any, files: VisionFiles, preprocessing: Preprocessing) -> None:
-        """Of a model in memory; `load` makes it of a path. files: where it came from."""
+        """Wrap a model in memory; `load` reads one from a path."""
         self._model = model
         self.files = files
         self.preprocessing = preprocessing
 
     @classmethod
     def load(cls, path: str, revision: str | None = None) -> "ImageClassifier":
-        """The classifier in a folder or on the Hub; see `find_classifier`.
+        """Load a classifier from a folder or the Hub; see `find_classifier`.
 
-        Raises UserError as that does, and where weights are missing.
+        Raises:
+            UserError: as `find_classifier` does, and where weights are missing.
         """
         files = find_classifier(path, revision)
         from transformers import AutoModelForImageClassification
@@ -40,7 +41,7 @@ class ImageClassifier:
 
     @torch.no_grad()
     def probabilities(self, images: Float[Tensor, "V H W 3"]) -> Float[Tensor, "V K"]:
-        """p(k | x) of images, RGB in [0, 1] of any size."""
+        """Class probabilities p(k | x) of images, RGB in [0, 1] of any size."""
         batches = images.split(BATCH)
         logits = [self._model(prepare(batch, self.preprocessing)).logits for batch in batches]
         return torch.cat(logits).softmax(1)
@@ -49,12 +50,12 @@ class ImageClassifier:
 def measure_with_classifier(
     classifier: ImageClassifier, renderings: Float[Tensor, "V H W 3"]
 ) -> dict[str, Any]:
-    """The paper's Inception metrics of renderings all around an object, and what made them."""
-    answers = classifier.probabilities(renderings)
+    """Inception metrics of renderings all around an object, and what they were made with."""
+    probabilities = classifier.probabilities(renderings)
     return {
         "classifier": classifier.files.path,
         "classifier_revision": classifier.files.revision,
-        "classes": answers.shape[1],
+        "classes": probabilities.shape[1],
         "views": len(renderings),
-        **information.inception_metrics(answers),
+        **inception_metrics(probabilities),
     }

@@ -1,18 +1,18 @@
-"""How much a classifier learns of the camera from what it sees: the paper's Inception metrics.
+"""Inception metrics of the ESD paper: how much a view's class depends on the camera.
 
 Notation
     V, K        views of one object, classes of a classifier
-    p(k | x_c)  the classifier's answer to view c; its rows sum to one
+    p(k | x_c)  a classifier's probabilities of view c; rows sum to one
     H           entropy in nats
 
     IQ = E_c H(p(· | x_c))          inception quality, lower is better
     IV = H(E_c p(· | x_c))          inception variety, higher is better
     IG = (IV - IQ) / IQ             inception gain
-    IV - IQ = I(class; camera)      what ESD's λ acts on, seen through a classifier
+    IV - IQ = I(class; camera)      what λ acts on, measured by a classifier
 
 Source: arXiv 2401.00909, section 6; it is the Inception Score (arXiv 1606.03498) over the views of
-one object, log IS = IV - IQ. A broken object whose views fall into any classes varies too: read the
-numbers next to images.
+one object, log IS = IV - IQ. A broken object, whose views fall into random classes, scores high
+too: read the numbers beside images.
 """
 
 import torch
@@ -21,28 +21,28 @@ from torch import Tensor
 
 
 def inception_quality(probabilities: Float[Tensor, "V K"]) -> float:
-    """IQ, in [0, log K]: how unsure the classifier is of a view. 0 is best."""
+    """IQ, in [0, log K]: mean entropy of a view's class; 0 is best."""
     return float(_entropy(_checked(probabilities)).mean())
 
 
 def inception_variety(probabilities: Float[Tensor, "V K"]) -> float:
-    """IV, in [0, log K]: how much there is to be seen from all sides together."""
+    """IV, in [0, log K]: entropy of the class over all views together."""
     return float(_entropy(_checked(probabilities).mean(0)))
 
 
 def view_information(probabilities: Float[Tensor, "V K"]) -> float:
-    """IV - IQ = I(class; camera), in [0, log min(V, K)]: 0 where all views look alike."""
+    """IV - IQ = I(class; camera), in [0, log min(V, K)]: 0 where all views are alike."""
     return inception_variety(probabilities) - inception_quality(probabilities)
 
 
 def inception_gain(probabilities: Float[Tensor, "V K"]) -> float:
-    """IG; infinite, or 0 / 0 = nan, where the classifier is sure of every view (IQ = 0)."""
+    """IG; infinite, or 0 / 0 = nan, where every view has one certain class (IQ = 0)."""
     quality = torch.tensor(inception_quality(probabilities), dtype=torch.float64)
     return float(view_information(probabilities) / quality)
 
 
 def inception_metrics(probabilities: Float[Tensor, "V K"]) -> dict[str, float]:
-    """All of them by name."""
+    """All Inception metrics by name."""
     return {
         "inception_quality": inception_quality(probabilities),
         "inception_variety": inception_variety(probabilities),
@@ -56,7 +56,7 @@ def _entropy(probabilities: Float[Tensor, "*V K"]) -> Float[Tensor, "*V"]:
 
 
 def _checked(probabilities: Float[Tensor, "V K"]) -> Float[Tensor, "V K"]:
-    """In float64. Raises ValueError for rows that are no distributions."""
+    """In float64, normalised. Raises ValueError for rows that are no distributions."""
     exact = probabilities.double()
     off = (exact.sum(1) - 1).abs().max()
     if not (exact.min() >= 0 and off < 1e-3):

@@ -1,11 +1,11 @@
-"""How many faces an object has: the ranges of the azimuth circle that show a front.
+"""Number of faces of an object: the ranges of the azimuth circle that show a front.
 
 Notation
     V           renderings at evenly spaced azimuths, once around the object
 
-A rendering shows a front, shows something else, or is in between; what is in between does not tell
-two fronts apart. Who says what a rendering shows is the caller's matter: for the zoo the true views
-(`gs_esd.evaluation.zoo_views`), else a classifier, which is a proxy.
+A rendering shows a front, something else, or is undecided; undecided ones do not separate two
+fronts. Which is which comes from the caller: for the zoo from the true views
+(`gs_esd.evaluation.zoo`), else from a classifier, which is a proxy.
 """
 
 from dataclasses import dataclass
@@ -15,16 +15,17 @@ from torch import Tensor
 
 from gs_esd.cameras.view_names import FRONT_BACK_HALF_ANGLE, angle_from_front
 
-BETWEEN = 0.5
-"""How much farther than a front, as a share of it, a view is still neither front nor not."""
+UNDECIDED_MARGIN = 0.5
+"""Views up to this share beyond the largest angle of a front are undecided."""
 
 
 @dataclass(frozen=True)
 class Faces:
-    """What is seen of fronts on the way around an object.
+    """Fronts on the way around an object.
 
-    lobes: separate ranges that show one; 1 where there is a front everywhere.
-    share: of the renderings that show one; a quarter is right.
+    Attributes:
+        lobes: Separate ranges that show a front; 1 where there is a front everywhere.
+        share: The share of renderings that show a front; a quarter is right.
     """
 
     lobes: int
@@ -37,21 +38,25 @@ class Faces:
 
 
 def count_faces(front: Bool[Tensor, " V"], other: Bool[Tensor, " V"]) -> Faces:
-    """Faces on a circle of renderings that surely show a front, or surely something else.
+    """Count faces on a circle of renderings at evenly spaced azimuths.
 
-    Raises ValueError if a rendering is said to show both.
+    Args:
+        front: Which renderings show a front.
+        other: Which show something else; those in neither are undecided.
+
+    Raises:
+        ValueError: a rendering is in both.
     """
     if (front & other).any():
         raise ValueError("a rendering cannot show a front and something else")
-    sure = front[front | other]
-    begins = int((sure & ~sure.roll(1)).sum())
-    everywhere = int(bool(sure.all()) and len(sure) > 0)
+    decided = front[front | other]
+    begins = int((decided & ~decided.roll(1)).sum())
+    everywhere = int(bool(decided.all()) and len(decided) > 0)
     return Faces(begins + everywhere, float(front.float().mean()))
 
 
-def faces_of_azimuths(seen: Float[Tensor, " V"]) -> Faces:
-    """Faces where it is known from which azimuth (radians) each rendering seems to be seen."""
-    from_front = angle_from_front(seen)
-    return count_faces(
-        from_front <= FRONT_BACK_HALF_ANGLE, from_front > (1 + BETWEEN) * FRONT_BACK_HALF_ANGLE
-    )
+def faces_of_azimuths(azimuth: Float[Tensor, " V"]) -> Faces:
+    """Count faces from the azimuth, in radians, that each rendering appears to be seen from."""
+    from_front = angle_from_front(azimuth)
+    is_other = from_front > (1 + UNDECIDED_MARGIN) * FRONT_BACK_HALF_ANGLE
+    return count_faces(from_front <= FRONT_BACK_HALF_ANGLE, is_other)

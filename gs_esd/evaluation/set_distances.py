@@ -1,4 +1,4 @@
-"""How far two sets of images are apart, by their features: FID and KID.
+"""Distances of two sets of images by their features: FID and KID.
 
 Notation
     N, M, D     images in either set, values of a feature
@@ -7,7 +7,7 @@ Notation
     FID = ‖μ_a - μ_b‖² + tr(C_a + C_b - 2 (C_a C_b)^½)      arXiv 1706.08500, eq. 6
     KID = the unbiased squared MMD with the kernel (x·y / D + 1)³   arXiv 1801.01401, section 4
 
-Features come from the caller, and the network that made them belongs next to every number.
+Features come from the caller; name the network that made them beside every number.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-ENOUGH = 2048
-"""Images a set from which FID is comparable between papers: as many as Inception has features."""
-SUBSET, SUBSETS = 1000, 100
-"""Images and number of the subsets that KID's spread is taken over."""
+MIN_COMPARABLE_IMAGES = 2048
+"""Images in a set from which FID compares between papers: as many as Inception has features."""
+SUBSET_SIZE, NUM_SUBSETS = 1000, 100
+"""Images in each subset, and number of subsets, that KID and its spread are computed over."""
 
 
 @dataclass(frozen=True)
 class SetDistance:
-    """A distance and what it was made from.
+    """A distance and what it was computed from.
 
-    spread: its standard deviation over subsets; 0 if there was one.
-    images: in the smaller set.
-    indicative: whether there were too few images to compare the number with others'.
+    Attributes:
+        spread: Standard deviation over subsets; 0 if there was only one.
+        images: Number of images in the smaller set.
+        indicative: Whether there were too few images to compare the number with published ones.
     """
 
     value: float
@@ -38,7 +39,11 @@ class SetDistance:
 
 
 def frechet_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> SetDistance:
-    """FID of two sets of features, at least 0. Raises ValueError for sets of one image."""
+    """FID of two sets of features, at least 0.
+
+    Raises:
+        ValueError: a set has fewer than two images.
+    """
     images = _smaller(a, b)
     a, b = a.double(), b.double()
     root_a, covariance_b = _square_root(a.T.cov()), b.T.cov()
@@ -46,7 +51,7 @@ def frechet_distance(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> SetDis
     cross = torch.linalg.eigvalsh(root_a @ covariance_b @ root_a).clamp(min=0).sqrt().sum()
     spread = a.var(0).sum() + b.var(0).sum() - 2 * cross
     value = float((a.mean(0) - b.mean(0)).square().sum() + spread)
-    return SetDistance(max(value, 0.0), 0.0, images, images < ENOUGH)
+    return SetDistance(max(value, 0.0), 0.0, images, images < MIN_COMPARABLE_IMAGES)
 
 
 def kernel_distance(
@@ -54,12 +59,22 @@ def kernel_distance(
 ) -> SetDistance:
     """KID of two sets of features: the mean over random subsets, which may fall below 0.
 
-    Where the smaller set has fewer than SUBSET images, all of both are taken at once.
+    Up to SUBSET_SIZE images in the smaller set, there is one subset: all of both sets.
+
+    Args:
+        a: Features of one set.
+        b: Features of the other.
+        generator: Draws the subsets.
+
+    Raises:
+        ValueError: a set has fewer than two images.
     """
     images = _smaller(a, b)
-    if images <= SUBSET:
+    if images <= SUBSET_SIZE:
         return SetDistance(float(_mmd(a.double(), b.double())), 0.0, images, indicative=True)
-    values = torch.stack([_mmd(_some(a, generator), _some(b, generator)) for _ in range(SUBSETS)])
+    values = torch.stack(
+        [_mmd(_draw_subset(a, generator), _draw_subset(b, generator)) for _ in range(NUM_SUBSETS)]
+    )
     return SetDistance(float(values.mean()), float(values.std()), images, indicative=False)
 
 
@@ -70,8 +85,10 @@ def _smaller(a: Float[Tensor, "N D"], b: Float[Tensor, "M D"]) -> int:
     return images
 
 
-def _some(features: Float[Tensor, "N D"], generator: torch.Generator) -> Float[Tensor, "n D"]:
-    return features[torch.randperm(len(features), generator=generator)[:SUBSET]].double()
+def _draw_subset(
+    features: Float[Tensor, "N D"], generator: torch.Generator
+) -> Float[Tensor, "n D"]:
+    return features[torch.randperm(len(features), generator=generator)[:SUBSET_SIZE]].double()
 
 
 def _square_root(covariance: Float[Tensor, "D D"]) -> Float[Tensor, "D D"]:

@@ -1,14 +1,21 @@
-"""How sure a success rate is that was counted in a few runs."""
+"""Confidence interval of a success rate that was counted in a few runs."""
 
 import math
 from statistics import NormalDist
 
 
 def wilson_interval(successes: int, runs: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The interval that holds the true rate with this confidence, within [0, 1].
+    """The Wilson score interval of a success rate (Wilson 1927), within [0, 1].
 
-    It is right for few runs and for rates of 0 and 1 too, where the usual rate ± error is not
-    (Wilson 1927). Raises ValueError unless 0 <= successes <= runs and runs >= 1.
+    Unlike rate ± standard error, it holds for few runs, and for rates of 0 and 1.
+
+    Args:
+        successes: Runs that succeeded, from 0 to `runs`.
+        runs: All runs, at least 1.
+        confidence: The share of such intervals that contain the true rate.
+
+    Raises:
+        ValueError: the counts are impossible.
     """
     if not 0 <= successes <= runs or runs < 1:
         raise ValueError(f"cannot have {successes} successes in {runs} runs")

@@ -1,4 +1,4 @@
-"""What CLIP and image classifiers have in common: how they are shown images, and whole weights.
+"""What CLIP and image classifiers share: preparing images, and loading whole weights.
 
 Notation
     V           images
@@ -19,15 +19,19 @@ from gs_esd.priors.hub.vision import Preprocessing, VisionFiles
 def prepare(
     images: Float[Tensor, "V H W 3"], preprocessing: Preprocessing
 ) -> Float[Tensor, "V 3 S S"]:
-    """Images in [0, 1] as a model learned them: bicubic with antialias, the middle, normalised.
+    """Resize (bicubic, antialiased), crop the centre and normalise images for a model.
 
-    It is transformers' CLIPImageProcessor without the rounding to bytes before and after resizing.
-    Models that were shown images resized in another way get them in this way too.
+    This is transformers' CLIPImageProcessor without rounding to bytes before and after resizing.
+    Models trained with another resizing filter get this one too.
+
+    Args:
+        images: RGB in [0, 1].
+        preprocessing: The model's sizes, means and standard deviations.
     """
     channels = images.permute(0, 3, 1, 2)
     shorter = min(channels.shape[2:])
     sides = [int(preprocessing.edge * side / shorter) for side in channels.shape[2:]]
-    # Bicubic weights are negative in places; bytes could not leave [0, 1] when it learned.
+    # Bicubic overshoots; in training, bytes kept images in [0, 1].
     resized = interpolate(channels, sides, mode="bicubic", antialias=True).clamp(0, 1)
     top, left = ((side - preprocessing.size) // 2 for side in sides)
     middle = resized[..., top : top + preprocessing.size, left : left + preprocessing.size]
@@ -39,14 +43,18 @@ def prepare(
 
 
 def load_whole(model: Any, files: VisionFiles) -> Any:
-    """The model in a folder, frozen, in float32.
+    """Load a model of transformers from a folder, frozen, in float32.
 
-    model: transformers' class of it. Raises UserError for weights that are not all there, which
-    transformers would fill up with random ones.
+    Args:
+        model: The class in transformers.
+        files: Where the weights are.
+
+    Raises:
+        UserError: weights are missing, which transformers would replace by random ones.
     """
     from transformers.utils import logging
 
-    logging.disable_progress_bar()  # a bar for next to no time
+    logging.disable_progress_bar()  # it takes a second or two
     loaded, loading = model.from_pretrained(
         files.folder,
         variant=files.variant,

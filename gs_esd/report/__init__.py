@@ -1,1 +1,4 @@
-"""One page that shows a sweep: python -m gs_esd.report FOLDER. Nothing here imports torch early."""
+"""One HTML page, a CSV and a JSON file that show a sweep. May import evaluation and the viewer.
+
+Nothing here imports torch, unless runs are measured.
+"""

@@ -1,47 +1,72 @@
-"""Small charts against λ as inline SVG; their colours are page.css's."""
+"""Small charts against λ: axes and scales. templates/charts.html draws them as inline SVG."""
 
 import math
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 from gs_esd.report.summaries import Point, Summary
 
-WIDTH, HEIGHT = 300, 190
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 34
-"""Pixels around what is drawn, for the axes' numbers."""
-MOST_LABELS = 6
+MAX_LABELS = 6
+"""Of λ on the axis; of more λ, every second or third is labelled."""
 
 
-class _Scale:
-    """From values to pixels."""
+@dataclass(frozen=True)
+class Chart:
+    """Values of runs against λ, and their summaries, of which there is at least one.
 
-    def __init__(self, low: float, high: float, start: float, end: float) -> None:
-        self.low, self.high, self.start, self.end = low, high, start, end
-
-    def __call__(self, value: float) -> str:
-        share = (value - self.low) / (self.high - self.low)
-        return f"{self.start + share * (self.end - self.start):.1f}"
-
-
-def chart(title: str, values: Sequence[Point], summaries: Sequence[Summary]) -> str:
-    """Draw an SVG of points, their summaries with intervals, and axes. There must be a summary.
-
-    What it shows is also text: every point has a title, the caller lists the summaries.
+    Attributes:
+        number_format: Of the summaries, in the table below the chart.
+        interval_name: What the summaries' intervals are.
     """
-    lambdas = [summary.lam for summary in summaries]
-    ticks = nice_ticks(*_range(values, summaries))
-    margin = 0.08 * (lambdas[-1] - lambdas[0]) or 0.5
-    x = _Scale(lambdas[0] - margin, lambdas[-1] + margin, LEFT, WIDTH - RIGHT)
-    y = _Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
-    drawn = [*_axes(x, y, lambdas, ticks), *_points(x, y, values), *_summaries(x, y, summaries)]
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)} against λ">'
-        f"{''.join(drawn)}</svg>"
-    )
+
+    title: str
+    points: Sequence[Point]
+    summaries: Sequence[Summary]
+    number_format: str
+    interval_name: str
+
+    width: ClassVar[int] = 300
+    height: ClassVar[int] = 190
+    left: ClassVar[int] = 46
+    right: ClassVar[int] = 288
+    top: ClassVar[int] = 10
+    bottom: ClassVar[int] = 156
+    """Pixels: the drawing, and the area in it that the axes enclose."""
+
+    @cached_property
+    def ticks(self) -> list[float]:
+        """Values on the vertical axis; its ends enclose all points and intervals."""
+        ends = [end for each in self.summaries for end in each.interval or (each.middle,)]
+        values = [*ends, *(point.value for point in self.points)]
+        return nice_ticks(min(values), max(values))
+
+    @property
+    def labelled_lambdas(self) -> list[float]:
+        """Values of λ on the horizontal axis."""
+        lambdas = [each.lam for each in self.summaries]
+        return lambdas[:: -(-len(lambdas) // MAX_LABELS)]
+
+    def x(self, lam: float) -> str:
+        """The pixel column of a λ."""
+        low, high = self.summaries[0].lam, self.summaries[-1].lam
+        margin = 0.08 * (high - low) or 0.5
+        share = (lam - low + margin) / (high - low + 2 * margin)
+        return f"{self.left + share * (self.right - self.left):.1f}"
+
+    def y(self, value: float) -> str:
+        """The pixel row of a value."""
+        share = (value - self.ticks[0]) / (self.ticks[-1] - self.ticks[0])
+        return f"{self.bottom + share * (self.top - self.bottom):.1f}"
+
+    def text(self, value: float) -> str:
+        """A value of a summary in words."""
+        return self.number_format.format(value)
 
 
 def nice_ticks(low: float, high: float, at_most: int = 5) -> list[float]:
-    """Evenly spaced round numbers, at least two, that begin at or below low and end beyond high."""
+    """Evenly spaced round numbers, at least two; they begin at or below low and end above high."""
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # one value, up to rounding
         low, high = low - 0.5 * (abs(low) or 1), low + 0.5 * (abs(low) or 1)
     rough = (high - low) / (at_most - 1)
@@ -49,46 +74,3 @@ def nice_ticks(low: float, high: float, at_most: int = 5) -> list[float]:
     step = next(unit * times for times in (1, 2, 2.5, 5, 10, 20) if unit * times >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [float(f"{number * step:.12g}") for number in range(first, last + 1)]
-
-
-def _range(values: Sequence[Point], summaries: Sequence[Summary]) -> tuple[float, float]:
-    ends = [end for summary in summaries for end in summary.interval or (summary.middle,)]
-    everything = [*ends, *(point.value for point in values)]
-    return min(everything), max(everything)
-
-
-def _axes(x: _Scale, y: _Scale, lambdas: Sequence[float], ticks: Sequence[float]) -> list[str]:
-    lines = [
-        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(tick)}" y2="{y(tick)}"/>'
-        f'<text x="{LEFT - 6}" y="{y(tick)}" dy="4" text-anchor="end">{tick:g}</text>'
-        for tick in ticks
-    ]
-    every = -(-len(lambdas) // MOST_LABELS)
-    names = [
-        f'<text x="{x(lam)}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{lam:g}</text>'
-        for lam in lambdas[::every]
-    ]
-    return [*lines, *names, f'<text x="{WIDTH / 2:g}" y="{HEIGHT - 3}">λ</text>']
-
-
-def _points(x: _Scale, y: _Scale, values: Sequence[Point]) -> list[str]:
-    return [
-        f'<circle class="run-point" cx="{x(point.lam)}" cy="{y(point.value)}" r="3.5">'
-        f"<title>{escape(point.label)}: {point.value:.4g}</title></circle>"
-        for point in values
-    ]
-
-
-def _summaries(x: _Scale, y: _Scale, summaries: Sequence[Summary]) -> list[str]:
-    path = " ".join(f"{x(each.lam)},{y(each.middle)}" for each in summaries)
-    intervals = [
-        f'<line class="interval" x1="{x(each.lam)}" x2="{x(each.lam)}" '
-        f'y1="{y(each.interval[0])}" y2="{y(each.interval[1])}"/>'
-        for each in summaries
-        if each.interval
-    ]
-    dots = [
-        f'<circle class="middle" cx="{x(each.lam)}" cy="{y(each.middle)}" r="4"/>'
-        for each in summaries
-    ]
-    return [f'<polyline class="middle-line" points="{path}"/>', *intervals, *dots]

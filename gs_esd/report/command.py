@@ -1,8 +1,8 @@
-"""Show a sweep on one page: python -m gs_esd.report outputs.
+"""Show a sweep on one page.
 
-Writes report.html, report.csv and report.json into the folder, and report_viewer.html, in which all
-splats can be turned about. Runs of toy-zoo animals are measured
-first, unless their measures.json is there already; --no-measure leaves that out.
+Writes report.html, report.csv and report.json into the folder, and report_viewer.html with all
+splats in 3D. Runs of toy-zoo animals are measured first, unless their measures.json is up to date;
+--no-measure leaves that out.
 """
 
 import argparse
@@ -20,9 +20,14 @@ from gs_esd.run.records import Run, find_runs
 from gs_esd.system.atomic import atomic_write
 
 
-def main() -> None:
-    """Parse the command line and write the report."""
-    options = _options()
+def main(arguments: Sequence[str] | None = None, prog: str = "python -m gs_esd.report") -> None:
+    """Write the report that the command line asks for.
+
+    Args:
+        arguments: The words after the command; None for those of this process.
+        prog: The command as the user typed it, for its help.
+    """
+    options = _parse(arguments, prog)
     try:
         measure = None if options.no_measure else measure_zoo_run
         written = write_report(options.folder, measure, options.shot)
@@ -32,11 +37,18 @@ def main() -> None:
 
 
 def write_report(folder: Path, measure: Measure | None, shot: bool = False) -> Path:
-    """Write report.html, its tables and the viewer's pages of the runs below a folder.
+    """Write report.html, its tables and the viewer's pages.
 
-    measure: how a finished run is measured; None shows no measures.
-    shot: also take an image of the viewer's page. Returns the report's path.
-    Raises UserError where there are no runs, or the folder cannot be written.
+    Args:
+        folder: Where to write, and below which the runs are.
+        measure: How a finished run is measured; None shows no measures.
+        shot: Whether to take an image of the viewer's page as well.
+
+    Returns:
+        The path of report.html.
+
+    Raises:
+        UserError: there are no runs, or the folder cannot be written.
     """
     runs = find_runs(folder)
     if not os.access(folder, os.W_OK):
@@ -62,15 +74,13 @@ def _write(file: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", errors="replace", newline="")
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m gs_esd.report", description=__doc__)
-    parser.add_argument("folder", type=Path, help="a folder with runs in it, such as outputs")
-    parser.add_argument(
-        "--no-measure", action="store_true", help="measure nothing, and show no measures"
-    )
+def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=prog, description=__doc__)
+    parser.add_argument("folder", type=Path, help="a folder with runs below it, such as outputs")
+    parser.add_argument("--no-measure", action="store_true", help="compute and show no measures")
     parser.add_argument(
         "--shot",
         action="store_true",
         help="also write report_viewer.png, all splats in one image, by Chromium",
     )
-    return parser.parse_args()
+    return parser.parse_args(arguments)

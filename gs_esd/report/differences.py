@@ -1,4 +1,4 @@
-"""What sets a run's configuration apart from the other runs of its sweep."""
+"""Options in which a run differs from most runs of its sweep."""
 
 import json
 from collections import Counter
@@ -8,33 +8,34 @@ from typing import Any
 from gs_esd.run.records import Run
 
 AXES = ("prompt", "lambda_esd", "seed")
-"""The page's own axes, said of every run anyway."""
+"""Options that the page shows for every run anyway."""
 _MISSING = "missing"
 
 
 def usual_values(runs: Sequence[Run]) -> dict[str, str]:
-    """Of every key the most common value, as JSON; on a tie, the first run's that has it.
+    """The most common value of every option, as JSON; on a tie, the first in the runs' order.
 
-    A key that most runs lack counts as a value of its own, which no JSON equals.
+    Where most runs do not have a key, its value is _MISSING, which equals no JSON.
     """
-    known = [run for run in runs if run.config]
-    keys = {key: None for run in known for key in run.config if key not in AXES}
-    return {key: _most_common(key, known) for key in keys}
+    with_config = [run for run in runs if run.config]
+    keys = {key: None for run in with_config for key in run.config if key not in AXES}
+    return {key: _most_common(key, with_config) for key in keys}
 
 
 def differences(run: Run, usual: dict[str, str]) -> dict[str, Any]:
-    """The run's own values of the keys in which it is not as usual, kinds before the rest."""
-    different = {
-        key: value for key, value in run.config.items() if usual.get(key, "") != _as_json(value)
-    }
-    named = {key: value for key, value in different.items() if key not in AXES}
-    return dict(sorted(named.items(), key=lambda item: (not item[0].endswith("kind"), item[0])))
+    """The run's values of options that differ from `usual_values`, kinds before the rest."""
+    different = [
+        (key, value)
+        for key, value in run.config.items()
+        if key not in AXES and usual.get(key, "") != _as_json(value)
+    ]
+    return dict(sorted(different, key=lambda item: (not item[0].endswith("kind"), item[0])))
 
 
 def _most_common(key: str, runs: Sequence[Run]) -> str:
-    # Only finished runs know their kinds: that others lack them tells nothing.
-    told = [run for run in runs if key in run.config or not key.endswith("kind")]
-    return Counter(_value(run, key) for run in told).most_common(1)[0][0]
+    # Only finished runs record kinds, so those of others are not counted as missing.
+    counted = [run for run in runs if key in run.config or not key.endswith("kind")]
+    return Counter(_value(run, key) for run in counted).most_common(1)[0][0]
 
 
 def _value(run: Run, key: str) -> str:

@@ -1,10 +1,10 @@
-"""Measures of finished runs: made once, kept in measures.json beside the splat."""
+"""Measures of finished runs, computed once and stored in measures.json beside the splats."""
 
 import hashlib
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,25 @@ from gs_esd.run.records import FINISHED, Run
 from gs_esd.system.atomic import atomic_write
 
 CLASSIFIER = Path(gs_esd.__file__).parent / "toyzoo" / "classifier.pt"
-"""What the measures are made with; another one gives other numbers."""
+"""Part of what measures are computed from: another one gives other numbers."""
 
 Measure = Callable[[Run], dict[str, Any]]
-"""Numbers of a finished run by name. Raises UserError with the reason where there are none."""
+"""Measures a finished run. Raises UserError, with the reason, where it cannot."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Numbers of a run by their names, or why there are none. Both are empty if nobody asked."""
+    """Measures of a run by name, or why there are none. Both are empty with --no-measure."""
 
     values: Mapping[str, Any] = field(default_factory=dict)
     why_not: str = ""
 
 
 def measured(run: Run, measure: Measure) -> Measured:
-    """What is stored of a run if it is of this very splat; else measured now, and stored."""
+    """The stored measures of a run, or new ones where its splats or the classifier have changed."""
     if run.status != FINISHED:
         return Measured(why_not=f"the run is {run.status}")
-    splats, store = run.folder / "splats.ply", run.folder / "measures.json"
+    splats, store = run.path / "splats.ply", run.path / "measures.json"
     if not splats.exists():
         return Measured(why_not="splats.ply is missing")
     made_of = _made_of(splats)
@@ -51,14 +51,16 @@ def measured(run: Run, measure: Measure) -> Measured:
 
 
 def measure_zoo_run(run: Run) -> dict[str, Any]:
-    """The measures of gs_esd/evaluation/measure.py for an animal of the toy zoo.
+    """Evaluate a run of a toy-zoo animal; see gs_esd/evaluation/zoo.py.
 
-    Raises UserError where the run was to show something else, or there is no classifier.
+    Raises:
+        UserError: the run is not of a zoo animal, or there is no classifier.
     """
-    if not _of_the_zoo(run):
-        raise UserError("measured are only animals of the toy zoo, and this prior knows others")
+    if not _has_zoo_prior(run):
+        raise UserError("only animals of the toy zoo are measured, and this prior has other images")
 
     # Only here: they import torch, which a page without measures need not wait for.
+    from gs_esd.evaluation.evaluate import evaluate
     from gs_esd.toyzoo.prompt import parse_prompt
 
     parse_prompt(run.prompt)
@@ -66,25 +68,11 @@ def measure_zoo_run(run: Run) -> dict[str, Any]:
         raise UserError(
             f"{CLASSIFIER} is missing: train it with python -m gs_esd.tools.train_classifier"
         )
-    return _measure(run)
+    return evaluate(run.path)
 
 
-def _measure(run: Run) -> dict[str, Any]:
-    from gs_esd.evaluation.command import VIEWS
-    from gs_esd.evaluation.finished import find_finished
-    from gs_esd.evaluation.measure import measure_zoo
-    from gs_esd.evaluation.zoo_views import render_around
-    from gs_esd.export.ply import load_splats
-    from gs_esd.toyzoo.classifier import ZooClassifier
-
-    (finished,) = find_finished(run.folder, None)
-    renderings = render_around(load_splats(finished.path), finished.orbit, VIEWS)
-    classifier = ZooClassifier.load(CLASSIFIER)
-    return asdict(measure_zoo(renderings, run.prompt, finished.orbit, classifier))
-
-
-def _of_the_zoo(run: Run) -> bool:
-    """Whether the prior's images are of the zoo's animals, so that their true views exist."""
+def _has_zoo_prior(run: Run) -> bool:
+    """Whether the prior's images are of zoo animals, so that true views exist."""
     kind = run.config.get("prior.kind")
     return kind == "ToyZooPriorConfig" or run.config.get("prior.path") == "bundled"
 
@@ -101,10 +89,10 @@ def _digest(path: Path) -> str:
 
 
 def _stored(store: Path) -> dict[str, Any]:
-    """What the file holds; nothing where it is missing or damaged."""
+    """The content of measures.json; empty where it is missing or damaged."""
     try:
         stored = json.loads(store.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    whole = isinstance(stored, dict) and isinstance(stored.get("measures"), dict)
-    return stored if whole else {}
+    is_whole = isinstance(stored, dict) and isinstance(stored.get("measures"), dict)
+    return stored if is_whole else {}

@@ -1,150 +1,145 @@
-"""report.html: everything in one file, which asks nothing of any server."""
+"""report.html: one file that loads nothing from anywhere, by the templates of this package.
+
+Jinja escapes whatever a template inserts, so that no text of a run can become HTML.
+"""
 
 import base64
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
-from string import Template
 
-from gs_esd.report.cards import card
-from gs_esd.report.charts import chart
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from gs_esd.report.cards import Card, as_text, make_card
+from gs_esd.report.charts import Chart
 from gs_esd.report.differences import differences, usual_values
 from gs_esd.report.measuring import Measured
-from gs_esd.report.summaries import TITLES, Point, Summary, means, points, rates
+from gs_esd.report.summaries import TITLES, means, points, rates
 from gs_esd.report.viewer_page import ViewerPages
 from gs_esd.run.records import FINISHED, STATUSES, Run
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The runs of one prompt: λ side by side.
+
+    Attributes:
+        rows: Each seed with a cell for each objective; a cell holds several cards where runs
+            differ in something else.
+    """
+
+    prompt: str
+    objectives: list[str]
+    rows: list[tuple[int | None, list[list[Card]]]]
 
 
 def page(
     title: str, runs: Sequence[Run], measures: Mapping[str, Measured], viewer: ViewerPages
 ) -> str:
-    """The whole page as HTML.
+    """Render the page as HTML.
 
-    measures: by the runs' keys. viewer: what was written beside it, to link to.
+    Args:
+        title: Its heading.
+        runs: Sorted as `find_runs` does.
+        measures: By the runs' keys.
+        viewer: The viewer's pages, to link to.
     """
-    style, script = _part("page.css"), _part("page.js")
-    return Template(_part("page.html")).substitute(
-        title=escape(title),
-        policy=f"script-src '{_digest(script)}'; style-src '{_digest(style)}'",
-        style=style,
-        script=script,
-        count=_count(runs),
-        viewer=_viewer(viewer),
-        charts=_charts(runs, measures),
-        grids=_grids(runs, measures, viewer.links),
+    style, script = _source("page.css"), _source("page.js")
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            title=title,
+            style=Markup(style),  # this package's own: nothing to escape
+            style_digest=_digest(style),
+            script=Markup(script),
+            script_digest=_digest(script),
+            count=_count(runs),
+            viewer=viewer,
+            grids=_grids(runs, measures, viewer.links),
+            charts=_charts(runs, measures),
+            any_finished=any(run.status == FINISHED for run in runs),
+            unmeasured=_unmeasured(runs, measures),
+        )
     )
 
 
-def _part(name: str) -> str:
-    return files("gs_esd.report").joinpath(name).read_text(encoding="utf-8")
+def environment() -> Environment:
+    """The templates of this package, with autoescape."""
+    made = Environment(
+        loader=PackageLoader("gs_esd.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    made.filters |= {"number": as_text, "short": "{:g}".format}
+    return made
+
+
+def _source(name: str) -> str:
+    return files("gs_esd.report").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:
-    """As a Content-Security-Policy names the one script, or style, that it allows."""
+    """The source expression by which a Content-Security-Policy allows one script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _count(runs: Sequence[Run]) -> str:
     counts = Counter(run.status for run in runs)
-    said = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
-    return f"{len(runs)} run{'s' * (len(runs) != 1)}: {said}"
+    by_status = ", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status])
+    return f"{len(runs)} run{'s' * (len(runs) != 1)}: {by_status}"
 
 
-def _viewer(written: ViewerPages) -> str:
-    """Links to the viewer's pages and their images, or why there are none."""
-    names = ["all splats, to turn about", "an image of them"]
-    links = [
-        f'<a href="{file}">{name}{f" ({i + 1})" if i else ""}</a>'
-        for name, files in zip(names, (written.pages, written.images), strict=True)
-        for i, file in enumerate(files)
+def _grids(
+    runs: Sequence[Run], measures: Mapping[str, Measured], links: Mapping[str, str]
+) -> list[Grid]:
+    usual = usual_values(runs)
+    cards = [
+        make_card(run, measures[run.key], differences(run, usual), links.get(run.key))
+        for run in runs
     ]
-    here = f"<p>In 3D: {', '.join(links)}.</p>" if links else ""
-    lack = f'<p class="note">Not in 3D: {escape(written.why_not)}</p>' if written.why_not else ""
-    return here + lack
+    prompts = groupby(cards, lambda card: card.run.prompt)
+    return [_grid(prompt, list(group)) for prompt, group in prompts]
 
 
-def _charts(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
-    if not any(run.status == FINISHED for run in runs):
-        return "<p>No run is finished yet.</p>"
-    janus = points(runs, measures, "janus_free")
-    figures = [_rate_figure("Free of Janus", janus)] if janus else []
+def _grid(prompt: str, cards: Sequence[Card]) -> Grid:
+    objectives = list(dict.fromkeys(card.run.objective for card in cards))
+    rows = []
+    for seed in sorted({card.run.seed for card in cards}, key=_seed_order):
+        row = [card for card in cards if card.run.seed == seed]
+        rows.append((seed, [[c for c in row if c.run.objective == each] for each in objectives]))
+    return Grid(prompt, objectives, rows)
+
+
+def _seed_order(seed: int | None) -> float:
+    return math.inf if seed is None else seed
+
+
+def _charts(runs: Sequence[Run], measures: Mapping[str, Measured]) -> list[Chart]:
+    charts = []
+    if janus := points(runs, measures, "janus_free"):
+        interval = "95 % Wilson interval"
+        charts.append(Chart("Free of Janus", janus, rates(janus), "{:.0%}", interval))
     for metric, title in TITLES.items():
         if values := points(runs, measures, metric):
-            figures.append(_figure(title, values, means(values), "{:.4g}", "± 1 standard error"))
-    return f'{_absent(runs, measures)}<div class="charts">{"".join(figures)}</div>'
+            interval = "± 1 standard error"
+            charts.append(Chart(title, values, means(values), "{:.4g}", interval))
+    return charts
 
 
-def _rate_figure(title: str, values: Sequence[Point]) -> str:
-    return _figure(title, values, rates(values), "{:.0%}", "95 % Wilson interval")
-
-
-def _figure(
-    title: str, values: Sequence[Point], summaries: Sequence[Summary], form: str, interval: str
-) -> str:
-    rows = "".join(_summary_row(each, form) for each in summaries)
-    return (
-        f"<figure><figcaption>{escape(title)}</figcaption>{chart(title, values, summaries)}"
-        f"<details><summary>Numbers</summary><table><tr><th>λ</th><th>runs</th><th>mean</th>"
-        f"<th>{interval}</th></tr>{rows}</table></details></figure>"
-    )
-
-
-def _summary_row(each: Summary, form: str) -> str:
-    ends = " to ".join(form.format(end) for end in each.interval) if each.interval else "–"
-    middle = form.format(each.middle)
-    return f"<tr><td>{each.lam:g}</td><td>{each.runs}</td><td>{middle}</td><td>{ends}</td></tr>"
-
-
-def _absent(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
-    """Says which finished runs the measures are missing of, if any were asked for."""
+def _unmeasured(runs: Sequence[Run], measures: Mapping[str, Measured]) -> str:
+    """How many finished runs have no measures, and why; empty if all have."""
     finished = [run for run in runs if run.status == FINISHED]
     lacking = [run for run in finished if not measures[run.key].values]
     if not lacking:
         return ""
-    why = "; ".join(sorted({measures[run.key].why_not for run in lacking} - {""}))
-    reason = why or "none was asked for (--no-measure)"
-    return (
-        f'<p class="note">Without measures: {len(lacking)} of {len(finished)} finished runs: '
-        f"{escape(reason)}</p>"
-    )
-
-
-def _grids(runs: Sequence[Run], measures: Mapping[str, Measured], links: Mapping[str, str]) -> str:
-    usual = usual_values(runs)
-    cards = {
-        run.key: card(run, measures[run.key], differences(run, usual), links.get(run.key))
-        for run in runs
-    }
-    prompts = groupby(runs, lambda run: run.prompt)
-    return "".join(_grid(prompt, list(group), cards) for prompt, group in prompts)
-
-
-def _grid(prompt: str, runs: Sequence[Run], cards: Mapping[str, str]) -> str:
-    """A table of one prompt: a row a seed, a column an objective, so that λs stand side by side."""
-    objectives = list(dict.fromkeys(run.objective for run in runs))
-    heads = "".join(f'<th scope="col">{escape(objective)}</th>' for objective in objectives)
-    rows = "".join(
-        f'<tr><th scope="row">seed {seed}</th>{_cells(list(group), objectives, cards)}</tr>'
-        for seed, group in groupby(sorted(runs, key=_seed), lambda run: run.seed)
-    )
-    return (
-        f'<section><h2>{escape(prompt) or "(no prompt)"}</h2><div class="wide" tabindex="0">'
-        f'<table class="runs"><thead><tr><td></td>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
-    )
-
-
-def _seed(run: Run) -> float:
-    return math.inf if run.seed is None else run.seed
-
-
-def _cells(runs: Sequence[Run], objectives: Iterable[str], cards: Mapping[str, str]) -> str:
-    """A cell an objective; it holds several runs if they differ in something else."""
-    cells = [
-        "".join(cards[run.key] for run in runs if run.objective == each) for each in objectives
-    ]
-    return "".join(f"<td>{cell}</td>" if cell else '<td class="none"></td>' for cell in cells)
+    reasons = "; ".join(sorted({measures[run.key].why_not for run in lacking} - {""}))
+    reason = reasons or "left out by --no-measure"
+    return f"{len(lacking)} of {len(finished)} finished runs: {reason}"

@@ -1,4 +1,4 @@
-"""What the runs of one λ have in common: means and rates, with how sure they are."""
+"""Statistics over the runs of one λ: means with standard errors, rates with intervals."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,12 +20,12 @@ TITLES = {
     "gaussians": "Gaussians",
     "train_s": "Training (s)",
 }
-"""What is drawn against λ, and how it is called."""
+"""Which numbers and measures are drawn against λ, and the charts' titles."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One run's value at its λ; label names the run."""
+    """A run's value at its λ; label: the run in words."""
 
     lam: float
     value: float
@@ -34,7 +34,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Summary:
-    """What is drawn and said of all runs at one λ: a middle, and an interval if there is one."""
+    """A mean or rate over all runs of one λ, and its interval if there is one."""
 
     lam: float
     runs: int
@@ -43,13 +43,12 @@ class Summary:
 
 
 def points(runs: Iterable[Run], measures: Mapping[str, Measured], metric: str) -> list[Point]:
-    """A metric of every finished ESD run that has a finite value of it."""
+    """The values of a metric in finished ESD runs, where they are finite."""
     found = []
     for run in runs:
         value = (dict(run.numbers) | dict(measures[run.key].values)).get(metric)
         if _has_lambda(run) and isinstance(value, int | float) and math.isfinite(value):
-            label = f"{run.prompt}, {run.objective}, seed {run.seed}"
-            found.append(Point(float(run.lambda_esd or 0), float(value), label))
+            found.append(Point(float(run.lambda_esd or 0), float(value), run.label))
     return found
 
 

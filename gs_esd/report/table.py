@@ -12,24 +12,28 @@ from gs_esd.report.measuring import Measured
 from gs_esd.run.records import Run, flat
 
 Row = dict[str, Any]
+OWN_COLUMNS = ("prompt", "lambda_esd", "seed")
+"""Numbers of metrics.json that have a column already."""
 
 
 def rows(runs: Sequence[Run], measures: Mapping[str, Measured]) -> list[Row]:
-    """One row a run, finished or not, with everything that is known of it.
+    """A row for each run, finished or not, with all numbers, measures and options.
 
-    measures: by the runs' keys.
+    Args:
+        runs: Sorted as `find_runs` does.
+        measures: By the runs' keys.
     """
     usual = usual_values(runs)
     return [_row(run, measures[run.key], differences(run, usual)) for run in runs]
 
 
 def as_json(table: Sequence[Row]) -> str:
-    """The rows as JSON; numbers that JSON does not know are null."""
+    """Write rows as JSON; infinities and NaN are null."""
     return json.dumps(_finite(list(table)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def as_csv(table: Sequence[Row]) -> str:
-    """The rows as CSV under one heading; nested entries are columns joined by dots."""
+    """Write rows as CSV; nested entries are columns, their keys joined by dots."""
     flattened = [flat(row) for row in table]
     columns = list({column: None for row in flattened for column in row})
     text = io.StringIO(newline="")
@@ -39,8 +43,8 @@ def as_csv(table: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _row(run: Run, made: Measured, different: Mapping[str, Any]) -> Row:
-    numbers = {key: value for key, value in run.numbers.items() if key not in _SAID}
+def _row(run: Run, measured: Measured, different: Mapping[str, Any]) -> Row:
+    numbers = {key: value for key, value in run.numbers.items() if key not in OWN_COLUMNS}
     return {
         "run": run.name,
         "status": run.status,
@@ -51,14 +55,11 @@ def _row(run: Run, made: Measured, different: Mapping[str, Any]) -> Row:
         "error": run.error,
         "progress": run.progress,
         **numbers,
-        "measures": dict(made.values),
-        "not_measured": made.why_not,
+        "measures": dict(measured.values),
+        "not_measured": measured.why_not,
         "differs": "; ".join(f"{key}={value}" for key, value in different.items()),
         "config": dict(run.config),
     }
-
-
-_SAID = ("prompt", "lambda_esd", "seed")
 
 
 def _finite(value: Any) -> Any:

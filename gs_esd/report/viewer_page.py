@@ -1,12 +1,11 @@
-"""The splats of a sweep to turn about: report_viewer.html beside the report, which links to it.
+"""The splats of a sweep in 3D: report_viewer.html beside the report, which links to it.
 
-One page for all splats, rather than one a run: the program within has 3.2 MB, a splat of 2,400
-Gaussians 0.2 MB. It holds the runs' own .ply files, in base64: the smaller formats would round
-colours, or lose what depends on the view, and opened from a disk a page can fetch no other file.
-Where one page would be too large there are several, prompts kept together.
+One page holds all splats, rather than one for each run: its program takes 3.2 MB, a splat of 2,400
+Gaussians 0.2 MB. Splats are the runs' own .ply files in base64: the smaller formats round colours
+or drop what depends on the view, and a page opened from a disk cannot fetch other files. Where one
+page would be too large there are several, with the runs of a prompt on one if they fit.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,24 +15,27 @@ from gs_esd.errors import UserError
 from gs_esd.run.records import FINISHED, Run
 from viewer.answers import page_files
 from viewer.single_file import write_single_file
-from viewer.watch import MOST_CELLS, Watch
+from viewer.watch import MOST_CELLS as MAX_CELLS
+from viewer.watch import Watch
 
 NAME = "report_viewer"
 SPLATS = "splats.ply"
-MOST_BYTES = 100_000_000
-"""Of the splats in one page: what a browser opens in seconds."""
+MAX_PAGE_BYTES = 100_000_000
+"""Bytes of splats in one page: what a browser opens in seconds."""
 CELL_PIXELS = 240
-SMALLEST, LARGEST = 480, 4096
-"""Pixels of an image's sides."""
+MIN_IMAGE_PIXELS, MAX_IMAGE_PIXELS = 480, 4096
+"""Limits of either side of a page's image."""
 
 
 @dataclass
 class ViewerPages:
-    """What was written beside the report.
+    """The viewer's pages beside the report.
 
-    pages, images: names of files.
-    links: where a run's splat is shown alone, by the run's key.
-    why_not: what kept some splat from being shown; empty if nothing did.
+    Attributes:
+        pages: Names of the pages' files.
+        images: Names of the files with an image of each page.
+        links: By a run's key, the URL that shows its splats alone.
+        why_not: Why some splats are not shown; empty if all are.
     """
 
     pages: list[str] = field(default_factory=list)
@@ -43,10 +45,15 @@ class ViewerPages:
 
 
 def write_viewer_pages(folder: Path, runs: Sequence[Run], with_images: bool) -> ViewerPages:
-    """Write pages of all finished splats, and images of these pages if asked for.
+    """Write pages with all finished splats, replacing those of an earlier report.
 
-    What an earlier report left is replaced, or removed. Raises UserError where the folder cannot
-    be written, and where images are asked for and cannot be taken.
+    Args:
+        folder: Where to write.
+        runs: All runs of the report.
+        with_images: Whether to take an image of each page as well.
+
+    Raises:
+        UserError: the folder cannot be written, or `with_images` and an image cannot be taken.
     """
     written = ViewerPages()
     for batch in batches([run for run in runs if _splats_of(run)]):
@@ -64,7 +71,7 @@ def write_viewer_pages(folder: Path, runs: Sequence[Run], with_images: bool) -> 
 
 
 def batches(runs: Sequence[Run]) -> Iterator[list[Run]]:
-    """The runs in their order, as many together as a page holds, a prompt's on one if they fit."""
+    """Divide runs into pages, in order, with the runs of a prompt on one page if they fit."""
     batch: list[Run] = []
     for _, group in groupby(runs, lambda run: run.prompt):
         together = list(group)
@@ -81,17 +88,17 @@ def batches(runs: Sequence[Run]) -> Iterator[list[Run]]:
 def _write(
     folder: Path, stem: str, runs: Sequence[Run], with_images: bool, written: ViewerPages
 ) -> None:
-    watch, files = Watch([run.folder for run in runs]), page_files()
+    watch, files = Watch([run.path for run in runs]), page_files()
     shown = [cell for cell in watch.scene.cells if cell.problem is None]
     if not shown:
         return
     page = f"{stem}.html"
     write_single_file(watch, files, folder / page)
     written.pages.append(page)
-    # A cell's number is its folder's place in what the watch was given.
+    # A cell's id is the index of its run among those given to the watch.
     written.links |= {runs[cell.id].key: f"{page}#cell={cell.id}" for cell in shown}
     if with_images:
-        from viewer.shot import write_shot  # only here: Windows cannot import it
+        from viewer.shot import write_shot  # only here: it does not import on Windows
 
         write_shot(watch, files, folder / f"{stem}.png", _size(watch))
         written.images.append(f"{stem}.png")
@@ -99,14 +106,14 @@ def _write(
 
 def _size(watch: Watch) -> tuple[int, int]:
     sides = (CELL_PIXELS * len(watch.scene.columns), CELL_PIXELS * len(watch.scene.rows))
-    width, height = (min(max(side, SMALLEST), LARGEST) for side in sides)
+    width, height = (min(max(side, MIN_IMAGE_PIXELS), MAX_IMAGE_PIXELS) for side in sides)
     return width, height
 
 
 def _splats_of(run: Run) -> bool:
-    return run.status == FINISHED and (run.folder / SPLATS).exists()
+    return run.status == FINISHED and (run.path / SPLATS).exists()
 
 
 def _fits(runs: Sequence[Run]) -> bool:
-    total = math.fsum((run.folder / SPLATS).stat().st_size for run in runs)
-    return len(runs) <= MOST_CELLS and total <= MOST_BYTES
+    total = sum((run.path / SPLATS).stat().st_size for run in runs)
+    return len(runs) <= MAX_CELLS and total <= MAX_PAGE_BYTES

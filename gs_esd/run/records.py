@@ -1,4 +1,8 @@
-"""The runs of a sweep, finished or not, as their folders tell."""
+"""Reads run directories: the runs of a sweep, finished or not, of this and of older versions.
+
+Older versions recorded some options and classes under other names. They are read under today's
+names, so that runs of both can stand in one table.
+"""
 
 import hashlib
 import json
@@ -10,31 +14,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gs_esd.config.renamed import renamed
 from gs_esd.errors import UserError
 
 STATUSES = FINISHED, FAILED, UNFINISHED = "finished", "failed", "unfinished"
-_MARKS = ("metrics.json", ".hydra/config.yaml", "train.log")
-"""Of a run's folder; a run that failed at once has only the last."""
+_RUN_FILES = ("metrics.json", ".hydra/config.yaml", "train.log")
+"""Any of them makes a folder a run directory; a run that failed at once has only the last."""
 _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<message>.*)")
 _STEP = re.compile(r"step (\d+/\d+)")
+_SESSION = re.compile(r"run (directory|folder):")
+"""The message with which each session of a run begins; "folder" in earlier versions."""
 _GUIDANCE = {"VsdConfig": "vsd", "SdsConfig": "sds"}
+_RENAMED_KINDS = {
+    "ClosedFormRenderedConfig": "ClosedFormVariationalConfig",
+    "LoraRenderedConfig": "LoraVariationalConfig",
+    "CertaintyTimestepsConfig": "EntropicTimestepsConfig",
+    "CertaintyRange": "EntropicTimeRange",
+}
+"""Option classes by their names in earlier versions, as "kind" in metrics.json has them."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is known of one run.
+    """One run, as its run directory records it.
 
-    folder, name: where it is, and that place below the sweep's folder, with slashes.
-    status: FINISHED, FAILED or UNFINISHED (under way, or stopped).
-    guidance: esd, vsd or sds; λ means something to the first only.
-    lambda_esd, seed: None where the run failed before it knew.
-    error: the last error of the log's last session; empty unless failed.
-    progress: steps made and to be made, as in 258/700, by the log; may be empty.
-    numbers: metrics.json without `config`, its entries joined by dots; empty unless finished.
-    config: the configuration's entries joined by dots.
+    Attributes:
+        path: The run directory.
+        name: The same relative to the sweep's folder, with slashes.
+        status: FINISHED, FAILED or UNFINISHED (under way, or stopped).
+        guidance: "esd", "vsd" or "sds"; λ has an effect in the first only.
+        lambda_esd: λ; None where the run failed before its configuration was written.
+        seed: None likewise.
+        error: The last error of the log's last session; empty unless failed.
+        progress: Steps done and steps in all by the log, as in "258/700"; may be empty.
+        numbers: metrics.json without `config`, nested keys joined by dots; empty unless finished.
+        config: The configuration under today's names, nested keys joined by dots.
     """
 
-    folder: Path
+    path: Path
     name: str
     status: str
     prompt: str
@@ -48,51 +65,62 @@ class Run:
 
     @property
     def key(self) -> str:
-        """An identifier for the page, the same whenever the page is made."""
+        """An HTML id, made of the name, so that links to a run outlive the page."""
         return "run-" + hashlib.sha256(self.name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
     @property
     def objective(self) -> str:
-        """What tells its row from others of the same prompt, such as λ = 0.5 or VSD."""
+        """The objective in words, such as "λ = 0.5" or "VSD"."""
         if self.guidance != "esd":
             return self.guidance.upper()
         return "λ unknown" if self.lambda_esd is None else f"λ = {self.lambda_esd:g}"
 
+    @property
+    def label(self) -> str:
+        """Prompt, objective and seed in words."""
+        return f"{self.prompt}, {self.objective}, seed {self.seed}"
+
 
 def find_runs(folder: Path) -> list[Run]:
-    """Every run in a folder or below it, by prompt, objective, λ, seed and name.
+    """Find every run in a folder or below it, sorted by prompt, objective, λ, seed and name.
 
-    Raises UserError where there is no such folder, or no run in it.
+    Raises:
+        UserError: there is no such folder, or no run in it.
     """
     if not folder.is_dir():
         raise UserError(f"there is no folder {folder}: give one with runs in it, such as outputs")
-    runs = [read_run(each, folder) for each in sorted(_run_folders(folder))]
+    runs = [read_run(run_dir, folder) for run_dir in sorted(_run_dirs(folder))]
     if not runs:
         raise UserError(
-            f"no run in {folder}: a run's folder holds train.log and, at its end, metrics.json. "
-            "Make some with: python train.py -m lambda_esd=0,0.5,1"
+            f"no run in {folder}: a run directory holds train.log and, once finished, "
+            'metrics.json. Make some with: python train.py -m prompt="a corgi" lambda_esd=0,1'
         )
     return sorted(runs, key=_order)
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a run has left anything in a folder."""
-    return any(os.path.exists(folder / name) for name in _MARKS)
+    """Whether a folder is a run directory, finished or not."""
+    return any(os.path.exists(folder / name) for name in _RUN_FILES)
 
 
-def read_run(folder: Path, sweep: Path) -> Run:
-    """One run's folder, below the folder of its sweep. Damaged files make it a failed run."""
-    metrics, damage = _metrics(folder / "metrics.json")
-    error, progress = read_log(folder / "train.log")
+def read_run(run_dir: Path, sweep: Path) -> Run:
+    """Read a run directory. Damaged files make it a failed run.
+
+    Args:
+        run_dir: The run directory, in `sweep` or below it.
+        sweep: The folder that the run's name is relative to.
+    """
+    metrics, damage = _read_metrics(run_dir / "metrics.json")
+    error, progress = read_log(run_dir / "train.log")
     status = FINISHED if metrics else FAILED if error or damage else UNFINISHED
-    config = flat(metrics.pop("config", {})) if metrics else _settings(folder)
+    config = _with_todays_names(metrics.pop("config", {}) if metrics else _read_config(run_dir))
     known = {**config, **metrics}
     return Run(
-        folder=folder,
-        name=folder.relative_to(sweep).as_posix(),
+        path=run_dir,
+        name=run_dir.relative_to(sweep).as_posix(),
         status=status,
-        prompt=str(known.get("prompt", folder.parent.name)),
-        guidance=_guidance(config, folder),
+        prompt=str(known.get("prompt", run_dir.parent.name)),
+        guidance=_guidance(config, run_dir),
         lambda_esd=_number(known.get("lambda_esd")),
         seed=known.get("seed"),
         error=(damage or error) if status == FAILED else "",
@@ -103,9 +131,9 @@ def read_run(folder: Path, sweep: Path) -> Run:
 
 
 def read_log(log: Path) -> tuple[str, str]:
-    """The last error and the last step of the log's last session; empty where there is none.
+    """Read the last error and the last step of a log's last session; empty where there is none.
 
-    Of an unforeseen error the traceback's last line comes along.
+    An error with a traceback includes the traceback's last line.
     """
     error = progress = ""
     tail: list[str] = []
@@ -115,7 +143,7 @@ def read_log(log: Path) -> tuple[str, str]:
             continue
         error, tail = _with_traceback(error, tail), []
         message = found["message"]
-        if message.startswith("run folder:"):  # the same command once more: another session
+        if _SESSION.match(message):
             error = progress = ""
         if found["level"] == "ERROR":
             error = message
@@ -125,7 +153,7 @@ def read_log(log: Path) -> tuple[str, str]:
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
+    """Flatten nested mappings, keys joined by dots."""
     entries: dict[str, Any] = {}
     for key, value in nested.items():
         if isinstance(value, Mapping):
@@ -135,8 +163,8 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return entries
 
 
-def _run_folders(folder: Path) -> set[Path]:
-    return {mark.parents[name.count("/")] for name in _MARKS for mark in folder.rglob(name)}
+def _run_dirs(folder: Path) -> set[Path]:
+    return {file.parents[name.count("/")] for name in _RUN_FILES for file in folder.rglob(name)}
 
 
 def _order(run: Run) -> tuple[Any, ...]:
@@ -145,8 +173,8 @@ def _order(run: Run) -> tuple[Any, ...]:
     return run.prompt, run.guidance != "esd", run.guidance, lam, seed, run.name
 
 
-def _metrics(file: Path) -> tuple[dict[str, Any], str]:
-    """What the file holds, or what is wrong with it."""
+def _read_metrics(file: Path) -> tuple[dict[str, Any], str]:
+    """The content of metrics.json, or what is wrong with it; both empty where there is none."""
     if not file.exists():
         return {}, ""
     try:
@@ -154,31 +182,42 @@ def _metrics(file: Path) -> tuple[dict[str, Any], str]:
     except (OSError, ValueError) as error:
         return {}, f"cannot read metrics.json: {error}"
     if not isinstance(metrics, dict) or "prompt" not in metrics:
-        return {}, "metrics.json is not that of a run: it names no prompt"
+        return {}, "metrics.json is not of a run: it has no prompt"
     return metrics, ""
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    """The configuration of a run that is not finished, as far as it was written."""
+def _read_config(run_dir: Path) -> Any:
+    """The configuration that Hydra composed, for a run that is not finished; {} without one."""
     try:
         from omegaconf import OmegaConf
         from omegaconf.errors import OmegaConfBaseException
         from yaml import YAMLError
-    except ImportError:  # the viewer does without; the folder's name still tells something
+    except ImportError:  # the viewer runs without
         return {}
-    file = folder / ".hydra" / "config.yaml"
     try:
-        settings = OmegaConf.to_container(OmegaConf.load(file))
+        return OmegaConf.to_container(OmegaConf.load(run_dir / ".hydra" / "config.yaml"))
     except (OSError, ValueError, YAMLError, OmegaConfBaseException):
         return {}
-    return flat({str(k): v for k, v in settings.items()}) if isinstance(settings, dict) else {}
 
 
-def _guidance(config: Mapping[str, Any], folder: Path) -> str:
-    # A configuration that is only begun does not name its kinds, but the folder's name does.
+def _with_todays_names(config: Any) -> dict[str, Any]:
+    """A recorded configuration, flat; {} for what is none."""
+    if not isinstance(config, Mapping):
+        return {}
+    entries = flat({str(key): value for key, value in config.items()})
+    return {renamed(key): _todays_kind(key, value) for key, value in entries.items()}
+
+
+def _todays_kind(key: str, value: Any) -> Any:
+    is_kind = key.endswith("kind") and isinstance(value, str)
+    return _RENAMED_KINDS.get(value, value) if is_kind else value
+
+
+def _guidance(config: Mapping[str, Any], run_dir: Path) -> str:
+    # config.yaml of an unfinished run has no kinds, but the directory's name begins with one.
     if kind := config.get("guidance.kind"):
         return _GUIDANCE.get(kind, "esd")
-    first = folder.name.partition("-")[0]
+    first = run_dir.name.partition("-")[0]
     return first if first in _GUIDANCE.values() else "esd"
 
 

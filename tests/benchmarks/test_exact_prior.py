@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import exact_prior
+from benchmarks.quality.evaluated_run import configured
 from benchmarks.quality.exact_prior import ExactPrior
-from benchmarks.quality.judged_run import configured
 from gs_esd.build.components import build_components
 from gs_esd.cameras.orbit import make_orbit
 from gs_esd.config.options import CamerasConfig

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.quality.judged_run import add_study_options, configured, job_options, parse_study
+from benchmarks.quality.evaluated_run import add_study_options, configured, job_options, parse_study
 from benchmarks.quality.tiny_prior import Outcome, to_table
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import ClosedFormVariationalConfig

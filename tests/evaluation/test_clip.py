@@ -15,8 +15,7 @@ from torch import Tensor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from gs_esd.errors import UserError
-from gs_esd.evaluation.clip import BATCH, Clip
-from gs_esd.evaluation.clip_scores import clip_score
+from gs_esd.evaluation.clip import BATCH, Clip, clip_score
 from gs_esd.evaluation.vision_models import prepare
 from gs_esd.priors.hub import vision
 from gs_esd.priors.hub.vision import Preprocessing, find_clip, read_preprocessing
@@ -45,33 +44,33 @@ def clip(folder: Path) -> Clip:
 
 @pytest.fixture
 def own_folder(tmp_path: Path) -> Path:
-    """One that a test may break."""
+    """A copy for tests that change it."""
     return write(tmp_path / "clip")
 
 
 def images(n: int, size: int = 24) -> Tensor:
-    """In bytes' steps, as images in files have them."""
+    """Multiples of 1/255, as in image files."""
     generator = torch.Generator().manual_seed(0)
     return torch.randint(0, 256, (n, size, size, 3), generator=generator) / 255
 
 
-def test_features_have_unit_length_and_differ(clip: Clip) -> None:
-    for features in (clip.of_images(images(3)), clip.of_prompts(PROMPTS)):
+def test_unit_features_differ(clip: Clip) -> None:
+    for features in (clip.encode_images(images(3)), clip.encode_prompts(PROMPTS)):
         torch.testing.assert_close(features.norm(dim=1), torch.ones(3))
         assert torch.pdist(features).min() > 1e-2
 
 
-def test_what_else_is_looked_at_changes_no_feature(clip: Clip) -> None:
+def test_features_do_not_depend_on_batches(clip: Clip) -> None:
     many = images(BATCH + 3)
-    together = clip.of_images(many)
-    alone = torch.cat([clip.of_images(many[i : i + 1]) for i in range(len(many))])
+    together = clip.encode_images(many)
+    alone = torch.cat([clip.encode_images(many[i : i + 1]) for i in range(len(many))])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
     prompts = [*PROMPTS, *(f"a castle {i}" for i in range(BATCH))]
-    alone = torch.cat([clip.of_prompts([prompt]) for prompt in prompts])
-    torch.testing.assert_close(clip.of_prompts(prompts), alone, atol=1e-5, rtol=0)
+    alone = torch.cat([clip.encode_prompts([prompt]) for prompt in prompts])
+    torch.testing.assert_close(clip.encode_prompts(prompts), alone, atol=1e-5, rtol=0)
 
 
-def test_the_score_is_that_of_transformers_own_forward(clip: Clip) -> None:
+def test_score_matches_transformers_forward(clip: Clip) -> None:
     tokenizer = tiny_clip_tokenizer()
     model = tiny_clip_model(tokenizer)
     seen = images(5)
@@ -79,7 +78,7 @@ def test_the_score_is_that_of_transformers_own_forward(clip: Clip) -> None:
     with torch.no_grad():
         out = model(**words, pixel_values=prepare(seen, clip.preprocessing))
     twin = 100 * (out.logits_per_image / model.logit_scale.exp()).clamp(min=0)
-    features, prompts = clip.of_images(seen), clip.of_prompts(PROMPTS)
+    features, prompts = clip.encode_images(seen), clip.encode_prompts(PROMPTS)
     ours = torch.stack([clip_score(features, prompt) for prompt in prompts], dim=1)
     torch.testing.assert_close(ours, twin, atol=1e-3, rtol=0)
     assert twin.max() > 1
@@ -88,12 +87,12 @@ def test_the_score_is_that_of_transformers_own_forward(clip: Clip) -> None:
 
 @pytest.mark.parametrize(("height", "width"), [(24, 24), (40, 57), (33, 20), (9, 9), (16, 16)])
 @pytest.mark.parametrize(("darkest", "most", "mean"), [(64, 1.5, 0.5), (0, 15, 0.5)])
-def test_images_are_prepared_as_transformers_does(
+def test_prepare_matches_transformers(
     height: int, width: int, darkest: int, most: float, mean: float
 ) -> None:
-    """Errors in bytes' steps: PIL rounds after either direction, and cuts off what overshoots.
+    """Errors in steps of a byte: PIL rounds and clips after each direction.
 
-    We cut off only in the end, which shows where noise leaps from black to white.
+    We clip only at the end, which differs where noise jumps from black to white.
     """
     generator = torch.Generator().manual_seed(0)
     image = torch.randint(darkest, 256 - darkest, (height, width, 3), generator=generator)
@@ -108,10 +107,10 @@ def test_images_are_prepared_as_transformers_does(
     assert steps.mean() < mean
 
 
-def test_a_folder_says_how_its_images_are_prepared(folder: Path, own_folder: Path) -> None:
-    said = read_preprocessing(folder)
-    assert said == Preprocessing(SIZE, SIZE, said.mean, said.std)
-    assert (said.mean, said.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+def test_preprocessing_is_read_from_folder(folder: Path, own_folder: Path) -> None:
+    read = read_preprocessing(folder)
+    assert (read.edge, read.size) == (SIZE, SIZE)
+    assert (read.mean, read.std) == ((0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
     file = own_folder / "preprocessor_config.json"
     file.write_text(json.dumps({"size": SIZE, "crop_size": SIZE}))  # as older files have it
     assert read_preprocessing(own_folder) == Preprocessing(SIZE, SIZE)
@@ -122,19 +121,16 @@ def test_a_folder_says_how_its_images_are_prepared(folder: Path, own_folder: Pat
         read_preprocessing(own_folder)
 
 
-def test_what_is_cut_off_a_long_prompt_is_told(
-    clip: Clip, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_truncated_prompt_is_logged(clip: Clip, caplog: pytest.LogCaptureFixture) -> None:
     whole = "a" * (PROMPT_LENGTH - 2)
-    features = clip.of_prompts([whole])
+    features = clip.encode_prompts([whole])
     assert not caplog.records
     with caplog.at_level(logging.WARNING):
-        torch.testing.assert_close(clip.of_prompts([f"{whole} castle"]), features)
+        torch.testing.assert_close(clip.encode_prompts([f"{whole} castle"]), features)
     assert 'truncated: "castle"' in caplog.text
 
 
-def test_the_model_that_was_loaded_is_named(folder: Path, own_folder: Path, clip: Clip) -> None:
-    """By what its weights are: two folders of the same are the same, and others are not."""
+def test_revision_is_digest_of_weights(folder: Path, own_folder: Path, clip: Clip) -> None:
     assert clip.files.path == str(folder)
     assert clip.files.revision.startswith("sha256:")
     assert find_clip(str(own_folder)).revision == clip.files.revision
@@ -144,50 +140,50 @@ def test_the_model_that_was_loaded_is_named(folder: Path, own_folder: Path, clip
     assert find_clip(str(own_folder)).revision != clip.files.revision
 
 
-def test_weights_in_shards_are_the_same_model(clip: Clip, tmp_path: Path) -> None:
+def test_sharded_weights(clip: Clip, tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "model.safetensors").unlink()
     tiny_clip_model(tiny_clip_tokenizer()).save_pretrained(tmp_path, max_shard_size="10KB")
     assert len(list(tmp_path.glob("model-*.safetensors"))) > 1
     seen = images(2)
-    assert torch.equal(Clip.load(str(tmp_path)).of_images(seen), clip.of_images(seen))
+    assert torch.equal(Clip.load(str(tmp_path)).encode_images(seen), clip.encode_images(seen))
 
 
 @pytest.mark.parametrize(
-    ("file", "says"),
+    ("file", "message"),
     [
         ("config.json", "has no config.json: it is not a CLIP"),
         ("model.safetensors", "incomplete; missing or empty: model.safetensors"),
         ("tokenizer.json", "incomplete; missing or empty: tokenizer.json"),
     ],
 )
-def test_a_file_that_is_missing_is_named(file: str, says: str, own_folder: Path) -> None:
+def test_missing_file(file: str, message: str, own_folder: Path) -> None:
     (own_folder / file).unlink()
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         find_clip(str(own_folder))
 
 
-def test_half_a_file_is_told(own_folder: Path) -> None:
+def test_truncated_weights(own_folder: Path) -> None:
     weights = own_folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-8])
     with pytest.raises(UserError, match="interrupted"):
         find_clip(str(own_folder))
 
 
-def test_a_pickle_is_refused(own_folder: Path) -> None:
+def test_pickle_is_refused(own_folder: Path) -> None:
     (own_folder / "model.safetensors").rename(own_folder / "pytorch_model.bin")
     with pytest.raises(UserError, match=r"the model of .* only as a pickle.*revision"):
         find_clip(str(own_folder))
 
 
-def test_a_text_encoder_alone_is_no_clip(own_folder: Path) -> None:
+def test_text_encoder_alone_is_refused(own_folder: Path) -> None:
     config = json.loads((own_folder / "config.json").read_text())
     (own_folder / "config.json").write_text(json.dumps(config | {"model_type": "clip_text_model"}))
     with pytest.raises(UserError, match="is a clip_text_model, not a CLIP"):
         find_clip(str(own_folder))
 
 
-def test_weights_of_one_tower_are_not_filled_up_with_random_ones(own_folder: Path) -> None:
+def test_weights_of_one_tower_are_refused(own_folder: Path) -> None:
     weights = load_file(own_folder / "model.safetensors")
     text = {name: value for name, value in weights.items() if "vision" not in name}
     save_file(text, own_folder / "model.safetensors", metadata={"format": "pt"})
@@ -195,17 +191,17 @@ def test_weights_of_one_tower_are_not_filled_up_with_random_ones(own_folder: Pat
         Clip.load(str(own_folder))
 
 
-def test_what_is_neither_folder_nor_name_is_told() -> None:
+def test_neither_folder_nor_hub_name() -> None:
     with pytest.raises(UserError, match=r"--clip no-such-folder is not a folder.*openai/clip"):
         find_clip("no-such-folder")
 
 
-def test_a_folder_has_no_revisions(folder: Path) -> None:
+def test_revision_of_folder_is_refused(folder: Path) -> None:
     with pytest.raises(UserError, match="--clip-revision main is for models on the Hub"):
         find_clip(str(folder), "main")
 
 
-def test_without_transformers_the_extra_is_named(
+def test_missing_transformers_names_the_extra(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     original = importlib.util.find_spec
@@ -233,46 +229,42 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield hub
 
 
-def test_a_clip_on_the_hub_is_downloaded_once_without_its_pickles(hub: Hub, clip: Clip) -> None:
+def test_hub_download_once_without_pickles(hub: Hub, clip: Clip) -> None:
     for name in ("pytorch_model.bin", "tf_model.h5", "code.py"):
         (hub.folder / name).write_bytes(b"pickle")
     found = Clip.load("owner/name")
     assert (found.files.path, found.files.revision) == ("owner/name", COMMIT)
-    assert torch.equal(found.of_prompts(PROMPTS), clip.of_prompts(PROMPTS))
+    assert torch.equal(found.encode_prompts(PROMPTS), clip.encode_prompts(PROMPTS))
     assert not [name for name in hub.fetched if name.endswith((".bin", ".h5", ".py"))]
     hub.fetched.clear()
     assert find_clip("owner/name") == found.files
     assert hub.fetched == []
 
 
-def test_the_default_comes_from_the_branch_that_has_safetensors(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str | None] = []
+def test_default_revision_has_safetensors(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    revisions: list[str | None] = []
 
-    def ask(name: str, revision: str | None, layout: object) -> Path:
-        asked.append(revision)
+    def find_on_hub(name: str, revision: str | None, layout: object) -> Path:
+        revisions.append(revision)
         return hub.folder
 
-    monkeypatch.setattr(vision, "find_on_hub", ask)
+    monkeypatch.setattr(vision, "find_on_hub", find_on_hub)
     for revision in (None, "v9"):
         find_clip(vision.DEFAULT_CLIP, revision)
     find_clip("owner/name")
-    assert asked == ["refs/pr/15", "v9", None]
+    assert revisions == ["refs/pr/15", "v9", None]
 
 
-def test_something_else_on_the_hub_is_refused_before_its_weights(hub: Hub) -> None:
+def test_other_hub_model_is_refused_before_its_weights(hub: Hub) -> None:
     (hub.folder / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(UserError, match="owner/name is a bert"):
         find_clip("owner/name")
     assert hub.fetched == ["config.json"]
 
 
-def test_offline_the_way_around_names_this_option(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_offline_error_names_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    says = r"HF_HUB_OFFLINE.*hf download openai/.* --revision refs/pr/15 .*here --clip FOLDER"
-    with pytest.raises(UserError, match=says):
+    message = r"HF_HUB_OFFLINE.*hf download openai/.* --revision refs/pr/15 .*here --clip FOLDER"
+    with pytest.raises(UserError, match=message):
         find_clip()

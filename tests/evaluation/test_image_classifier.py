@@ -1,8 +1,7 @@
-"""A classifier of photographs as the source of the paper's Inception metrics."""
+"""A classifier of photographs as the source of the Inception metrics."""
 
 import json
 import math
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from transformers import ResNetConfig, ResNetForImageClassification
 from transformers.models.convnext.image_processing_pil_convnext import ConvNextImageProcessorPil
 
 from gs_esd.errors import UserError
-from gs_esd.evaluation import command
+from gs_esd.evaluation.command import main
 from gs_esd.evaluation.image_classifier import BATCH, ImageClassifier, measure_with_classifier
 from gs_esd.evaluation.vision_models import prepare
 from gs_esd.export.ply import save_splats
@@ -36,15 +35,15 @@ def write(folder: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = ResNetForImageClassification(config).eval()
-    spread_answers(model)
+    spread_probabilities(model)
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(json.dumps(SETTINGS), encoding="utf-8")
     return folder
 
 
 @torch.no_grad()
-def spread_answers(model: ResNetForImageClassification) -> None:
-    """Scale and shift the last layer: to random weights all images look alike."""
+def spread_probabilities(model: ResNetForImageClassification) -> None:
+    """Scale and shift the last layer, whose random weights separate no images."""
     seen, last = prepare(images(20), Preprocessing(SIZE, SIZE)), model.classifier[-1]
     last.weight /= model(seen).logits.std(0)[:, None] / 2
     last.bias -= model(seen).logits.mean(0)
@@ -67,18 +66,18 @@ def images(n: int) -> Tensor:
     return large[:, :3].permute(0, 2, 3, 1)
 
 
-def test_answers_are_the_models_own(classifier: ImageClassifier, folder: Path) -> None:
+def test_probabilities_match_transformers(classifier: ImageClassifier, folder: Path) -> None:
     seen = images(BATCH + 2)
-    answers = classifier.probabilities(seen)
+    probabilities = classifier.probabilities(seen)
     model = ResNetForImageClassification.from_pretrained(folder).eval()
     with torch.no_grad():
         twin = model(prepare(seen, classifier.preprocessing)).logits.softmax(1)
-    torch.testing.assert_close(answers, twin, atol=1e-5, rtol=0)
-    assert answers.shape == (BATCH + 2, CLASSES)
-    assert torch.pdist(answers).max() > 0.05
+    torch.testing.assert_close(probabilities, twin, atol=1e-5, rtol=0)
+    assert probabilities.shape == (BATCH + 2, CLASSES)
+    assert torch.pdist(probabilities).max() > 0.05
 
 
-def test_images_are_prepared_as_the_folder_says(folder: Path) -> None:
+def test_prepare_by_the_folders_settings(folder: Path) -> None:
     seen = (255 * images(2)).round().byte()
     processor = ConvNextImageProcessorPil(resample=3, **SETTINGS)  # 3: bicubic
     twin = processor(list(seen.numpy()), return_tensors="pt").pixel_values
@@ -87,7 +86,7 @@ def test_images_are_prepared_as_the_folder_says(folder: Path) -> None:
     assert (ours - twin).abs().max() < 2 / 255 / 0.224
 
 
-def test_views_that_look_alike_tell_nothing(classifier: ImageClassifier) -> None:
+def test_view_information_of_equal_views(classifier: ImageClassifier) -> None:
     same = measure_with_classifier(classifier, images(1).repeat(5, 1, 1, 1))
     other = measure_with_classifier(classifier, images(5))
     assert same["view_information"] == pytest.approx(0, abs=1e-6)
@@ -96,22 +95,20 @@ def test_views_that_look_alike_tell_nothing(classifier: ImageClassifier) -> None
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"architectures": ["ResNetModel"]}, "not an image classifier"),
         ({"architectures": None}, "not an image classifier"),
     ],
 )
-def test_what_is_no_classifier_is_refused(
-    change: dict[str, object], told: str, tmp_path: Path
-) -> None:
+def test_other_model_is_refused(change: dict[str, object], message: str, tmp_path: Path) -> None:
     config = write(tmp_path) / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | change))
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         find_classifier(str(tmp_path))
 
 
-def test_a_model_without_its_last_layer_is_refused(tmp_path: Path) -> None:
+def test_missing_last_layer(tmp_path: Path) -> None:
     weights = load_file(write(tmp_path) / "model.safetensors")
     body = {name: value for name, value in weights.items() if "classifier" not in name}
     save_file(body, tmp_path / "model.safetensors", metadata={"format": "pt"})
@@ -119,22 +116,20 @@ def test_a_model_without_its_last_layer_is_refused(tmp_path: Path) -> None:
         ImageClassifier.load(str(tmp_path))
 
 
-def test_a_missing_folder_names_the_option() -> None:
+def test_missing_folder_names_the_option() -> None:
     with pytest.raises(UserError, match="--classifier nowhere is not a folder"):
         find_classifier("nowhere")
 
 
-def test_the_command_measures_any_prompt_with_it(
+def test_command_with_classifier(
     folder: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     splats = init_ball(40, radius=0.8, opacity=0.9, sh_degree=0, generator=stream(0, "test"))
     save_splats(splats, tmp_path / "splats.ply")
     options = ["--prompt", "a castle", "--views", "4", "--classifier", str(folder)]
-    monkeypatch.setattr(sys, "argv", ["metrics", str(tmp_path / "splats.ply"), *options])
-    command.main()
+    main([str(tmp_path / "splats.ply"), *options])
     line = json.loads(capsys.readouterr().out)
     assert (line["prompt"], line["classes"], line["views"]) == ("a castle", CLASSES, 4)
     assert line["classifier_revision"].startswith("sha256:")

@@ -1,4 +1,4 @@
-"""Faces are counted right: on circles that are made up, and on animals given several faces."""
+"""Counting faces: on hand-written circles, and on animals given several faces."""
 
 import math
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gs_esd.evaluation.janus import Faces, count_faces, faces_of_azimuths
-from gs_esd.evaluation.zoo_views import match_views
+from gs_esd.evaluation.zoo import match_views
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from tests.helpers.zoo_renderings import ORBIT, rendered_from
 
@@ -20,7 +20,7 @@ def circle(n: int = VIEWS) -> Tensor:
 
 
 def faces(text: str) -> Faces:
-    """F: a front; .: something else; ?: unsure."""
+    """F: a front; .: something else; ?: undecided."""
     return count_faces(
         torch.tensor([c == "F" for c in text]), torch.tensor([c == "." for c in text])
     )
@@ -40,7 +40,7 @@ def faces(text: str) -> Faces:
         ("F???????", 1),
     ],
 )
-def test_lobes_are_fronts_with_something_else_between(text: str, lobes: int) -> None:
+def test_lobes(text: str, lobes: int) -> None:
     assert faces(text).lobes == lobes
     turned = [faces(text[i:] + text[:i]) for i in range(len(text))]
     assert set(turned) == {faces(text)}
@@ -50,11 +50,11 @@ def test_lobes_are_fronts_with_something_else_between(text: str, lobes: int) -> 
     ("text", "free"),
     [("FF......", True), ("F...F...", False), ("FFFFFFFF", False), ("........", False)],
 )
-def test_one_front_and_not_all_around_is_free_of_janus(text: str, free: bool) -> None:
+def test_janus_free(text: str, free: bool) -> None:
     assert faces(text).janus_free is free
 
 
-def test_a_rendering_cannot_be_both() -> None:
+def test_front_and_other_at_once() -> None:
     both = torch.tensor([True, False])
     with pytest.raises(ValueError, match="cannot show a front and something else"):
         count_faces(both, both)
@@ -62,19 +62,19 @@ def test_a_rendering_cannot_be_both() -> None:
 
 @pytest.mark.parametrize("turn", [0.0, 0.4, 3.0])
 @pytest.mark.parametrize("lobes", [1, 2, 3, 8])
-def test_faces_of_exact_azimuths_are_counted(lobes: int, turn: float) -> None:
-    told = faces_of_azimuths(lobes * circle() + turn)
-    assert told.lobes == lobes
-    assert told.share == pytest.approx(0.25, abs=0.06)
-    assert told.janus_free is (lobes == 1)
+def test_faces_of_exact_azimuths(lobes: int, turn: float) -> None:
+    counted = faces_of_azimuths(lobes * circle() + turn)
+    assert counted.lobes == lobes
+    assert counted.share == pytest.approx(0.25, abs=0.06)
+    assert counted.janus_free is (lobes == 1)
 
 
 def with_faces(animal: str, lobes: int, turn: float) -> Tensor:
-    """Renderings around a thing that turns a front to the camera `lobes` times."""
+    """Renderings around an object with `lobes` fronts."""
     return rendered_from(lobes * circle() + turn, ELEVATION, animal)
 
 
-def counted(animal: str) -> list[bool]:
+def are_counted(animal: str) -> list[bool]:
     """Whether 1, 2, 3 and 8 faces are counted right on an animal, each turned by some angle."""
     right = []
     for turn, lobes in enumerate((1, 2, 3, 8)):
@@ -83,11 +83,11 @@ def counted(animal: str) -> list[bool]:
     return right
 
 
-def test_faces_of_a_corgi_are_counted() -> None:
-    assert all(counted("corgi"))
+def test_faces_of_corgi() -> None:
+    assert all(are_counted("corgi"))
 
 
 @pytest.mark.slow
-def test_faces_of_the_whole_zoo_are_counted() -> None:
-    right = [each for animal in ANIMALS for each in counted(animal)]
+def test_faces_of_whole_zoo() -> None:
+    right = [each for animal in ANIMALS for each in are_counted(animal)]
     assert sum(right) / len(right) >= 0.98

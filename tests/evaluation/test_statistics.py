@@ -18,13 +18,11 @@ from gs_esd.evaluation.statistics import wilson_interval
         (1, 29, (0.0061, 0.1718)),  # the same
     ],
 )
-def test_it_is_the_published_interval(
-    successes: int, runs: int, expected: tuple[float, float]
-) -> None:
+def test_published_intervals(successes: int, runs: int, expected: tuple[float, float]) -> None:
     assert wilson_interval(successes, runs) == pytest.approx(expected, abs=1e-4)
 
 
-def test_it_holds_the_true_rate_about_as_often_as_it_says() -> None:
+def test_coverage() -> None:
     """On average over rates; for a single rate it may be off by a few percent."""
     runs, right = 12, 0.0
     rates = torch.linspace(0.02, 0.98, 49, dtype=torch.float64).tolist()
@@ -36,13 +34,13 @@ def test_it_holds_the_true_rate_about_as_often_as_it_says() -> None:
     assert right == pytest.approx(0.95, abs=0.015)
 
 
-def test_more_confidence_is_a_wider_interval() -> None:
+def test_confidence_widens_interval() -> None:
     low, high = wilson_interval(3, 9)
     lower, higher = wilson_interval(3, 9, confidence=0.99)
     assert lower < low < 3 / 9 < high < higher
 
 
 @pytest.mark.parametrize(("successes", "runs"), [(0, 0), (3, 2), (-1, 4)])
-def test_impossible_counts_are_refused(successes: int, runs: int) -> None:
+def test_impossible_counts(successes: int, runs: int) -> None:
     with pytest.raises(ValueError, match=f"{successes} successes in {runs} runs"):
         wilson_interval(successes, runs)

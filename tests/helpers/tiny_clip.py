@@ -21,7 +21,7 @@ def tiny_clip_tokenizer() -> CLIPTokenizer:
 
 
 def tiny_clip_model(tokenizer: CLIPTokenizer) -> CLIPModel:
-    """Two towers of one layer, with the same weights every time."""
+    """Two towers of one layer, with the same random weights every time."""
     tower = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     tower["num_attention_heads"] = 2
     text = {"vocab_size": len(tokenizer), "max_position_embeddings": PROMPT_LENGTH}
@@ -31,18 +31,18 @@ def tiny_clip_model(tokenizer: CLIPTokenizer) -> CLIPModel:
         vision_config=tower | {"image_size": SIZE, "patch_size": SIZE // 2},
         projection_dim=8,
         logit_scale_init_value=torch.tensor(LOGIT_SCALE).log().item(),
-        initializer_factor=10.0,  # else all images look alike to it
+        initializer_factor=10.0,  # else it separates no images
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIPModel(config).eval()
-    # These weights put every text opposite to every image, and CLIP scores end at 0.
+    # With these weights all cosines of texts and images are negative, so all scores would be 0.
     model.text_projection.weight.data.neg_()
     return model
 
 
 def write_clip(folder: Path) -> Path:
-    """A whole CLIP as transformers would write it."""
+    """Write a whole CLIP as transformers does."""
     tokenizer = tiny_clip_tokenizer()
     tiny_clip_model(tokenizer).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,11 +1,11 @@
-"""Animals of the zoo as `gs_esd.evaluation` sees splats, from anywhere on the usual orbit."""
+"""Zoo animals rendered as `gs_esd.evaluation` renders splats, from any azimuth."""
 
 import torch
 from torch import Tensor
 
 from gs_esd.cameras.orbit import make_orbit, orbit_cameras
 from gs_esd.config.options import CamerasConfig
-from gs_esd.evaluation.zoo_views import RESOLUTION
+from gs_esd.evaluation.zoo import RESOLUTION
 from gs_esd.render.compositing import composite
 from gs_esd.toyzoo.animal import build_animal
 from gs_esd.toyzoo.prompt import parse_prompt

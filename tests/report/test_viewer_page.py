@@ -1,4 +1,4 @@
-"""The pages beside a sweep's report, in which its splats can be turned about."""
+"""The viewer's pages beside a sweep's report."""
 
 import base64
 import json
@@ -46,7 +46,7 @@ def cells(page: Path) -> dict[int, dict[str, Any]]:
     return {cell["id"]: cell for cell in json.loads(text)["cells"]}
 
 
-def test_every_card_links_to_its_own_splat(sweep: Path) -> None:
+def test_cards_link_to_their_splats(sweep: Path) -> None:
     for lam, seed in ((0.0, 1), (1.0, 0), (0.0, 0)):
         make_run(sweep, lam=lam, seed=seed)
     source = report(sweep)
@@ -56,12 +56,12 @@ def test_every_card_links_to_its_own_splat(sweep: Path) -> None:
         article = source.partition(f'id="{run.key}"')[2].partition("</article>")[0]
         (page, number), *_ = re.findall(r'href="(report_viewer\.html)#cell=(\d+)"', article)
         cell = shown[int(number)]
-        assert base64.b64decode(cell["data"]) == (run.folder / "splats.ply").read_bytes()
+        assert base64.b64decode(cell["data"]) == (run.path / "splats.ply").read_bytes()
         assert (cell["lambda_esd"], cell["seed"]) == (run.lambda_esd, run.seed)
         assert page in links(source)
 
 
-def test_only_finished_splats_that_can_be_shown_have_a_link(sweep: Path) -> None:
+def test_links_of_unusable_splats(sweep: Path) -> None:
     make_run(sweep)
     (make_run(sweep, seed=1) / "splats.ply").write_bytes(b"ply")
     (make_run(sweep, seed=2) / "splats.ply").unlink()
@@ -71,24 +71,22 @@ def test_only_finished_splats_that_can_be_shown_have_a_link(sweep: Path) -> None
     assert [cell["seed"] for cell in cells(sweep / "report_viewer.html").values()] == [0, 1]
 
 
-def test_without_any_splat_there_is_no_page(sweep: Path) -> None:
+def test_no_page_without_splats(sweep: Path) -> None:
     write_run(sweep / "unfinished", finished=False)
     assert "In 3D" not in report(sweep)
     assert not (sweep / "report_viewer.html").exists()
 
 
-def test_large_sweeps_have_several_pages_and_old_ones_go(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_several_pages_and_stale_pages(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for prompt in ("a corgi", "a pig"):
         for seed in range(2):
             make_run(sweep, prompt, seed=seed)
-    monkeypatch.setattr(viewer_page, "MOST_CELLS", 3)
+    monkeypatch.setattr(viewer_page, "MAX_CELLS", 3)
     source = report(sweep)
     assert {"report_viewer.html", "report_viewer_2.html"} <= set(links(source))
     assert "report_viewer_2.html#cell=1" in links(source)
     assert {cell["prompt"] for cell in cells(sweep / "report_viewer_2.html").values()} == {"a pig"}
-    monkeypatch.setattr(viewer_page, "MOST_CELLS", 64)
+    monkeypatch.setattr(viewer_page, "MAX_CELLS", 64)
     assert "report_viewer_2" not in report(sweep)
     assert not (sweep / "report_viewer_2.html").exists()
 
@@ -103,7 +101,7 @@ def test_large_sweeps_have_several_pages_and_old_ones_go(
         ([9], 4, [4, 4, 1]),
     ],
 )
-def test_prompts_are_kept_together_where_they_fit(
+def test_batches_keep_prompts_together(
     sweep: Path,
     counts: Sequence[int],
     most: int,
@@ -114,8 +112,8 @@ def test_prompts_are_kept_together_where_they_fit(
         for seed in range(count):
             make_run(sweep, f"prompt {number}", seed=seed)
     runs = find_runs(sweep)
-    bytes_each = (runs[0].folder / "splats.ply").stat().st_size
-    for limit, value in (("MOST_CELLS", most), ("MOST_BYTES", most * bytes_each)):
+    bytes_each = (runs[0].path / "splats.ply").stat().st_size
+    for limit, value in (("MAX_CELLS", most), ("MAX_PAGE_BYTES", most * bytes_each)):
         with monkeypatch.context() as patch:
             patch.setattr(viewer_page, limit, value)
             made = list(batches(runs))
@@ -123,9 +121,7 @@ def test_prompts_are_kept_together_where_they_fit(
         assert [run for batch in made for run in batch] == runs
 
 
-def test_a_page_that_cannot_be_made_is_told_and_the_report_written(
-    sweep: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_without_viewer_page(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
         raise UserError("the page is not <built>")
 
@@ -138,7 +134,7 @@ def test_a_page_that_cannot_be_made_is_told_and_the_report_written(
         write_report(sweep, None, shot=True)
 
 
-def test_a_image_is_taken_when_asked_for(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shot_image(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
 
     def take(watch: object, files: object, path: Path, size: tuple[int, int]) -> None:
@@ -155,7 +151,7 @@ def test_a_image_is_taken_when_asked_for(sweep: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
-def test_a_link_of_the_report_opens_its_splat_alone(tmp_path: Path) -> None:
+def test_browser_opens_linked_splat(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, seed=seed)
     source = report(tmp_path)

@@ -1,4 +1,4 @@
-"""A run of the trainer that ends with a verdict rather than with files."""
+"""Train and evaluate: a run of the trainer that ends with numbers instead of files."""
 
 import argparse
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from benchmarks.quality.judge import Verdict, judge
+from benchmarks.quality.view_evaluation import ViewEvaluation, evaluate_views
 from gs_esd.build import hydra_schema
 from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config
@@ -18,31 +18,35 @@ from gs_esd.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
-SHOWN = 8
+IMAGE_COLUMNS = 8
 """Renderings in a run's image, side by side."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """What came of a splat, of how many Gaussians it is, and how long it took."""
+class EvaluatedRun:
+    """The evaluation of a run's splats, their number of Gaussians, and how long the run took."""
 
-    verdict: Verdict
+    views: ViewEvaluation
     gaussians: int
     seconds: float
 
 
-def judged_run(
+def train_and_evaluate(
     config: Config,
     animal: str,
     image: Path,
     *,
     make: Callable[[Config], Components] = build_components,
     watch: Callable[[int, dict[str, float]], object] = lambda step, scalars: None,
-) -> Evaluated:
-    """Make one splat, compare it with an animal's true views, and keep its image.
+) -> EvaluatedRun:
+    """Train splats, compare them with an animal's true views, and write an image of them.
 
-    make: the parts of the run.
-    watch: told of the scalars of every step, with the number of steps done.
+    Args:
+        config: The run.
+        animal: What its prompt names.
+        image: The file of the image.
+        make: Builds the components of the run.
+        watch: Called after every step with the number of steps done and the step's scalars.
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -52,15 +56,15 @@ def judged_run(
             watch(trainer.step, scalars)
     seconds = time.monotonic() - started
     splats = trainer.components.splats
-    verdict = judge(splats, trainer.components.orbit, animal)
+    views = evaluate_views(splats, trainer.components.orbit, animal)
     image.parent.mkdir(parents=True, exist_ok=True)
-    every = len(verdict.renderings) // SHOWN
-    save_png(image, contact_sheet(verdict.renderings[::every], columns=SHOWN))
-    return Evaluated(verdict, len(splats["means"]), round(seconds, 1))
+    every = len(views.renderings) // IMAGE_COLUMNS
+    save_png(image, contact_sheet(views.renderings[::every], columns=IMAGE_COLUMNS))
+    return EvaluatedRun(views, len(splats["means"]), round(seconds, 1))
 
 
 def configured(overrides: Sequence[str]) -> Config:
-    """The configuration of a command line."""
+    """The configuration that a command line gives, from words such as "prior=tiny"."""
     hydra_schema.register_schema()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return hydra_schema.to_config(compose("config", list(overrides)))
@@ -69,9 +73,12 @@ def configured(overrides: Sequence[str]) -> Config:
 def job_options(
     doc: str, animals: Sequence[str], lambdas: Sequence[float]
 ) -> argparse.ArgumentParser:
-    """A parser that knows which runs a benchmark makes and how many side by side.
+    """A parser for which runs a benchmark makes, and how many at once.
 
-    doc: the benchmark's docstring, whose first line describes it.
+    Args:
+        doc: The benchmark's docstring, whose first line describes it.
+        animals: Those without --animals.
+        lambdas: Those without --lambdas.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--animals", nargs="+", default=animals)
@@ -82,13 +89,13 @@ def job_options(
 
 
 def add_study_options(parser: argparse.ArgumentParser, name: str) -> None:
-    """A name, for benchmarks that are run in several ways: see `parse_study`."""
+    """Add --name, for benchmarks that are run in several ways; see `parse_study`."""
     parser.epilog = "Words such as prior.guidance_scale=1 are for every run, as train.py takes them"
     parser.add_argument("--name", default=name, help="of the files that are written")
 
 
 def parse_study(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
-    """The options of a command line, and as `overrides` those of train.py, wherever they stand."""
+    """Parse a command line; the options of train.py, in any place, become `overrides`."""
     overrides = [word for word in words if "=" in word and not word.startswith("-")]
     options = parser.parse_args([word for word in words if word not in overrides])
     options.overrides = overrides

@@ -1,5 +1,5 @@
 "use strict";
-// Everything works without this but comparing, copying, and turntables that play by themselves.
+// Without this script only comparing, copying and turntables that play by themselves are missing.
 
 const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const watcher = new IntersectionObserver((entries) => {
@@ -16,7 +16,7 @@ function play(video) {
 function turn(video) {
   if (still) return; // its controls stay
   video.controls = false;
-  video.muted = true; // of a copy, the attribute alone does not tell
+  video.muted = true; // a cloned video ignores the attribute
   video.addEventListener("mouseenter", () => play(video));
   watcher.observe(video);
 }
