@@ -1,4 +1,4 @@
-# Text to splats in a container; README.md, "In a container", has the commands.
+# Text to splats in a container; docs/docker.md has the commands.
 #   docker build -t gs-esd .                      for NVIDIA GPUs: Stable Diffusion and gsplat
 #   docker build -t gs-esd-cpu --target cpu .     for CPUs: the toy zoo, your pictures, prior=tiny
 

@@ -1,7 +1,8 @@
 # Two commands on a fresh machine with Python 3.11-3.13, pip and make:
 #   make corgi    installs into .venv and makes a corgi in outputs/a-corgi
 #   make test     installs what the tests need and runs them
-# Others: make check (style, types, spelling), make clean (removes .venv, keeps outputs).
+# Others: make check (style, types, spelling), make docs (into docs/_build/html), make clean
+# (removes .venv and what is built, keeps outputs).
 # Another Python or environment: make corgi PYTHON=python3.12 VENV=/some/where
 
 VENV ?= .venv
@@ -18,7 +19,7 @@ HAS_GPU := $(shell ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)
 # On a GPU the prior is Stable Diffusion.
 EXTRA := $(if $(HAS_GPU),[diffusers])
 
-.PHONY: corgi test check clean
+.PHONY: corgi test check docs clean
 .DELETE_ON_ERROR:
 
 corgi: $(VENV)/installed
@@ -35,8 +36,12 @@ check: $(VENV)/installed-dev
 	$(BIN)/codespell
 	test ! -x $(BIN)/hadolint || $(BIN)/hadolint Dockerfile
 
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --quiet docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 clean:
-	rm -rf $(VENV) build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build docs/_build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './outputs/*' -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -60,4 +65,8 @@ $(VENV)/installed: pyproject.toml constraints.txt $(VENV)/installed-torch
 
 $(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/installed
 	$(PIP) install -c constraints.txt --editable '.[dev,diffusers,examples]'
+	@touch $@
+
+$(VENV)/installed-docs: pyproject.toml constraints.txt $(VENV)/installed
+	$(PIP) install -c constraints.txt --editable '.[docs,diffusers]'
 	@touch $@

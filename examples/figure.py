@@ -1,4 +1,4 @@
-"""How the figures look: colours safe for the colour-blind, little ink, a README's width."""
+"""How the figures look: colours safe for the colour-blind, little ink, a page's width."""
 
 import os
 from io import BytesIO
@@ -17,8 +17,8 @@ except ImportError as error:
     message = "the image needs matplotlib: pip install -c constraints.txt -e '.[examples]'"
     raise UserError(message) from error
 
-DOCS = Path(__file__).parents[1] / "docs"
-"""Where the README's images are."""
+DOCS = Path(__file__).parents[1] / "docs" / "images"
+"""Where the images of README.md and docs/ are."""
 P = "0.82"
 """p, the prior: grey."""
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"

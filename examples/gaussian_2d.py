@@ -1,6 +1,6 @@
 """The paper's 2-D Gaussian: where SDS, VSD and ESD come to rest, beside the theory.
 
-    python -m examples.gaussian_2d      prints a table and draws docs/gaussian_2d.png
+    python -m examples.gaussian_2d      prints a table and draws docs/images/gaussian_2d.png
 
 Descent along the objectives' own gradients, at one noise level at a time; what p and q are, and
 what theory says, stands in examples/gaussian_world.py. Takes a few seconds.

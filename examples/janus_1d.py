@@ -1,6 +1,6 @@
 """The paper's entropy illustration, a Janus of one dimension: likelihood alone seeks the mode.
 
-    python -m examples.janus_1d     prints a table and draws docs/janus_1d.png
+    python -m examples.janus_1d     prints a table and draws docs/images/janus_1d.png
 
 32 renderings that all begin in front, for five λ; what they are, and how their entropy is taken,
 stands in examples/two_modes.py. Takes about 25 seconds.

@@ -8,7 +8,7 @@
 A run is what `python train.py prompt="a corgi" lambda_esd=0.5 ...` does, with the overrides given
 and less the exported files; benchmarks/quality/view_evaluation.py evaluates it. Finished runs are
 kept in a file of JSON lines under benchmarks/results/, one a name, and not made again; the table is
-beside it, and the image is docs/NAME.png.
+beside it, and the image is docs/images/NAME.png.
 """
 
 import argparse

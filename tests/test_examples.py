@@ -1,4 +1,4 @@
-"""The paper's figures: their numbers, their images, and what the README says of them."""
+"""The paper's figures: their numbers, their images, and what docs/theory.md says of them."""
 
 import builtins
 import math
@@ -32,9 +32,9 @@ def numbers_of(table: str) -> dict[str, list[float]]:
     }
 
 
-def readme_table(heading: str) -> str:
-    """The first table in the README that comes after some words."""
-    text = (ROOT / "README.md").read_text("utf-8")
+def docs_table(heading: str) -> str:
+    """The first table in docs/theory.md below a heading."""
+    text = (ROOT / "docs" / "theory.md").read_text("utf-8")
     table = re.search(r"(^\|.*\n)+", text[text.index(heading) :], re.MULTILINE)
     assert table is not None
     return table[0]
@@ -71,17 +71,17 @@ def test_theory_keeps_all_at_lambda_one_and_nothing_at_zero(r: float) -> None:
     torch.testing.assert_close(at_rest(0.0, r), torch.zeros_like(SIGMA))
 
 
-def test_the_readme_has_the_numbers_of_the_gaussian(rests: list[Rest]) -> None:
-    told = numbers_of(readme_table("**A Gaussian in two dimensions.**"))
+def test_docs_table_gaussian(rests: list[Rest]) -> None:
+    table = numbers_of(docs_table("### A Gaussian in two dimensions"))
     made = numbers_of(gaussian_2d.to_table(rests))
-    assert made.keys() <= told.keys()
+    assert made.keys() <= table.keys()
     for name, row in made.items():
-        assert told[name] == pytest.approx(row, abs=0.011), name
+        assert table[name] == pytest.approx(row, abs=0.011), name
 
 
 @pytest.mark.parametrize("lam", gaussian_2d.LAMBDAS)
-def test_the_readme_has_the_numbers_of_the_theory(lam: float) -> None:
-    row = numbers_of(readme_table("**A Gaussian in two dimensions.**"))[f"ESD, λ = {lam:g}"]
+def test_docs_table_gaussian_theory(lam: float) -> None:
+    row = numbers_of(docs_table("### A Gaussian in two dimensions"))[f"ESD, λ = {lam:g}"]
     theory = [principal_stds(at_rest(lam, noise**2)) for noise in gaussian_2d.NOISE]
     assert row == pytest.approx([std for pair in theory for std in pair * 2], abs=0.011)
 
@@ -93,20 +93,20 @@ def test_the_gaussian_is_drawn(rests: list[Rest], tmp_path: Path) -> None:
     assert is_drawn(tmp_path / "image.png")
 
 
-def test_the_readme_has_the_numbers_of_the_janus() -> None:
+def test_docs_table_janus() -> None:
     # The other λ take longer; tests/test_esd_gaussian.py runs two of them.
-    told = numbers_of(readme_table("**A Janus in one dimension.**"))
+    table = numbers_of(docs_table("### A Janus in one dimension"))
     made = numbers_of(janus_1d.to_table([janus_1d.run(1.0)]))
-    assert told.keys() == {*(f"λ = {each:g}" for each in janus_1d.LAMBDAS), "p"}
+    assert table.keys() == {*(f"λ = {each:g}" for each in janus_1d.LAMBDAS), "p"}
     for name, row in made.items():
         # The third is in percent, of which a rendering is 3.
-        assert row[:2] + row[3:] == pytest.approx(told[name][:2] + told[name][3:], abs=0.03)
-        assert row[2] == pytest.approx(told[name][2], abs=4)
+        assert row[:2] + row[3:] == pytest.approx(table[name][:2] + table[name][3:], abs=0.03)
+        assert row[2] == pytest.approx(table[name][2], abs=4)
 
 
-def test_the_readme_has_entropy_for_likelihood_as_lambda_grows() -> None:
-    told = numbers_of(readme_table("**A Janus in one dimension.**"))
-    rows = [told[f"λ = {lam:g}"] for lam in janus_1d.LAMBDAS]
+def test_docs_table_janus_entropy_rises_with_lambda() -> None:
+    table = numbers_of(docs_table("### A Janus in one dimension"))
+    rows = [table[f"λ = {lam:g}"] for lam in janus_1d.LAMBDAS]
     entropy, likelihood, divergence = zip(*(row[-3:] for row in rows), strict=True)
     assert list(entropy) == sorted(entropy)
     assert list(likelihood) == sorted(likelihood, reverse=True)

@@ -48,7 +48,8 @@ class Target:
         if not zoo.is_zoo_prompt(self.prompt):
             raise UserError(
                 f'{self.path} shows "{self.prompt}", which is no animal of the toy zoo: '
-                f"there are no true views to compare it with. Evaluate it by CLIP: --clip {DEFAULT_CLIP}"
+                "there are no true views to compare it with. Evaluate it by CLIP: "
+                f"--clip {DEFAULT_CLIP}"
             )
 
 

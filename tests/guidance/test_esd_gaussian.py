@@ -1,6 +1,6 @@
 """Where ESD comes to rest, known exactly: Gaussians, and a Janus with one dimension.
 
-The worlds are those of the images in the README; see examples/gaussian_world.py and
+The worlds are those of the images in docs/theory.md; see examples/gaussian_world.py and
 examples/two_modes.py for what they are made of.
 """
 
