@@ -167,14 +167,9 @@ class Trainer:
         c.ranks.sum_gradients(c.splats.values())
 
         scalars |= self._describe(gradient, noisy, renderings)
-        self.finite_check.note_gradients(scalars.values(), c.splats, self.step)
-        self.finite_check.note_alpha(all_renderings.alpha, self.step)
-        self._sync(scalars)
+        self._check(scalars, all_renderings.alpha)
         self._update_splats(renderings)
-        self.step += 1
-        if self._is_writer and self._should_log():
-            self._metrics.append(self.step, self._last_scalars)
-        return self._last_scalars
+        return self._end_step()
 
     def draw_views(self) -> Views:
         """The cameras and the background of the next step."""
@@ -213,11 +208,20 @@ class Trainer:
         if self._should_sync():
             self.finite_check.check()
 
-    def _sync(self, scalars: Scalars) -> None:
-        """Read scalars and checks back from the device, every `sync_every` steps."""
+    def _check(self, scalars: Scalars, alpha: Float[Tensor, "B H W 1"]) -> None:
+        """Note what is not finite or not visible; when due, read that and the scalars back."""
+        self.finite_check.note_gradients(scalars.values(), self.components.splats, self.step)
+        self.finite_check.note_alpha(alpha, self.step)
         if self._should_sync():
             self.finite_check.check()
             self._last_scalars = self.components.ranks.mean(to_floats(scalars))
+
+    def _end_step(self) -> dict[str, float]:
+        """Count the step and, every LOG_EVERY steps, log its scalars."""
+        self.step += 1
+        if self._is_writer and self._should_log():
+            self._metrics.append(self.step, self._last_scalars)
+        return self._last_scalars
 
     def _should_sync(self) -> bool:
         due = (self.step + 1) % self.sync_every == 0 or self.step + 1 == self.config.steps
