@@ -26,7 +26,7 @@ corgi: $(VENV)/installed
 	$(BIN)/python train.py prompt="a corgi"
 
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=15
 
 check: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -29,6 +29,15 @@ def _unwrapping(njit: Callable[..., Any]) -> Callable[..., Any]:
 
 numba.njit = _unwrapping(numba.njit)
 
+SLOW_TIMEOUT_S = 3600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give slow tests more time than `timeout` in pyproject.toml."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:

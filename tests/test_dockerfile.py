@@ -46,7 +46,7 @@ def test_there_is_one_for_gpus_and_one_for_cpus_and_gpus_are_the_default() -> No
 def test_all_that_is_copied_is_there_and_all_that_runs_is_copied(stage: str) -> None:
     assert all((ROOT / source).exists() for source in copied(stage))
     packages = {"gs_esd", "viewer", "conf"}
-    needed = {"train.py", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"}
+    needed = {"setup.py", "pyproject.toml", "README.md", "LICENSE", "constraints.txt"}
     assert set(copied(stage)) == packages | needed
 
 
@@ -76,4 +76,4 @@ def test_nobody_is_root_and_weights_are_in_a_volume(stage: str) -> None:
     assert lines.index("USER 10001") > max(i for i, line in enumerate(lines) if "RUN " in line)
     assert "HF_HOME=/home/splat/models" in STAGES[stage]
     assert 'VOLUME ["/home/splat/models"]' in lines
-    assert 'ENTRYPOINT ["python", "/gs-esd/train.py"]' in lines
+    assert 'ENTRYPOINT ["gs-esd", "train"]' in lines

@@ -4,24 +4,24 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from omegaconf import OmegaConf
 
 from gs_esd.cli import arguments as cli_arguments
 from gs_esd.cli.arguments import prepare
 from gs_esd.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-LAUNCHERS = sorted((ROOT / "conf/hydra/launcher").glob("*.yaml"))
 PIGS = ["-m", "experiment=quick", "checkpoint_every_s=0.5", "prompt=a pig", "seed=0,1,2,3"]
-RAY_ENVIRONMENT = {**os.environ, "RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 ray = pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed (extra cluster)")
 submitit = pytest.mark.skipif(
@@ -57,24 +57,27 @@ def test_other_machines_hardware_is_not_guessed_from_this_ones(
         prepare([f"hydra/launcher={launcher}", "prompt=x"])
 
 
-@pytest.mark.parametrize("file", LAUNCHERS, ids=lambda file: file.stem)
-def test_every_launcher_says_what_it_is_for(file: Path) -> None:
-    first, second = file.read_text(encoding="utf-8").splitlines()[:2]
-    assert re.match(r"# \S.*\.$", first)
-    assert f"python train.py -m hydra/launcher={file.stem} " in second
+@pytest.fixture
+def ray_environment() -> Iterator[dict[str, str]]:
+    """Variables that keep a Ray of the test's own apart from every other on this machine.
+
+    Its folder has a short name: Ray makes sockets there, whose paths have a limit of 107 letters.
+    """
+    with tempfile.TemporaryDirectory(prefix="ray", ignore_cleanup_errors=True) as folder:
+        environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+        yield {
+            **environment,
+            "RAY_TMPDIR": folder,
+            "RAY_AUTH_MODE": "disabled",
+            "RAY_USAGE_STATS_ENABLED": "0",
+        }
 
 
-def test_a_slurm_job_that_ran_out_of_time_is_queued_again() -> None:
-    settings = OmegaConf.load(ROOT / "conf/hydra/launcher/slurm.yaml")
-    assert settings.max_num_timeout > 0
-    assert settings.signal_delay_s >= 60  # checkpoints are 30 s apart
-
-
-def train(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+def train(folder: Path, environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *arguments],
         cwd=folder,
-        env=RAY_ENVIRONMENT,
+        env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -87,8 +90,10 @@ def finished(folder: Path) -> int:
 
 @ray
 @pytest.mark.slow
-def test_two_workers_make_a_sweep_with_a_thread_each(tmp_path: Path) -> None:
-    process = train(tmp_path, *PIGS, "hydra/launcher=ray_cpus")
+def test_two_workers_make_a_sweep_with_a_thread_each(
+    tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
+    process = train(tmp_path, ray_environment, *PIGS, "hydra/launcher=ray_cpus")
     out, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert finished(tmp_path) == 4
@@ -100,10 +105,13 @@ def test_two_workers_make_a_sweep_with_a_thread_each(tmp_path: Path) -> None:
 @ray
 @pytest.mark.slow
 @pytest.mark.parametrize("retries", [3, 0])
-def test_a_worker_that_is_killed_loses_nothing(retries: int, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_loses_nothing(
+    retries: int, tmp_path: Path, ray_environment: dict[str, str]
+) -> None:
     """Ray itself begins its run again; where it may not, the same command does."""
     arguments = [*PIGS, "steps=600", "hydra/launcher=ray_cpus"]
-    process = train(tmp_path, *arguments, f"+hydra.launcher.ray.remote.max_retries={retries}")
+    with_retries = [*arguments, f"+hydra.launcher.ray.remote.max_retries={retries}"]
+    process = train(tmp_path, ray_environment, *with_retries)
     kill_one_worker_of(process, tmp_path)
     _, error = process.communicate(timeout=300)
     if retries:
@@ -112,7 +120,7 @@ def test_a_worker_that_is_killed_loses_nothing(retries: int, tmp_path: Path) -> 
         assert process.returncode == 1
         assert "of 4 runs are not finished" in error
         assert "Traceback" not in error
-        assert train(tmp_path, *arguments).wait(300) == 0
+        assert train(tmp_path, ray_environment, *arguments).wait(300) == 0
     assert finished(tmp_path) == 4
     logs = [log.read_text(encoding="utf-8") for log in tmp_path.glob("outputs/quick/*/*/train.log")]
     assert any("going on from step" in log for log in logs)
@@ -125,37 +133,60 @@ def kill_one_worker_of(process: subprocess.Popen[str], folder: Path) -> None:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    found = subprocess.run(["pgrep", "-f", "ray::_run_job"], capture_output=True, text=True)
-    os.kill(int(found.stdout.split()[0]), signal.SIGKILL)
+    workers = [pid for pid in descendants(process.pid) if "ray::_run_job" in command_line(pid)]
+    os.kill(workers[0], signal.SIGKILL)
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process started, and those that they started; of Linux."""
+    children: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # it has ended meanwhile
+            children += [int(child) for child in file.read_text().split()]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def command_line(pid: int) -> str:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
+    return ""
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Path]:
-    """A folder, whose workers were started in another."""
-    elsewhere, here = tmp_path / "elsewhere", tmp_path / "here"
+def cluster(tmp_path: Path, ray_environment: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Variables of a cluster, at an address of its own, whose workers start in another folder."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = "127.0.0.1:{1}".format(*free.getsockname())
+    elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    here.mkdir()
-    command = [sys.executable, "-m", "ray.scripts.scripts"]
-    head = ["start", "--head", "--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
-    subprocess.run([*command, *head], cwd=elsewhere, env=RAY_ENVIRONMENT, check=True)
-    yield here
-    subprocess.run([*command, "stop", "--force"], env=RAY_ENVIRONMENT, check=True)
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    options = ["--node-ip-address=127.0.0.1", f"--port={address.partition(':')[2]}"]
+    options += ["--num-cpus=2", "--include-dashboard=false", "--disable-usage-stats"]
+    head = subprocess.Popen([*command, *options], cwd=elsewhere, env=ray_environment)
+    yield {**ray_environment, "RAY_ADDRESS": address}
+    for pid in [*descendants(head.pid), head.pid]:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    head.wait(60)
 
 
 @ray
 @pytest.mark.slow
-def test_workers_of_a_cluster_find_files_by_relative_paths(cluster: Path) -> None:
+def test_workers_of_a_cluster_find_files_by_relative_paths(
+    tmp_path: Path, cluster: dict[str, str]
+) -> None:
     arguments = [*PIGS[:-1], "hydra/launcher=ray_cluster", "hardware=cpu"]
     few = ["seed=0,1", "hydra.launcher.ray.remote.num_gpus=0"]
-    shutil.copy(first_splat(cluster), cluster / "pig.ply")
-    process = train(cluster, *arguments, *few, "init=ply", "init.path=pig.ply")
+    shutil.copy(first_splat(tmp_path, cluster), tmp_path / "pig.ply")
+    process = train(tmp_path, cluster, *arguments, *few, "init=ply", "init.path=pig.ply")
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
-    assert len(list(cluster.glob("outputs/quick/a-pig/*init*/metrics.json"))) == 2
+    assert len(list(tmp_path.glob("outputs/quick/a-pig/*init*/metrics.json"))) == 2
 
 
-def first_splat(folder: Path) -> Path:
-    assert train(folder, "experiment=quick", "prompt=a pig").wait(300) == 0
+def first_splat(folder: Path, environment: dict[str, str]) -> Path:
+    assert train(folder, environment, "experiment=quick", "prompt=a pig").wait(300) == 0
     [splats] = folder.glob("outputs/quick/a-pig/*/splats.ply")
     return splats
 
@@ -165,7 +196,7 @@ def first_splat(folder: Path) -> Path:
 def test_submitit_makes_a_sweep_by_processes_of_its_own(tmp_path: Path) -> None:
     """Its executor for one machine stands in for SLURM."""
     local = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"]
-    process = train(tmp_path, *PIGS, *local, "hardware=cpu", "hardware.threads=1")
+    process = train(tmp_path, dict(os.environ), *PIGS, *local, "hardware=cpu", "hardware.threads=1")
     _, error = process.communicate(timeout=300)
     assert process.returncode == 0, error
     assert finished(tmp_path) == 4
