@@ -1,4 +1,4 @@
-"""How soon does a LoRA tell cameras apart? Compares it with the exact score of its renderings.
+"""How soon does a LoRA separate cameras? Compares it with the exact score of its renderings.
 
     python -m benchmarks.quality.lora_camera    the rates of variational=lora_short
     python -m benchmarks.quality.lora_camera --learning-rate 1e-2
@@ -7,7 +7,7 @@
 all around, in the tiny prior's latents, on black. A LoRA on the tiny prior learns from batches of
 them. After some updates its difference is laid beside the exact one,
 
-    slope       <d, e> / <e, e> of its difference d and the exact e: 1 if it knows every camera,
+    slope       <d, e> / <e, e> of its difference d and the exact e: 1 if it separates all cameras,
                 0 if its answer for a camera is that for all of them
 
 Writes results/lora_camera.md, a row for each rate; takes about three minutes a rate on one thread.
@@ -44,7 +44,7 @@ LEVELS = (-5.5, -4.0, -3.0)
 UPDATES = (100, 200, 400)
 EXAMINED = 48
 UNSEEN = Renderings(torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 1, 1), {})
-"""Neither score looks at anything but the encodings."""
+"""Both scores depend on the encodings only."""
 
 
 def main() -> None:

@@ -101,6 +101,7 @@ def test_old_unfinished_run_has_todays_names(tmp_path: Path, name: str) -> None:
     finished = read(make_old_run(tmp_path / "a" / "run", name))
     unfinished = read(make_old_run(tmp_path / "b" / "run", name, finished=False))
     assert unfinished.status == "unfinished"
+    assert unfinished.config["weighting"] == "sigma_over_alpha"
     kinds = {key for key in finished.config if key.endswith("kind")}
     assert dict(unfinished.config) == {
         key: value for key, value in finished.config.items() if key not in kinds
