@@ -52,7 +52,7 @@ def test_docstring_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for function in (save_splats, load_splats):
         for example in finder.find(function, globs=vars(gs_esd.export.ply)):
             runner.run(example)
-    assert runner.summarize(verbose=False) == (0, 6)
+    assert runner.summarize(verbose=False) == (0, 7)
 
 
 def test_standard_header(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Densification: growth and pruning, the cap, reproducible and resumable."""
 
+import doctest
 import math
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from gs_esd.config.options import (
 from gs_esd.errors import UserError
 from gs_esd.render.renderings import render
 from gs_esd.run.checkpoint import load_checkpoint, restore_splats, save_checkpoint, splats_state
+from gs_esd.splats import densify
 from gs_esd.splats.densify import Densifier, build_densifier, growth_threshold
 from gs_esd.splats.parameters import create_optimizers, init_ball
 from gs_esd.splats.relocation_cpu import relocation
@@ -293,3 +295,7 @@ def test_gradient_sums_match_gsplat(cameras: int) -> None:
     torch.testing.assert_close(ours["grad2d"], theirs["grad2d"])
     assert torch.equal(ours["count"], theirs["count"])
     assert 0 < int((ours["count"] == 0).sum()) < 50 or cameras == 3
+
+
+def test_docstring_example() -> None:
+    assert doctest.testmod(densify) == (0, 5)
