@@ -1,4 +1,4 @@
-"""Which parts of a run go together, asked of the configuration alone; knows no torch."""
+"""Which components go together, by the configuration alone; imports no torch."""
 
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
@@ -12,7 +12,7 @@ from gs_esd.errors import UserError
 
 
 def check_pairings(config: Config) -> None:
-    """Look whether every part has what it needs of the others.
+    """Check that every component has what it needs of the others.
 
     Raises:
         UserError: one has not.
@@ -27,15 +27,15 @@ def check_pairings(config: Config) -> None:
 def _check_learned_prior(config: Config) -> None:
     if isinstance(config.timesteps, EntropicTimestepsConfig):
         raise UserError(
-            "timesteps=entropic_time asks what a noisy image tells of the images that a prior is "
+            "timesteps=entropic_time measures how much noise hides of the images that a prior is "
             "made of; this prior is a network. Use timesteps=two_stage, uniform, linear, dreamtime "
             "or hifa_sqrt"
         )
     guidance = config.guidance
     if isinstance(guidance, EsdConfig) and guidance.schedule == LambdaSchedule.noise_consistent:
         raise UserError(
-            "guidance.schedule=noise_consistent needs the spread of the prior's images, which a "
-            "network does not know. Use guidance.schedule=constant or linear"
+            "guidance.schedule=noise_consistent needs the spread of the prior's images, which "
+            "is not known of a network. Use guidance.schedule=constant or linear"
         )
 
 
@@ -69,7 +69,7 @@ def _check_lora(config: Config) -> None:
         return
     if config.lambda_esd != 0 and variational.camera_dropout == 0:
         raise UserError(
-            f"lambda_esd={config.lambda_esd} follows the score unconditional, which "
+            f"lambda_esd={config.lambda_esd} follows the unconditional score, which "
             "variational.camera_dropout=0 never trains. Use variational.camera_dropout=0.1, or "
             "lambda_esd=0"
         )

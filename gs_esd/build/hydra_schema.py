@@ -1,4 +1,4 @@
-"""Between Hydra and the dataclasses of gs_esd/config/options.py: the only place that knows both."""
+"""Between Hydra and the dataclasses of gs_esd/config; no other module deals with both."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -14,7 +14,7 @@ from gs_esd.run.run_dir import run_subdir
 
 
 def register_schema() -> None:
-    """Tell Hydra the keys, their types and their defaults, so that any other key is an error."""
+    """Give Hydra the keys, their types and their defaults, so that any other key is an error."""
     whole = OmegaConf.structured(Config)
     for group in GROUPS:
         whole[group] = MISSING  # a kind chosen in conf/ must not be merged onto the default kind
@@ -26,7 +26,7 @@ def register_schema() -> None:
 
 
 def to_config(settings: DictConfig) -> Config:
-    """The dataclasses that the rest of the program works with.
+    """Convert what Hydra composed to the dataclasses of gs_esd/config.
 
     Raises:
         UserError: a value that has no default was not given, or a key was added to the schema's.
@@ -42,7 +42,7 @@ def to_config(settings: DictConfig) -> Config:
 
 
 def _added_keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Keys that came in with a + on the command line: OmegaConf lets them pass."""
+    """Keys added with a + on the command line, which OmegaConf allows."""
     known = {entry.name for entry in fields(node)}
     for name, value in vars(node).items():
         if name not in known:

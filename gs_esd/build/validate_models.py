@@ -1,6 +1,6 @@
-"""Are the models that a configuration names there, whole, and of use? Knows no torch.
+"""Checks of the models that a configuration names: there, complete, and of a usable kind.
 
-Models that are only on the Hub are downloaded here, before anything else is made.
+Models that are only on the Hub are downloaded here, before anything else. Imports no torch.
 """
 
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
@@ -11,15 +11,15 @@ from gs_esd.priors.hub.files import ModelFiles
 from gs_esd.priors.hub.image_size import pixels_a_side
 from gs_esd.priors.hub.supported import is_flow
 
-SHARED = ("in_channels", "cross_attention_dim")
-"""Settings in which a LoRA's U-Net must agree with the prior's: both see the same x_t and text."""
+SHARED_SETTINGS = ("in_channels", "cross_attention_dim")
+"""In which a LoRA's U-Net must agree with the prior's: both get the same x_t and text."""
 
 
 def check_models(prior: DiffusersPriorConfig, variational: VariationalConfig) -> None:
-    """Find the prior's model, and that of a LoRA which has one of its own.
+    """Find the prior's model, and that of a LoRA with a base of its own; check their kinds.
 
     Raises:
-        UserError: a model is not there, not whole, or cannot be what it is to be.
+        UserError: a model is not there, not complete, or not of a kind that can be used.
     """
     of_prior = find_model(prior.path, prior.revision or None)
     pixels_a_side(of_prior, prior.image_size)
@@ -41,7 +41,7 @@ def _check_has_unet(files: ModelFiles) -> None:
 
 
 def _check_fits(own: ModelFiles, of_prior: ModelFiles) -> None:
-    for key in SHARED:
+    for key in SHARED_SETTINGS:
         a, b = own.config("unet").get(key), of_prior.config("unet").get(key)
         if a != b:
             raise UserError(

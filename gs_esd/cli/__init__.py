@@ -1,1 +1,1 @@
-"""The command line: arguments in, errors out, sweeps. Nothing else may import from here."""
+"""The command line: arguments, messages of errors, sweeps. No other package imports this one."""

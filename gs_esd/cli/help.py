@@ -28,7 +28,7 @@ Kinds, given as group=kind; keys of a kind as group.key=value:
 
 
 def help_text(conf: Path) -> str:
-    """The usage and, from the first comment of each file in conf/, what can be chosen."""
+    """The usage and, by the first comment of each file in conf/, all that can be chosen."""
     lines = []
     for group in ("hardware", *PRESETS, *GROUPS, "experiment", "hydra/launcher"):
         for number, file in enumerate(sorted((conf / group).glob("*.yaml"))):

@@ -1,1 +1,1 @@
-"""Every option with its default, as dataclasses; may be imported from anywhere."""
+"""Every option with its default, as dataclasses; imports nothing of the package but errors."""

@@ -8,7 +8,7 @@ from gs_esd.config.options import MISSING, PriorConfig, VariationalConfig
 
 
 class ViewPrompts(Enum):
-    """Whether the prompt says from where the object is seen; see gs_esd/priors/view_prompts.py."""
+    """View-dependent prompts; see gs_esd/priors/view_prompts.py."""
 
     off = "off"
     nearest = "nearest"
@@ -17,7 +17,7 @@ class ViewPrompts(Enum):
 
 
 class Precision(Enum):
-    """What frozen networks compute in; auto is what the device is fast at."""
+    """The number format of frozen networks; auto is one that the device is fast at."""
 
     auto = "auto"
     float32 = "float32"
@@ -34,18 +34,18 @@ class DiffusersPriorConfig(PriorConfig):
     revision: str = ""
     """A branch, tag or commit on the Hub."""
     guidance_scale: float = option(7.5, low=0, high=1000)
-    """How far to go towards the prompt (classifier-free guidance); 1 is the bare model."""
+    """Scale of classifier-free guidance; 1 is the model without guidance."""
     view_prompts: ViewPrompts = ViewPrompts.nearest
-    """Name the nearest view, mix the two nearest, or turn away from the others besides."""
+    """The view nearest the camera, a mix of the two nearest, or that and away from the others."""
     front_deg: float = option(30.0, low=0, high=180)
-    """How far from the front it is still "front view" (view_prompts=nearest)."""
+    """Up to this azimuth from the front it is "front view" (view_prompts=nearest)."""
     back_deg: float = option(30.0, low=0, high=180)
-    """How far from the back it is still "back view" (view_prompts=nearest)."""
+    """Up to this azimuth from the back it is "back view" (view_prompts=nearest)."""
     overhead_deg: float = option(60.0, low=-90, high=90)
     """The elevation above which it is "overhead view"."""
     image_size: int = option(0, low=0, high=4096)
-    """Pixels a side that renderings are brought to; 0 for what it was trained on. Smaller images
-    have fewer latents, and betray their camera at noisier levels only."""
+    """Pixels a side that renderings are resized to; 0 for what it was trained on. Smaller images
+    have fewer latents, and so a lower view KL at the same noise level."""
     precision: Precision = Precision.auto
     compile: bool = False
     """Run the network through torch.compile, which takes minutes at first."""
@@ -58,7 +58,7 @@ class LoraVariationalConfig(VariationalConfig):
     rank: int = option(4, low=1, high=1024)
     learning_rate: float = option(1e-4, low=0, high=1)
     camera_dropout: float = option(0.1, low=0, high=1)
-    """The share of renderings that the score unconditional is learned from."""
+    """The fraction of renderings, without their cameras, for the unconditional score."""
     steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats."""
     base_path: str = ""

@@ -1,11 +1,11 @@
-"""How an option is declared: what validation and run naming need to know stands beside its default.
+"""How an option is declared: its bounds and its effect stand beside its default.
 
     steps: int = option(700, low=1, high=1e7)
     elevation_min_deg: float = option(0.0, low=-89, high=89, at_most="elevation_max_deg")
     view: bool = option(False, changes_result=False)
 
-A number must have bounds (a test looks). Text needs nothing: whatever is annotated `str` is free
-text, which the command line protects from Hydra's grammar.
+Validation, run names and resuming read them. A number must have bounds. A field annotated `str`
+is free text, which the command line quotes, so that Hydra takes it as it is.
 """
 
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ class Option:
     Attributes:
         low, high: Bounds of a number, both included.
         at_least, at_most: Another option that this one must not be below, or above: a name in the
-            same dataclass, or a dotted key of `Config`. Where that option is absent, nothing holds.
+            same dataclass, or a dotted key of `Config`. Not checked where that option is absent.
         rises: In a stage: must not be lower than in the stage before.
-        changes_result: Whether the result depends on it. A run may go on with another value of an
-            option that has False, and its directory is not named after it.
+        changes_result: Whether the result depends on it. If not, a run may be resumed with another
+            value, and run directories are not named after it.
         presets: A folder in conf/ whose files set this group of options, by name.
     """
 
@@ -47,7 +47,7 @@ class Option:
 
 
 def option(default: T, **attributes: Any) -> T:
-    """A dataclass field with a default, and what `Option` has to say of it."""
+    """A dataclass field with a default, and with the attributes of `Option`."""
     return field(default=default, metadata=about(**attributes))
 
 
@@ -57,7 +57,7 @@ def about(**attributes: Any) -> Mapping[str, Option]:
 
 
 def option_of(entry: "Field[Any]") -> Option:
-    """What is declared of a dataclass's field."""
+    """What was declared of a dataclass field; the defaults of `Option` where nothing was."""
     found = entry.metadata.get(_KEY, Option())
     assert isinstance(found, Option)
     return found

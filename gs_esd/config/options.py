@@ -1,9 +1,9 @@
-"""The only list of options: a dataclass each, with every default and what it means.
+"""Every option: its default, its bounds and what it means, in a dataclass a group.
 
-`conf/` selects and overrides; it defines nothing of its own. The program itself gets these
-dataclasses and never sees Hydra. Angles are degrees here (`_deg`), radians everywhere else.
-Fractions are of the whole run, so that changing `steps` rescales every schedule. What learned
-priors and scores add is in gs_esd/config/learned.py.
+`conf/` selects and overrides these, and defines nothing of its own. The rest of the program gets
+the dataclasses and never sees Hydra. Angles are degrees here (`_deg`), radians everywhere else.
+Fractions are of the whole run, so that changing `steps` rescales every schedule. Options of
+learned priors and scores are in gs_esd/config/learned.py, the table of kinds in kinds.py.
 """
 
 from dataclasses import dataclass, field
@@ -34,14 +34,14 @@ class HardwareConfig:
 
 @dataclass
 class MemoryConfig:
-    """What networks trade for memory. Results are the same but for rounding."""
+    """What networks do to take less GPU memory. Results are the same but for rounding."""
 
     rows_per_call: int = option(0, low=0, high=1e6)
-    """How many images a network is asked about at once; 0 for all."""
+    """Images that a network evaluates at once; 0 for all."""
     train_rows: int = option(0, low=0, high=1e6)
-    """How many renderings a LoRA is trained on at once; 0 for all."""
+    """Renderings that a LoRA is trained on at once; 0 for all."""
     gradient_checkpointing: bool = False
-    """Compute activations again for gradients, rather than keep them, which takes longer."""
+    """Recompute activations in the backward pass instead of keeping them, which takes longer."""
     vae_slicing: bool = False
     """Encode one image at a time."""
     vae_tiling: bool = False
@@ -72,9 +72,9 @@ class ToyZooPriorConfig(PriorConfig):
     front_bias: float = option(0.5, low=0, high=100)
     """Concentration of the azimuths about the front; 0 is uniform."""
     individuals: int = option(1, low=1, high=1e6)
-    """How many animals of the kind, differing in proportions, colours and light, are pictured."""
+    """Animals of the kind in the images, differing in proportions, colours and light."""
     view_prompts: bool = False
-    """Ask for front, side or back, as the camera has it; see gs_esd/cameras/view_names.py."""
+    """Condition on front, side or back, by camera; see gs_esd/cameras/view_names.py."""
 
 
 class Normalize(Enum):
@@ -93,7 +93,7 @@ class ImagesPriorConfig(PriorConfig):
     normalize: Normalize = Normalize.height
     """How images are scaled; see gs_esd/priors/image_folder.py."""
     view_prompts: bool = False
-    """Images lie in subfolders front, side and back, and are asked for as the camera has it."""
+    """Images are in subfolders front, side and back; each camera gets those of its view."""
 
 
 @dataclass
@@ -106,12 +106,12 @@ class ClosedFormVariationalConfig(VariationalConfig):
     """Exact mixture over the current batch and recent renderings."""
 
     buffer_size: int = option(256, low=0, high=1e6)
-    """Renderings remembered besides the current batch."""
+    """Recent renderings kept besides the current batch."""
 
 
 @dataclass
 class GuidanceConfig:
-    """What gradient the renderings get. One subclass an objective."""
+    """The objective: which gradient the renderings get. One subclass a kind."""
 
 
 @dataclass
@@ -143,7 +143,7 @@ class LambdaSchedule(Enum):
 
 @dataclass
 class EsdConfig(GuidanceConfig):
-    """Entropic score distillation: λ of the marginal score, 1 − λ of the camera's."""
+    """Entropic score distillation: λ of the unconditional score, 1 − λ of the camera's."""
 
     schedule: LambdaSchedule = LambdaSchedule.constant
 
@@ -193,7 +193,7 @@ class TimestepsConfig:
 
 @dataclass
 class EntropicTimeRange:
-    """How much noisy images tell: 0 nothing of which image of the prior they are, 1 all."""
+    """Of the information which image of the prior a noisy one is, the fraction left: 1 is clear."""
 
     min: float = field(metadata=about(low=0, high=1, at_most="max"))
     max: float = field(metadata=about(low=0, high=1))
@@ -264,7 +264,7 @@ class DreamtimeTimestepsConfig(ScheduleTimestepsConfig):
 
 @dataclass
 class InitConfig:
-    """Where the splats comes from. One subclass a kind."""
+    """What the splats start as. One subclass a kind."""
 
 
 @dataclass
@@ -279,7 +279,7 @@ class BallInitConfig(InitConfig):
 
 @dataclass
 class PlyInitConfig(InitConfig):
-    """An existing splat in the standard 3DGS format."""
+    """An existing file in the standard 3DGS format."""
 
     path: str = MISSING
 
@@ -337,7 +337,7 @@ class RandomBackgroundConfig(BackgroundConfig):
 
 @dataclass
 class BlackOrWhiteBackgroundConfig(BackgroundConfig):
-    """One of the two, drawn anew at every step: however noisy an image, they are told apart."""
+    """One of the two, drawn anew at every step: they can be distinguished in any noisy image."""
 
 
 @dataclass
@@ -364,10 +364,10 @@ class LearningRatesConfig:
 
 @dataclass
 class TrackingConfig:
-    """Where a run can be watched, besides its folder's metrics.jsonl and preview.png."""
+    """Trackers of a run, besides metrics.jsonl and preview.png in its directory."""
 
     tensorboard: bool = True
-    """Event files in the run's folder, where tensorboard is installed."""
+    """Event files in the run directory, where tensorboard is installed."""
     wandb: bool = False
     """Weights & Biases."""
     wandb_project: str = "gs-esd"

@@ -52,7 +52,7 @@ def test_a_command_sees_its_own_arguments(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("veiw", "did you mean view?"),
+        ("exports", "did you mean export?"),
         ("prompt=a pig", "gs-esd train 'prompt=a pig'"),
         ("nonsense", "gs-esd --help"),
     ],
