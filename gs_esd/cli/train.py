@@ -36,7 +36,7 @@ def run(settings: DictConfig) -> None:
         run_dir.chdir(Path(hydra_config.runtime.cwd))
         config = hydra_schema.to_config(settings)
         log.info(hardware.describe(config.hardware))
-        log.info(f"run folder: {os.path.relpath(folder)}")
+        log.info(f"run directory: {os.path.relpath(folder)}")
         check_hardware(config.hardware)  # first: what follows may download a model for it
         for warning in validate(config):
             log.warning(warning)

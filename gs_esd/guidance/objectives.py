@@ -18,7 +18,7 @@ The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algo
 a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
 
 A new objective is a class here with `needed` and `__call__`, a dataclass in config/options.py, and
-a line each in build/guidance.py and build/hydra_schema.py.
+a line each in build/guidance.py and config/kinds.py; docs/architecture.md has all steps.
 """
 
 from dataclasses import dataclass
