@@ -37,7 +37,7 @@ def test_whole_models_pass_with_either_score(models: Path, kind: str) -> None:
 def test_images_are_of_a_size_that_the_model_takes(models: Path) -> None:
     config = replace(prior(models / "pixel"), image_size=10)
     check_models(config, ClosedFormVariationalConfig())
-    with pytest.raises(UserError, match=r"image_size=9.*multiples of 2"):
+    with pytest.raises(UserError, match=r"image_size=9.*a multiple of 2 pixels"):
         check_models(replace(config, image_size=9), ClosedFormVariationalConfig())
 
 

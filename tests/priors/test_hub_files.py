@@ -65,7 +65,7 @@ def test_broken_symlink(tmp_path: Path) -> None:
 def test_truncated_safetensors(kept: int, tmp_path: Path) -> None:
     path = write_model(tmp_path) / UNET
     path.write_bytes(path.read_bytes()[:kept])
-    message = r"diffusion_pytorch_model\.safetensors is damaged or was not downloaded completely"
+    message = r"diffusion_pytorch_model\.safetensors is damaged, or its download was interrupted"
     with pytest.raises(UserError, match=message):
         read_model(tmp_path)
 

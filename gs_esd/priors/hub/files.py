@@ -211,7 +211,7 @@ def check_complete(path: Path) -> None:
             pass
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path.resolve()} is damaged or was not downloaded completely ({error}). Delete it "
+            f"{path.resolve()} is damaged, or its download was interrupted ({error}). Delete it "
             "and download it again"
         ) from error
 
