@@ -14,9 +14,10 @@ from pathlib import Path
 
 from gs_esd.errors import UserError
 from gs_esd.run.records import FINISHED, Run
-from viewer.answers import page_files
+from viewer.page import page_files
+from viewer.scene.watch import MAX_CELLS, Watch
+from viewer.shot import write_shot
 from viewer.single_file import write_single_file
-from viewer.watch import MOST_CELLS, Watch
 
 NAME = "report_viewer"
 SPLATS = "splats.ply"
@@ -91,8 +92,6 @@ def _write(
     # A cell's number is its folder's place in what the watch was given.
     written.links |= {runs[cell.id].key: f"{page}#cell={cell.id}" for cell in shown}
     if with_images:
-        from viewer.shot import write_shot  # only here: Windows cannot import it
-
         write_shot(watch, files, folder / f"{stem}.png", _size(watch))
         written.images.append(f"{stem}.png")
 
@@ -109,4 +108,4 @@ def _splats_of(run: Run) -> bool:
 
 def _fits(runs: Sequence[Run]) -> bool:
     total = math.fsum((run.folder / SPLATS).stat().st_size for run in runs)
-    return len(runs) <= MOST_CELLS and total <= MOST_BYTES
+    return len(runs) <= MAX_CELLS and total <= MOST_BYTES

@@ -15,8 +15,8 @@ from tests.helpers.shown_splats import small_page, write_ply, write_run
 
 PROGRAM = """
 import pathlib, sys
-from viewer import __main__ as command, answers, attached
-files = answers.page_files(pathlib.Path(sys.argv.pop(1)))
+from viewer import attached, command, page
+files = page.page_files(pathlib.Path(sys.argv.pop(1)))
 command.page_files = lambda: files
 attached.GRACE_S = 0.6
 command.main()
@@ -109,16 +109,17 @@ def test_a_page_has_time_to_come_when_the_program_was_quick(tmp_path: Path) -> N
 def test_runs_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> None:
     runs = [tmp_path / "runs" / f"lam{lam}-seed0" for lam in (0.0, 1.0)]
     with attached(tmp_path, *runs) as process:
-        time.sleep(1)
+        time.sleep(0.5)
         write_ply(write_run(runs[1], finished=False) / "live.ply")
         place = address(process)
         with socket.create_connection(place, 5) as page:
             page.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             write_ply(write_run(runs[0], lam=0.0, finished=False) / "live.ply")
             page.settimeout(10)
-            told = b""
-            while b"event: scene" not in told:
-                told += page.recv(1 << 16)
+            received = b""
+            while b"event: scene" not in received:
+                received += (piece := page.recv(1 << 16))
+                assert piece, "the connection was closed"
 
 
 def test_it_does_not_wait_for_runs_of_a_program_that_is_gone(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from gs_esd.errors import UserError
 from tests.helpers.shown_splats import small_page, write_ply, write_run
 from viewer import browser, command
-from viewer.answers import page_files
+from viewer.page import page_files
 
 HEADLESS = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "PATH": os.defpath}
 
@@ -40,9 +40,9 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own, with a small page."""
     program = (
-        "import sys, pathlib, viewer.answers as answers; "
-        "answers.page_files.__defaults__ = (pathlib.Path(sys.argv.pop(1)),); "
-        "import viewer.__main__ as command; command.main()"
+        "import sys, pathlib, viewer.page as page; "
+        "page.page_files.__defaults__ = (pathlib.Path(sys.argv.pop(1)),); "
+        "import viewer.command as command; command.main()"
     )
     small_page(folder / "static")
     process = subprocess.Popen(
@@ -96,7 +96,7 @@ def test_an_ssh_session_gets_the_address_that_it_came_to(
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 5000 10.0.0.1 2222")
     monkeypatch.setenv("DISPLAY", ":0")
     assert not browser.has_display()
-    line = browser.tunnel("http://127.0.0.1:80/", 80).splitlines()[1]
+    line = browser.tunnel_hint("http://127.0.0.1:80/", 80).splitlines()[1]
     assert line == "  ssh -L 80:127.0.0.1:80 -p 2222 10.0.0.1"
     monkeypatch.delenv("SSH_CONNECTION")
     assert browser.has_display()
@@ -115,13 +115,9 @@ def test_the_browser_is_opened_unless_forbidden(
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
     monkeypatch.setattr(command, "open_browser", open_and_interrupt)
-    monkeypatch.setattr(command.Server, "_keep_looking", _ends_at_once)
+    monkeypatch.setattr(command.Server, "watch_files", lambda *_: None)
     run(monkeypatch, splat, *["--no-open"] * no_open)
     assert [url[:17] for url in opened] == ["http://127.0.0.1:"] * (not no_open)
-
-
-async def _ends_at_once(server: object) -> None:
-    pass
 
 
 def test_a_page_that_others_can_reach_needs_a_flag_and_warns(tmp_path: Path) -> None:
@@ -226,7 +222,7 @@ for name in ("torch", "gsplat", "numba", "hydra", "omegaconf", "yaml", "plyfile"
     sys.modules[name] = None
 import viewer.__main__
 from pathlib import Path
-from viewer.watch import Watch
+from viewer.scene.watch import Watch
 if sys.argv[1] == "show":
     scene = Watch([Path(path) for path in sys.argv[2:]]).scene
     print(*sorted(str(cell.problem) for cell in scene.cells), sep=", ")

@@ -17,7 +17,7 @@ from gs_esd.errors import UserError
 from gs_esd.export.ply_names import needed_names
 from gs_esd.export.ply_table import read_table
 from tests.helpers.shown_splats import splat_table, write_ply, write_splat
-from viewer.files import Splat, inspect, open_file, pieces
+from viewer.scene.files import Splat, inspect, open_file, pieces
 
 
 def look(path: Path) -> Splat:

@@ -5,11 +5,11 @@ import socket
 import pytest
 
 from gs_esd.errors import UserError
-from viewer.hosts import resolve
+from viewer.server.hosts import resolve
 
 
 @pytest.mark.parametrize(
-    ("listening", "named", "answered"),
+    ("listening", "named", "allowed"),
     [
         ("0.0.0.0", "192.168.0.7:80", True),
         ("0.0.0.0", "evil.example", False),
@@ -19,9 +19,9 @@ from viewer.hosts import resolve
     ],
 )
 def test_a_server_for_others_answers_to_addresses_and_its_own_names(
-    listening: str, named: str, answered: bool
+    listening: str, named: str, allowed: bool
 ) -> None:
-    assert resolve(listening).answers_to(named) == answered
+    assert resolve(listening).allows(named) == allowed
 
 
 def test_addresses_are_written_as_browsers_read_them() -> None:

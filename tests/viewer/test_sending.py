@@ -7,7 +7,7 @@ import numpy as np
 
 from gs_esd.export.ply_names import needed_names
 from tests.helpers.shown_splats import parsed, read_all, serving, small_page, write_ply
-from viewer.server import Limits
+from viewer.server.server import Limits
 
 ASKED = b"GET /splats/0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -39,7 +39,7 @@ def test_a_file_written_over_while_it_is_sent_is_not_sent_to_its_end(tmp_path: P
 
 def test_a_file_that_became_bad_is_not_sent(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", n=10)
-    slow = Limits(look_s=60)
+    slow = Limits(refresh_s=60)
     with serving([path], small_page(tmp_path / "static"), slow) as server:
         path.write_bytes(path.read_bytes()[:-1])
         status, _, body = server.get("/splats/0")

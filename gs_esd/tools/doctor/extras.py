@@ -24,7 +24,7 @@ def launchers() -> Finding:
 
 def browser() -> Finding:
     """Whether the viewer can take images of its page."""
-    from viewer.chromium import find_chromium
+    from viewer.shot import find_chromium
 
     found = find_chromium()
     if found:
