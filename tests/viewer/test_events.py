@@ -1,4 +1,4 @@
-"""What pages are told while files change, and what becomes of those that do not listen."""
+"""Server-sent events while files change, reconnects, and pages that are gone."""
 
 import json
 import os
@@ -77,7 +77,7 @@ def replace(path: Path, n: int, **metadata: Any) -> None:
     os.replace(write_ply(path.with_name(".partial.ply"), n, **metadata), path)
 
 
-def test_a_changed_file_is_told_with_a_higher_version(tmp_path: Path) -> None:
+def test_event_of_a_changed_file_has_a_higher_version(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         (before,) = scene(server)["cells"]
@@ -90,7 +90,7 @@ def test_a_changed_file_is_told_with_a_higher_version(tmp_path: Path) -> None:
         assert server.get(f"/splats/{cell['id']}")[2] == path.read_bytes()
 
 
-def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) -> None:
+def test_events_of_a_run_from_first_snapshot_to_end(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         (cell,) = scene(server)["cells"]
@@ -106,7 +106,7 @@ def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) ->
         assert (cell["step"], cell["name"]) == (None, "run/splats.ply")
 
 
-def test_why_a_run_has_no_image_is_told_when_it_changes(tmp_path: Path) -> None:
+def test_event_when_the_reason_for_no_image_changes(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         with (run / "train.log").open("a") as log:
@@ -117,7 +117,7 @@ def test_why_a_run_has_no_image_is_told_when_it_changes(tmp_path: Path) -> None:
         page.until(lambda _, cell: str(cell.get("problem")).endswith("failed: out of memory"))
 
 
-def test_new_runs_of_a_sweep_make_another_scene(tmp_path: Path) -> None:
+def test_scene_event_when_a_sweep_has_a_new_run(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     write_ply(write_run(sweep / "a", seed=0) / "splats.ply")
     with serving([sweep], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
@@ -129,7 +129,7 @@ def test_new_runs_of_a_sweep_make_another_scene(tmp_path: Path) -> None:
         assert (first["label"], second["label"]) == ("seed 0", "seed 1")
 
 
-def test_a_deleted_run_is_said_and_one_that_comes_back_is_shown(tmp_path: Path) -> None:
+def test_deleted_run_is_a_problem_until_it_is_restored(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     for seed in (0, 1):
         write_ply(write_run(sweep / str(seed), seed=seed) / "splats.ply", draw=seed)
@@ -143,7 +143,7 @@ def test_a_deleted_run_is_said_and_one_that_comes_back_is_shown(tmp_path: Path) 
         assert page.event()[0] == "scene"
 
 
-def test_half_written_files_are_shown_when_they_are_whole(tmp_path: Path) -> None:
+def test_half_written_files_are_shown_when_complete(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     watch = Watch([path])
     whole = write_ply(tmp_path / "b.ply", 9).read_bytes()
@@ -155,7 +155,7 @@ def test_half_written_files_are_shown_when_they_are_whole(tmp_path: Path) -> Non
     assert (watch.scene.cells[0].gaussians, watch.scene.cells[0].problem) == (9, None)
 
 
-def test_files_that_stay_broken_are_said(tmp_path: Path) -> None:
+def test_files_that_stay_broken_are_a_problem(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     watch = Watch([path])
     path.write_bytes(path.read_bytes()[:-40])
@@ -170,7 +170,7 @@ def test_files_that_stay_broken_are_said(tmp_path: Path) -> None:
     assert watch.scene.cells[0].problem == "a.ply is not there any more"
 
 
-def test_who_comes_back_is_told_what_was_missed(tmp_path: Path) -> None:
+def test_reconnecting_page_gets_missed_events(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         with listening(server) as page:
@@ -188,7 +188,7 @@ def test_who_comes_back_is_told_what_was_missed(tmp_path: Path) -> None:
             assert page.event() == ("scene", {})
 
 
-def test_nothing_is_told_while_nothing_changes(tmp_path: Path) -> None:
+def test_heartbeats_only_while_nothing_changes(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         lines = [page.lines.readline() for _ in range(12)]
@@ -197,7 +197,7 @@ def test_nothing_is_told_while_nothing_changes(tmp_path: Path) -> None:
     assert {line for line in lines[3:] if line.strip()} == {": still here\n"}
 
 
-def test_who_reads_nothing_or_hangs_up_ends(tmp_path: Path) -> None:
+def test_closed_event_streams_free_their_connections(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         for _ in range(QUICK.connections + 20):
@@ -208,14 +208,14 @@ def test_who_reads_nothing_or_hangs_up_ends(tmp_path: Path) -> None:
             assert page.event()[1]["gaussians"] == 5
 
 
-def test_many_pages_are_all_told(tmp_path: Path) -> None:
+def test_events_reach_30_pages(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
-    told = []
+    received = []
 
     def listen(server: Running, ready: threading.Barrier) -> None:
         with listening(server) as page:
             ready.wait(10)
-            told.append(page.event()[1]["gaussians"])
+            received.append(page.event()[1]["gaussians"])
 
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         ready = threading.Barrier(31)
@@ -226,10 +226,10 @@ def test_many_pages_are_all_told(tmp_path: Path) -> None:
         replace(path, 5)
         for thread in threads:
             thread.join(10)
-    assert told == [5] * 30
+    assert received == [5] * 30
 
 
-def test_the_history_tells_each_change_once_and_only_the_latest(tmp_path: Path) -> None:
+def test_history_has_each_change_once_and_the_latest_only(tmp_path: Path) -> None:
     a, b = (write_ply(tmp_path / f"{name}.ply", 3) for name in "ab")
     watch = Watch([a, b])
     history = History(watch.scene)

@@ -1,4 +1,4 @@
-"""The viewer's look at files: what they hold is told, what is wrong is said in words."""
+"""Inspecting splat files: their content and metadata, and errors for everything invalid."""
 
 import gzip
 import os
@@ -185,7 +185,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_files_are_explained(tmp_path: Path, message: str) -> None:
+def test_invalid_dropped_files_show_a_problem(tmp_path: Path, message: str) -> None:
     path = tmp_path / "a.ply"
     BAD[message](path)
     with pytest.raises(UserError, match=f"^a.ply .*{message}"):

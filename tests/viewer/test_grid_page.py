@@ -105,11 +105,11 @@ def test_each_cell_shows_its_own_splat_under_its_name(page: Page, running: Runni
 def test_rows_and_columns_have_names(page: Page, running: Running) -> None:
     scene = running.watch.scene.as_json(live=True)
     for kind, names in (("row", scene["rows"]), ("column", scene["columns"])):
-        told = page.evaluate(
+        labels = page.evaluate(
             f"[...document.querySelectorAll('.{kind}-name')].map((each) => each.innerText)"
         )
-        assert len(told) == 2
-        assert told == [*names]
+        assert len(labels) == 2
+        assert labels == [*names]
     left = [box[0] for box in page.evaluate(BOXES)]
     assert left[0] == left[2] < left[1] == left[3]
 
@@ -219,7 +219,9 @@ def test_a_narrow_window_has_cells_in_other_columns(page: Page) -> None:
     until(page, "document.getElementById('cells').className === 'table'")
 
 
-def test_a_cell_without_a_splat_says_why(browser: Browser, sweep: Path, tmp_path: Path) -> None:
+def test_cell_without_splats_shows_the_reason(
+    browser: Browser, sweep: Path, tmp_path: Path
+) -> None:
     run = write_run(tmp_path / "young", finished=False)
     ply = sweep / "lam0.0-seed0" / "splats.ply"
     with serving([run, ply], page_files()) as server, shown(browser, server, 300, 200) as page:

@@ -1,4 +1,4 @@
-"""What a person does with the page: by mouse, by keys alone, on a small screen, without motion."""
+"""User input on the page: by mouse, by keys alone, on a small screen, without motion."""
 
 from collections.abc import Iterator
 
@@ -100,7 +100,7 @@ def test_the_poles_are_not_crossed(page: Page) -> None:
     assert 0 < across < 0.05 * distance(page)
 
 
-def test_everything_is_reached_by_the_tab_key_and_seen_to_be(page: Page) -> None:
+def test_tab_key_reaches_all_controls_with_visible_focus(page: Page) -> None:
     press(page, "s")
     wanted = page.evaluate(
         "[...document.querySelectorAll('canvas[tabindex], button, select, input')]"
@@ -169,11 +169,11 @@ def test_degrees_that_no_splat_has_are_not_offered(page: Page) -> None:
     assert page.evaluate(f"{offered}.map((each) => each.value)") == ["0", "1"]
 
 
-def test_information_tells_what_is_known_as_text(page: Page) -> None:
+def test_info_panel_shows_metadata_as_text(page: Page) -> None:
     press(page, "i")
-    told = text(page, "#info")
+    info = text(page, "#info")
     for fact in (PROMPT, "0.5", "Seed", "20", "a.ply", "kB", "y-down"):
-        assert fact in told
+        assert fact in info
     assert page.evaluate("document.querySelector('img')") is None
 
 
@@ -198,7 +198,7 @@ def test_addresses_that_make_no_sense_are_ignored(page: Page) -> None:
         assert np.array_equal(camera(page), before)
 
 
-def test_motion_is_only_for_those_who_ask(page: Page) -> None:
+def test_turntable_is_off_with_reduced_motion(page: Page) -> None:
     before = camera(page)
     page.wait_for_timeout(300)
     assert np.array_equal(camera(page), before)
@@ -245,7 +245,7 @@ def test_a_small_screen_has_room_for_everything(browser: Browser, running: Runni
             assert page.evaluate(outside) == 0
 
 
-def test_without_webgl_the_page_says_so(browser: Browser, running: Running) -> None:
+def test_message_without_webgl(browser: Browser, running: Running) -> None:
     page = new_page(browser, 300, 200)
     page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
     page.goto(f"http://127.0.0.1:{running.port}/")

@@ -127,7 +127,7 @@ def test_a_finished_run_loses_its_counter(page: Page, run: Path) -> None:
     until(page, "!document.getElementById('live-text').innerText.includes('step')")
 
 
-def test_a_broken_file_says_so_until_it_is_whole(page: Page, run: Path) -> None:
+def test_broken_file_shows_a_problem_until_it_is_complete(page: Page, run: Path) -> None:
     (run / "next.ply").write_bytes(b"ply\nnonsense")
     (run / "next.ply").replace(run / "live.ply")
     until(page, "document.querySelector('.cell-state.problem')?.innerText.length > 10")
@@ -147,7 +147,7 @@ def test_new_runs_join_the_grid(browser: Browser, tmp_path: Path) -> None:
         settle(page)
 
 
-def test_a_lost_connection_is_told_and_made_again(browser: Browser, run: Path) -> None:
+def test_lost_connection_shows_a_message_and_reconnects(browser: Browser, run: Path) -> None:
     with serving([run], page_files()) as server:
         page = new_page(browser, *SIZE)
         page.goto(f"http://127.0.0.1:{server.port}/")

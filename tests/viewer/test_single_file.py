@@ -63,7 +63,7 @@ def test_the_file_holds_the_scene_and_the_splats(tmp_path: Path) -> None:
     assert not scene["live"]
 
 
-def test_nothing_in_it_asks_for_anything(tmp_path: Path) -> None:
+def test_single_file_makes_no_requests(tmp_path: Path) -> None:
     page = written(tmp_path, write_ply(tmp_path / "a.ply"))
     elements = Elements(page)
     assert not elements.all("link")
@@ -77,7 +77,7 @@ def test_nothing_in_it_asks_for_anything(tmp_path: Path) -> None:
     assert "http" not in re.sub("http-equiv", "", page)
 
 
-def test_texts_cannot_end_the_elements_that_they_are_in(tmp_path: Path) -> None:
+def test_embedded_texts_cannot_close_their_elements(tmp_path: Path) -> None:
     script = f'const text = "{EVIL}"; const pattern = /<!--|<script/u;'
     page = inlined(
         (small_page(tmp_path)["/"].body.decode()), "main {}", script, {"title": EVIL, "cells": []}
@@ -89,9 +89,7 @@ def test_texts_cannot_end_the_elements_that_they_are_in(tmp_path: Path) -> None:
     assert scripts[1][1].count(r"\x3c") == 7
 
 
-def test_splats_that_browsers_cannot_take_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_splats_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single_file, "MAX_BYTES", 100)
     with pytest.raises(UserError, match=r"compressed\.ply"):
         written(tmp_path, write_ply(tmp_path / "a.ply"))

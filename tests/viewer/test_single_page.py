@@ -1,4 +1,4 @@
-"""The page with its splats in one file: the same image from file://, and nothing asked for."""
+"""The page with its splats in one file: the same image from file://, without requests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
