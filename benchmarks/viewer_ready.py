@@ -3,11 +3,12 @@
     python -m benchmarks.viewer_ready [--rounds 5] [--gaussians 50000]
 
 Both are opened in turn by the same Chromium, whose WebGL is drawn in software, at 640x480. A time
-is from the start of the navigation to when the sorted splats are drawn. Needs Node.js, and `npm ci`
-in viewer/web.
+is from the start of the navigation to when the sorted splats are drawn. Needs Playwright, Node.js,
+and `npm ci` in viewer/web.
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -20,14 +21,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from gs_esd.errors import UserError
 from gs_esd.export.ply import save_splats
 from gs_esd.splats.parameters import init_ball
-from viewer.chromium import Chromium
+from viewer.shot import SOFTWARE_WEBGL, find_chromium
 
 WEB = Path(__file__).parents[1] / "viewer" / "web"
-SIZE = (640, 480)
+SIZE: ViewportSize = {"width": 640, "height": 480}
 BARE_PAGE = """<!doctype html>
 <link rel="icon" href="data:,">
 <style>body { margin: 0 }</style>
@@ -79,7 +81,7 @@ def _bundle(folder: Path) -> None:
 def _measure(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     """Seconds of the viewer's page and of the bare one; a first round of each does not count."""
     ours, bare = [], []
-    with Chromium(300) as chromium, _viewer(folder) as viewer, _files(folder) as files:
+    with _chromium() as chromium, _viewer(folder) as viewer, _files(folder) as files:
         for _ in range(rounds + 1):
             settled = "gsEsdViewer.ready.then(() => performance.now())"
             ours.append(_seconds(chromium, viewer, settled))
@@ -87,13 +89,29 @@ def _measure(folder: Path, rounds: int) -> tuple[list[float], list[float]]:
     return ours[1:], bare[1:]
 
 
-def _seconds(chromium: Chromium, address: str, settled: str) -> float:
-    page = chromium.open_page(*SIZE)
-    page.go(address)
+@contextmanager
+def _chromium() -> Iterator[Browser]:
+    path = find_chromium()
+    if path is None:
+        raise UserError("no Chromium or Chrome was found: install one and see that it is on PATH")
+    with sync_playwright() as playwright:
+        is_root = sys.platform == "linux" and os.getuid() == 0  # the sandbox does not work then
+        browser = playwright.chromium.launch(
+            executable_path=path, args=[*SOFTWARE_WEBGL], chromium_sandbox=not is_root
+        )
+        yield browser
+        browser.close()
+
+
+def _seconds(chromium: Browser, address: str, settled: str) -> float:
+    page = chromium.new_page(viewport=SIZE)
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(address)
     milliseconds: float = page.evaluate(settled)
-    if page.errors():
-        raise UserError(f"{address}: {page.errors()[0]}")
-    page.send("Page.close")
+    page.close()
+    if errors:
+        raise UserError(f"{address}: {errors[0]}")
     return milliseconds / 1000
 
 
@@ -121,7 +139,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 class _Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

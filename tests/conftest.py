@@ -1,6 +1,8 @@
 """What tests share: how hypothesis searches, kernels that jaxtyping leaves alone, a browser."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -39,10 +41,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_S))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    """A Chromium for the tests of a module, which skip themselves where there is none."""
-    from viewer.chromium import Chromium  # here: few tests need it
+    """The installed Chromium; tests that use it skip themselves where there is none."""
+    from playwright.sync_api import sync_playwright  # here: few tests need it
 
-    with Chromium(40) as running:
+    from viewer.shot import SOFTWARE_WEBGL, find_chromium
+
+    path = find_chromium()
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(
+            executable_path=path,
+            args=[*SOFTWARE_WEBGL],
+            chromium_sandbox=sys.platform != "linux" or os.getuid() != 0,  # not for root
+        )
         yield running
+        running.close()

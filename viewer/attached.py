@@ -1,23 +1,22 @@
-"""A viewer that another program started to show what it makes, such as a run or a sweep.
+"""A viewer that another program started to show its output, such as a run or a sweep.
 
-The program keeps the viewer's standard input open and writes nothing to it. The end of it, however
-the program went, says that the viewer is alone; it then goes on for as long as a page is open.
+The program keeps the viewer's standard input open and writes nothing to it. When that input ends,
+however the program ended, the viewer is on its own; it then stays for as long as a page is open.
 """
 
-import asyncio
 import os
-import socket
 import sys
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from viewer.server import Server
-from viewer.sources import Sources
+from viewer.scene.sources import Sources
+from viewer.server.server import Server
 
 GRACE_S = 30.0
-"""How long no page need be open: one may be on its way, or be loaded again."""
-LOOK_S = 0.2
+"""How long no page need be open: one may be loading, or be loaded again."""
+POLL_S = 0.2
 
 
 def input_ended() -> threading.Event:
@@ -26,7 +25,7 @@ def input_ended() -> threading.Event:
     number = None if sys.stdin is None else sys.stdin.fileno()
 
     def read() -> None:
-        # Not through sys.stdin: Python cannot end well while a thread waits there.
+        # Not through sys.stdin: Python cannot exit cleanly while a thread waits there.
         while number is not None and os.read(number, 1 << 12):
             pass
         ended.set()
@@ -39,27 +38,21 @@ def wait_for_any(paths: Sequence[Path], ended: threading.Event) -> bool:
     """Wait until there is something to show; whether it came before the input ended."""
     sources = Sources(paths, expected=True)
     while not sources.find():
-        if ended.wait(LOOK_S):
+        if ended.wait(POLL_S):
             return False
     return True
 
 
-async def serve(
-    server: Server, listening: socket.socket, ready: Callable[[], None], ended: threading.Event
-) -> None:
-    """Serve until the input has ended and no page has been open for a while since."""
-    serving = asyncio.ensure_future(server.serve(listening, ready))
-    unused = asyncio.ensure_future(_until_unused(server, ended))
-    done, others = await asyncio.wait({serving, unused}, return_when=asyncio.FIRST_COMPLETED)
-    for task in others:
-        task.cancel()
-    await asyncio.gather(*others, return_exceptions=True)
-    for task in done:
-        task.result()
+class Abandoned:
+    """Whether the input has ended and no page has been open for `GRACE_S` since."""
 
+    def __init__(self, server: Server, ended: threading.Event) -> None:
+        """Watch a server's pages."""
+        self._server = server
+        self._ended = ended
+        self._last_use = time.monotonic()
 
-async def _until_unused(server: Server, ended: threading.Event) -> None:
-    unused_s = 0.0
-    while unused_s < GRACE_S:
-        await asyncio.sleep(LOOK_S)
-        unused_s = unused_s + LOOK_S if ended.is_set() and not server.pages else 0.0
+    def __call__(self) -> bool:
+        if self._server.open_pages or not self._ended.is_set():
+            self._last_use = time.monotonic()
+        return time.monotonic() - self._last_use >= GRACE_S

@@ -1,4 +1,4 @@
-"""How the page is reached from where the user sits."""
+"""Open the page in the user's browser, or explain how to reach it from another machine."""
 
 import os
 import socket
@@ -8,7 +8,7 @@ import webbrowser
 
 
 def has_display() -> bool:
-    """Whether a browser opened here would be seen by who started this program."""
+    """Whether the user who started this program would see a browser opened here."""
     if "SSH_CONNECTION" in os.environ:
         return False
     if sys.platform in ("win32", "darwin"):
@@ -17,12 +17,12 @@ def has_display() -> bool:
 
 
 def open_browser(url: str) -> None:
-    """Show a page in the user's browser, if there is one; nothing waits for it."""
+    """Open a page in the user's browser, if there is one, without waiting for it."""
     threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
-def tunnel(url: str, port: int) -> str:
-    """How to see the page on another machine, when this one is reached by SSH."""
+def tunnel_hint(url: str, port: int) -> str:
+    """The SSH tunnel by which another machine can open the page, in words."""
     # What the user's ssh called this machine is not known; the address it connected to is.
     words = os.environ.get("SSH_CONNECTION", "").split()
     name, ssh_port = (words[2], words[3]) if len(words) == 4 else (socket.gethostname(), "22")

@@ -1,12 +1,11 @@
 """Show splats in the browser: python -m viewer splats.ply.
 
-PATH is a splat (.ply, .compressed.ply, .splat), the folder of a run, whose splat is shown while it
-grows, or a folder with runs below it, which are shown side by side. The page follows changes until
-Ctrl-C.
+PATH is a splat file (.ply, .compressed.ply, .splat), a run directory, whose splats are shown while
+it trains, or a folder with runs below it, which are shown side by side. The page follows changes
+until Ctrl-C.
 """
 
 import argparse
-import asyncio
 import re
 import signal
 import sys
@@ -15,19 +14,20 @@ from pathlib import Path
 
 from gs_esd.errors import UserError
 from viewer import attached
-from viewer.answers import page_files
-from viewer.browser import has_display, open_browser, tunnel
-from viewer.hosts import Host, resolve
-from viewer.server import Server
+from viewer.browser import has_display, open_browser, tunnel_hint
+from viewer.page import page_files
+from viewer.scene.watch import Watch
+from viewer.server.hosts import Host, resolve
+from viewer.server.server import Server
+from viewer.shot import write_shot
 from viewer.single_file import write_single_file
-from viewer.watch import Watch
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_SIZE = (1280, 720)
 
 
 def main() -> None:
-    """The command line. Ctrl-C is how showing ends, and no failure: the status is 0 then."""
+    """Run the command line. Ctrl-C is how showing ends, so the exit status is 0 then."""
     options = _options()
     try:
         _check(options)
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C or, attached to a program, until both are done with it."""
+    """Serve the page until Ctrl-C or, attached, until the program and the pages are gone."""
     host, files = _host(options.host or DEFAULT_HOST, options.allow_remote), page_files()
     ended = attached.input_ended() if options.attached else None
     if ended and not attached.wait_for_any(options.path, ended):
@@ -56,13 +56,12 @@ def _show(options: argparse.Namespace) -> None:
         if has_display() and not options.no_open:
             open_browser(host.url(port))
 
-    server = Server(watch, files, host)
+    server = Server(watch, files, host, listening)
     with suppress(KeyboardInterrupt):
-        asyncio.run(
-            attached.serve(server, listening, ready, ended)
-            if ended
-            else server.serve(listening, ready)
-        )
+        if ended:
+            server.serve(ready, attached.Abandoned(server, ended))
+        else:
+            server.serve(ready)
 
 
 def _announce(watch: Watch, host: Host, port: int, how_to_end: str) -> None:
@@ -76,7 +75,7 @@ def _announce(watch: Watch, host: Host, port: int, how_to_end: str) -> None:
         )
     print(f"{host.url(port)}{how_to_end}", flush=True)
     if host.is_local and not has_display():
-        print(tunnel(host.url(port), port), flush=True)
+        print(tunnel_hint(host.url(port), port), flush=True)
 
 
 def _write(options: argparse.Namespace) -> None:
@@ -86,8 +85,6 @@ def _write(options: argparse.Namespace) -> None:
         write_single_file(watch, files, options.html)
         print(options.html)
     if options.shot:
-        from viewer.shot import write_shot  # only here: Windows cannot import it
-
         write_shot(watch, files, options.shot, options.size or DEFAULT_SIZE)
         print(options.shot)
 
@@ -138,7 +135,7 @@ def _options() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("path", type=Path, nargs="+", metavar="PATH", help="what to show")
-    parser.add_argument("--port", type=_port, help="listen there; by default a free port is taken")
+    parser.add_argument("--port", type=_port, help="listen there; a free port by default")
     parser.add_argument("--host", help=f"listen on this address; {DEFAULT_HOST} by default")
     parser.add_argument(
         "--allow-remote",

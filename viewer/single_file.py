@@ -1,4 +1,4 @@
-"""The page with its splats in one .html file, which asks nothing of any server."""
+"""Write the page with its splats as one .html file, which needs no server."""
 
 import base64
 import hashlib
@@ -10,28 +10,31 @@ from typing import Any
 
 from gs_esd.errors import UserError
 from gs_esd.system.atomic import atomic_write
-from viewer.answers import POLICY, SCRIPT, STYLE, Answer
-from viewer.files import pieces
-from viewer.watch import Watch
+from viewer.page import POLICY, SCRIPT, STYLE, PageFile
+from viewer.scene.files import pieces
+from viewer.scene.watch import Watch
 
-MOST_BYTES = 300_000_000
+MAX_BYTES = 300_000_000
 """Of all splats. In base64 they are a third longer, and browsers hold no text of 512 MB."""
 
 _STYLE_LINK = re.compile(r'<link\b[^>]*\bhref="/?app\.css"[^>]*>')
 _SCRIPT_LINK = re.compile(r'<script\b(?P<attributes>[^>]*)\bsrc="/?viewer\.js"[^>]*>\s*</script>')
 
 
-def write_single_file(watch: Watch, files: Mapping[str, Answer], path: Path) -> None:
+def write_single_file(watch: Watch, files: Mapping[str, PageFile], path: Path) -> None:
     """Write the page and everything it shows, atomically.
 
-    files: the page's, as of `page_files`.
-    Raises UserError where the splats are too large, or the file cannot be written.
+    Args:
+        files: The page's, see `viewer.page.page_files`.
+
+    Raises:
+        UserError: The splats are too large, or the file cannot be written.
     """
     cells = watch.scene.as_json(live=False)["cells"]
-    if (total := sum(cell["bytes"] for cell in cells)) > MOST_BYTES:
+    if (total := sum(cell["bytes"] for cell in cells)) > MAX_BYTES:
         raise UserError(
             f"these splats have {total / 1e6:.0f} MB, and browsers open files of up to "
-            f"{MOST_BYTES / 1e6:.0f}: give fewer, or make them smaller with "
+            f"{MAX_BYTES / 1e6:.0f}: give fewer, or make them smaller with "
             "`python -m gs_esd.export IN.ply OUT.compressed.ply`"
         )
     scene = watch.scene.as_json(live=False)
@@ -42,9 +45,9 @@ def write_single_file(watch: Watch, files: Mapping[str, Answer], path: Path) -> 
 
 
 def inlined(page: str, style: str, script: str, scene: Mapping[str, Any]) -> str:
-    """The page as one text, with its style, its script and the scene within.
+    """The page as one text, with its style, its script and the scene inside.
 
-    Its Content-Security-Policy allows that one script, and that nothing be fetched.
+    Its Content-Security-Policy allows that one script, and no requests.
     """
     style, script = style.replace("\r\n", "\n"), _in_element(script.replace("\r\n", "\n"))
     style_link, script_link = _only(_STYLE_LINK, page), _only(_SCRIPT_LINK, page)
@@ -74,9 +77,9 @@ def _with_data(watch: Watch, cell: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_element(script: str) -> str:
-    """JavaScript of the same meaning that no HTML parser takes for the end of its element.
+    """Escape JavaScript so that no HTML parser finds the end of its element in it.
 
-    What would be taken for it can only stand in texts, patterns and comments.
+    What is escaped can only stand in strings, patterns and comments, whose meaning stays.
     """
     return re.sub(r"<(?=!--|/?script)", r"\\x3c", script, flags=re.IGNORECASE)
 
@@ -87,13 +90,13 @@ def _only(pattern: re.Pattern[str], page: str) -> re.Match[str]:
 
 
 def _policy(style: str, script: str) -> str:
-    """The page's policy, in which what is within takes the place of what was fetched."""
+    """The page's policy, which allows the inlined style and script instead of fetched ones."""
     policy = {
         **POLICY,
         "script-src": f"'{_digest(script)}' 'wasm-unsafe-eval'",
         "style-src": f"'{_digest(style)}'",
     }
-    del policy["frame-ancestors"]  # works in the head of an answer only
+    del policy["frame-ancestors"]  # works as an HTTP header only
     text = "; ".join(f"{name} {value}" for name, value in policy.items()).replace("'self' ", "")
     return f'<meta http-equiv="Content-Security-Policy" content="{text}">'
 

@@ -1,8 +1,8 @@
-"""The viewer beside a run: a process of its own, so that neither can harm the other.
+"""Run the viewer beside a run, in a process of its own, so that neither can break the other.
 
-It lives as long as the command that started it, and then for as long as a page of it is open: it
-is told that the command is gone, however that went, by its standard input coming to an end. Only
-Ctrl-C on the command ends both. Knows no torch.
+The viewer lives as long as the command that started it, and then for as long as one of its pages is
+open. It notices that the command has ended, however it ended, by the end of its standard input.
+Only Ctrl-C on the command ends both. Does not import torch.
 """
 
 import subprocess
@@ -16,22 +16,22 @@ from pathlib import Path
 from typing import IO
 
 STARTS_WITHIN_S = 10.0
-"""How long the end of a command waits for a viewer that has not said where it is yet."""
+"""How long the end of a command waits for a viewer that has not printed its address yet."""
 ENDS_WITHIN_S = 5.0
 
 
 def command(paths: Sequence[Path]) -> list[str]:
-    """What shows the paths, also such as are not there yet, until nobody looks any more."""
+    """The command line of a viewer of these paths, which need not exist yet."""
     given = [str(path.absolute()) for path in paths]
     return [sys.executable, "-m", "viewer", "--attached", *given]
 
 
 class Viewer:
-    """A running viewer. What it says is shown to the user; that it fails is no more than said."""
+    """A running viewer. Its output is printed; its failure is only a warning."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        """Start one for runs' folders, which need not be there yet."""
-        self._said = threading.Event()
+        """Start one for run directories, which need not exist yet."""
+        self._printed = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")
         place = find_spec("viewer")
@@ -46,7 +46,7 @@ class Viewer:
         threading.Thread(target=self._relay, args=(self._process,), daemon=True).start()
 
     def stop(self) -> None:
-        """End it, page or not."""
+        """End it, even with a page open."""
         if self._process is None:
             return
         self._process.terminate()
@@ -55,10 +55,10 @@ class Viewer:
         self._process.kill()
 
     def leave(self) -> None:
-        """Let it go on by itself while a page is open, once it has said where it is."""
+        """Let it go on by itself while a page is open, once it has printed its address."""
         if self._process is None:
             return
-        self._said.wait(STARTS_WITHIN_S)
+        self._printed.wait(STARTS_WITHIN_S)
         if self._process.poll() is None:
             print("the viewer goes on until its page is closed", flush=True)
 
@@ -66,17 +66,17 @@ class Viewer:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)  # at once: it may meet lines of the run
-            self._said.set()
-        if process.wait() > 0:  # below 0: it was ended, and who did that knows
+            self._printed.set()
+        if process.wait() > 0:  # below 0: a signal ended it, on purpose
             self._errors.seek(0)
             last = self._errors.read().strip().rpartition("\n")[2]
             _warn(last.removeprefix("error: ") or f"it ended with exit code {process.returncode}")
-        self._said.set()
+        self._printed.set()
 
 
 @contextmanager
 def viewer_beside(folder: Path, wanted: bool) -> Iterator[None]:
-    """Show a run while the block makes it, if that is wanted; Ctrl-C ends the viewer too."""
+    """Show a run directory while the block writes it, if `wanted`; Ctrl-C ends the viewer too."""
     if not wanted:
         yield
         return
@@ -91,8 +91,8 @@ def viewer_beside(folder: Path, wanted: bool) -> Iterator[None]:
 
 
 def _start(words: Sequence[str], place: Path, errors: IO[str]) -> subprocess.Popen[str]:
-    # In the folder that the package is in, because of all places Python looks there first; in a
-    # session of its own, because Ctrl-C is for the run, which is to save a checkpoint.
+    # In the package's folder, which comes first on Python's path; in a session of its own, because
+    # Ctrl-C is for the run, which then saves a checkpoint.
     return subprocess.Popen(
         words,
         cwd=place,

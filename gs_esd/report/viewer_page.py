@@ -13,10 +13,10 @@ from pathlib import Path
 
 from gs_esd.errors import UserError
 from gs_esd.run.records import FINISHED, Run
-from viewer.answers import page_files
+from viewer.page import page_files
+from viewer.scene.watch import MAX_CELLS, Watch
+from viewer.shot import write_shot
 from viewer.single_file import write_single_file
-from viewer.watch import MOST_CELLS as MAX_CELLS
-from viewer.watch import Watch
 
 NAME = "report_viewer"
 SPLATS = "splats.ply"
@@ -98,8 +98,6 @@ def _write(
     # A cell's id is the index of its run among those given to the watch.
     written.links |= {runs[cell.id].key: f"{page}#cell={cell.id}" for cell in shown}
     if with_images:
-        from viewer.shot import write_shot  # only here: it does not import on Windows
-
         write_shot(watch, files, folder / f"{stem}.png", _size(watch))
         written.images.append(f"{stem}.png")
 

@@ -295,7 +295,7 @@ def check_launchers() -> Finding:
 
 def check_chromium() -> Finding:
     """Whether the viewer can save images of its page."""
-    from viewer.chromium import find_chromium
+    from viewer.shot import find_chromium
 
     found = find_chromium()
     if found:

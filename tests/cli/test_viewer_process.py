@@ -32,7 +32,7 @@ sys.stdin.read()
 
 RUN = """
 import sys, pathlib
-from gs_esd import viewing
+from gs_esd.cli import viewer_process
 place = pathlib.Path(sys.argv[1])
 viewer_process.command = lambda paths: [sys.executable, place / "stand_in.py", place, *paths]
 with viewer_process.viewer_beside(place / "run", True):
@@ -57,7 +57,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def run(place: Path, ending: str) -> subprocess.Popen[str]:
-    """A process that has started a stand-in, and ends as it is told once it gets a line."""
+    """A process that has started a stand-in, and ends in the given way once it gets a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", RUN, place, ending],
         stdin=subprocess.PIPE,
@@ -66,8 +66,8 @@ def run(place: Path, ending: str) -> subprocess.Popen[str]:
         text=True,
     )
     assert process.stdout is not None
-    said = {process.stdout.readline(), process.stdout.readline()}
-    assert said == {"under way\n", f"http://127.0.0.1:1/ {place / 'run'}\n"}
+    printed = {process.stdout.readline(), process.stdout.readline()}
+    assert printed == {"under way\n", f"http://127.0.0.1:1/ {place / 'run'}\n"}
     return process
 
 
@@ -91,16 +91,15 @@ def is_running(place: Path) -> bool:
 
 
 @pytest.mark.parametrize("ending", ["end", "fail"])
-def test_a_viewer_is_left_alone_when_the_run_has_ended(place: Path, ending: str) -> None:
+def test_viewer_stays_when_the_run_has_ended(place: Path, ending: str) -> None:
     process = run(place, ending)
-    time.sleep(0.2)
     assert is_running(place)
     assert not (place / "left alone").exists()
     end(process)
     wait_until((place / "left alone").exists)
 
 
-def test_a_viewer_learns_that_the_run_was_killed(place: Path) -> None:
+def test_viewer_notices_that_the_run_was_killed(place: Path) -> None:
     process = run(place, "end")
     process.kill()
     wait_until((place / "left alone").exists)
@@ -114,14 +113,14 @@ def test_ctrl_c_ends_both(place: Path) -> None:
     assert not (place / "left alone").exists()
 
 
-def test_keys_pressed_in_the_runs_terminal_do_not_reach_the_viewer(place: Path) -> None:
+def test_viewer_has_a_session_of_its_own(place: Path) -> None:
     process = run(place, "end")
     viewer = int((place / "pid").read_text())
     assert os.getsid(viewer) != os.getsid(process.pid)
     end(process)
 
 
-def test_a_killed_viewer_does_not_hurt_the_run(place: Path) -> None:
+def test_run_survives_a_killed_viewer(place: Path) -> None:
     process = run(place, "end")
     os.kill(int((place / "pid").read_text()), signal.SIGKILL)
     end(process)
@@ -133,7 +132,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reason"),
     [
         ([sys.executable, "-c", "raise SystemExit('error: no page here')"], "no page here"),
         ([sys.executable, "-c", "raise ValueError('a bug')"], "ValueError: a bug"),
@@ -141,9 +140,9 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, *words: str) -> None:
         (["/no/such/program"], "No such file or directory"),
     ],
 )
-def test_a_viewer_that_does_not_start_is_told_and_the_run_goes_on(
+def test_viewer_that_fails_to_start_is_a_warning(
     words: Sequence[str],
-    told: str,
+    reason: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -151,10 +150,10 @@ def test_a_viewer_that_does_not_start_is_told_and_the_run_goes_on(
     stand_in(monkeypatch, *words)
     with viewer_beside(tmp_path, True):
         pass
-    assert capfd.readouterr().err == f"warning: there is no viewer: {told}\n"
+    assert capfd.readouterr().err == f"warning: there is no viewer: {reason}\n"
 
 
-def test_a_missing_package_is_told(
+def test_missing_viewer_package_is_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(viewer_process, "find_spec", lambda name: None)
@@ -163,7 +162,7 @@ def test_a_missing_package_is_told(
     assert "pip install -e ." in capfd.readouterr().err
 
 
-def test_a_viewer_that_talks_a_lot_does_not_hang(
+def test_viewer_with_much_output_does_not_hang(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     text = "for i in range(20000): print('line', i)\nprint('error', file=__import__('sys').stderr)"
@@ -174,16 +173,14 @@ def test_a_viewer_that_talks_a_lot_does_not_hang(
     wait_until(lambda: "line 19999" in capfd.readouterr().out)
 
 
-def test_no_viewer_is_started_unless_it_is_wanted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_viewer_without_the_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, sys.executable, "-c", f"open({str(tmp_path / 'here')!r}, 'w')")
     with viewer_beside(tmp_path, False):
         time.sleep(0.3)
     assert not (tmp_path / "here").exists()
 
 
-def test_paths_are_told_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert command([Path("a run"), Path("/b")])[-2:] == [str(tmp_path / "a run"), "/b"]
 
@@ -205,7 +202,8 @@ def train(place: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], str]
         env={**os.environ, "DISPLAY": "", "WAYLAND_DISPLAY": ""},  # no browser
     )
     assert process.stdout is not None
-    url = next(line.strip() for line in process.stdout if line.startswith("http://"))
+    url = next((line.strip() for line in process.stdout if line.startswith("http://")), None)
+    assert url, "the run has ended"
     (viewer,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     try:
         yield process, url
@@ -225,8 +223,11 @@ def cells(url: str) -> list[dict[str, Any]]:
 def test_a_run_is_seen_growing_until_ctrl_c_ends_both(tmp_path: Path) -> None:
     with train(tmp_path, "steps=100000") as (process, url):
         seen: set[int] = set()
+        deadline = time.monotonic() + 120
         while len(seen) < 5:
             assert process.poll() is None
+            assert time.monotonic() < deadline, seen
+            time.sleep(0.05)
             (cell,) = cells(url)
             assert (cell["prompt"], cell["seed"], cell["lambda_esd"]) == ("a corgi", 0, 1.0)
             if cell["step"] is not None:
@@ -243,10 +244,8 @@ def test_a_run_is_seen_growing_until_ctrl_c_ends_both(tmp_path: Path) -> None:
 def test_the_page_stays_when_the_run_has_ended(tmp_path: Path) -> None:
     with train(tmp_path, "steps=20") as (process, url), urlopen(f"{url}events", timeout=60):
         assert process.wait(120) == 0
+        wait_until(lambda: cells(url)[0]["name"].endswith("/splats.ply"))  # it is a moment late
         (cell,) = cells(url)
-        while cell["name"].endswith("live.ply"):  # it is a moment late
-            (cell,) = cells(url)
-        assert cell["name"].endswith("/splats.ply")
         assert urlopen(f"{url}splats/{cell['id']}", timeout=10).read(3) == b"ply"
 
 

@@ -20,7 +20,7 @@ from gs_esd.evaluation.evaluate import (
     measure_with_clip,
     render_around,
 )
-from gs_esd.export.ply import load_ply
+from gs_esd.export.ply import load_splats
 from tests.helpers.run_dirs import make_old_run, make_run_with_splats, save_ball
 from tests.helpers.tiny_clip import write_clip
 from tests.helpers.zoo_renderings import rendered_from
@@ -74,7 +74,7 @@ def test_run_file_target_and_splats_give_the_same_numbers(tmp_path: Path, clip: 
     file = folder / "splats.ply"
     assert evaluate(str(file), "a castle", views=3, clip=clip) == numbers
     assert evaluate(find_targets(folder)[0], views=3, clip=clip) == numbers
-    assert evaluate(load_ply(file), "a castle", views=3, clip=clip) == numbers
+    assert evaluate(load_splats(file), "a castle", views=3, clip=clip) == numbers
     assert numbers["clip_views"] == 3
 
 
@@ -82,7 +82,7 @@ def test_clip_numbers_are_those_of_the_renderings(tmp_path: Path, clip: Clip) ->
     make_run_with_splats(tmp_path / "a", "a castle", distance=4.0)
     numbers = evaluate(tmp_path, views=5, clip=clip)
     orbit = make_orbit(CamerasConfig(distance=4.0))
-    renderings = render_around(load_ply(tmp_path / "a" / "splats.ply"), orbit, 5, 224)
+    renderings = render_around(load_splats(tmp_path / "a" / "splats.ply"), orbit, 5, 224)
     assert renderings.shape == (5, 224, 224, 3)
     assert renderings[:, 0, 0].min() == 1  # white
     scores = clip_score(clip.encode_images(renderings), clip.encode_prompts(["a castle"])[0])
@@ -100,7 +100,7 @@ def test_several_runs_are_refused(tmp_path: Path) -> None:
 def test_splats_without_prompt_are_refused(tmp_path: Path) -> None:
     save_ball(tmp_path / "splats.ply")
     with pytest.raises(UserError, match="prompt"):
-        evaluate(load_ply(tmp_path / "splats.ply"))
+        evaluate(load_splats(tmp_path / "splats.ply"))
 
 
 def test_prompt_outside_the_zoo_needs_a_network(tmp_path: Path) -> None:

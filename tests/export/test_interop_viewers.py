@@ -4,8 +4,6 @@ PlayCanvas' engine is what SuperSplat draws with. three.js cuts Gaussians off at
 deviations, which costs it a few dB.
 """
 
-import base64
-import io
 import json
 import math
 from collections.abc import Callable, Iterator
@@ -14,10 +12,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
+from playwright.sync_api import Browser, Page
 from torch import Tensor
 from torch.nn import ParameterDict
 
@@ -29,9 +26,7 @@ from gs_esd.render.renderings import render
 from tests.helpers.npm_packages import INTEROP, installed
 from tests.helpers.splat_files import WORLD_FROM_FILE
 from tests.helpers.statue import statue
-from viewer.chromium import Chromium, Page, find_chromium
-
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+from tests.helpers.viewer_pages import PageLog, decoded, new_page
 
 SIZE = 256
 VIEWS = torch.tensor([1, 4])
@@ -81,25 +76,28 @@ def address(request: pytest.FixtureRequest, files: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def pages(address: str) -> Iterator[dict[str, Page]]:
-    with Chromium() as chromium:
-        opened = {engine: chromium.open_page(SIZE, SIZE) for engine in FORMATS}
-        for engine, page in opened.items():
-            page.go(f"{address}/{engine}.html")
-        yield opened
+def pages(address: str, browser: Browser) -> Iterator[dict[str, tuple[Page, PageLog]]]:
+    opened = {}
+    for engine in FORMATS:
+        page = new_page(browser, SIZE, SIZE)
+        opened[engine] = page, PageLog(page)
+        page.goto(f"{address}/{engine}.html")
+    yield opened
+    for page, _ in opened.values():
+        page.context.close()
 
 
 @pytest.fixture(scope="module")
-def draw(pages: dict[str, Page]) -> Draw:
+def draw(pages: dict[str, tuple[Page, PageLog]]) -> Draw:
     def draw(engine: str, name: str) -> Tensor:
         """Renderings of a file by another program, seen by `cameras()` [2, SIZE, SIZE, 3]."""
         up = "y-up" if name.endswith(".glb") else "y-down"
         turned = positions(cameras()) @ WORLD_FROM_FILE[up]
         if up == "y-down":
             turned = turned * PAGE_FROM_FILE[engine]
-        pages[engine].send("Page.bringToFront")  # pages behind are given no frames
-        images = [_image(pages[engine], name, position) for position in turned]
-        assert pages[engine].errors() == []
+        page, log = pages[engine]
+        images = [_image(page, name, position) for position in turned]
+        assert log.errors() == []
         return torch.stack(images)
 
     return draw
@@ -111,9 +109,7 @@ def _image(page: Page, name: str, position: Tensor) -> Tensor:
         "fov": math.degrees(ORBIT.fov),
         "background": BACKGROUND,
     }
-    url = page.evaluate(f"draw('/files/{name}', {json.dumps(view)})")
-    png = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB")
-    return torch.from_numpy(np.asarray(png) / np.float32(255))
+    return torch.from_numpy(decoded(page.evaluate(f"draw('/files/{name}', {json.dumps(view)})")))
 
 
 def cameras() -> Cameras:

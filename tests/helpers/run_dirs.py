@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from gs_esd.export.ply import save_ply
+from gs_esd.export.ply import save_splats
 from gs_esd.splats.parameters import init_ball
 from gs_esd.system.rng import stream
 
@@ -73,4 +73,4 @@ def make_run_with_splats(folder: Path, prompt: str, **cameras: float) -> Path:
 def save_ball(file: Path, metadata: dict[str, Any] | None = None) -> None:
     """Write 20 random Gaussians."""
     splats = init_ball(20, radius=0.5, opacity=0.5, sh_degree=0, generator=stream(0, "test"))
-    save_ply(splats, file, metadata=metadata)
+    save_splats(splats, file, metadata=metadata)

@@ -1,10 +1,10 @@
 """Splats, runs and a server with a small page, for the tests of the viewer. Needs no torch."""
 
-import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from gs_esd.export.metadata import to_comments
 from gs_esd.export.ply_file import write_table
 from gs_esd.export.ply_properties import property_names
 from gs_esd.export.splat_file import ROW
-from viewer.answers import Answer, page_files
-from viewer.hosts import resolve
-from viewer.server import Limits, Server
-from viewer.watch import Watch
+from viewer.page import PageFile, page_files
+from viewer.scene.watch import Watch
+from viewer.server.hosts import resolve
+from viewer.server.server import Limits, Server
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -76,7 +76,7 @@ def write_run(
     guidance: str = "EsdConfig",
     finished: bool = True,
 ) -> Path:
-    """A run's folder, without its splat."""
+    """A run directory, without its splats."""
     settings = {"prompt": prompt, "lambda_esd": lam, "seed": seed}
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "config.yaml").write_text(json.dumps(settings))
@@ -87,7 +87,7 @@ def write_run(
     return folder
 
 
-def small_page(folder: Path) -> dict[str, Answer]:
+def small_page(folder: Path) -> dict[str, PageFile]:
     folder.mkdir(exist_ok=True)
     for name, text in (
         ("index.html", PAGE),
@@ -102,17 +102,18 @@ def small_page(folder: Path) -> dict[str, Answer]:
 class Running:
     """A server that runs in a thread of its own."""
 
-    def __init__(self, port: int, watch: Watch) -> None:
-        self.port = port
-        self.watch = watch
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.port: int = server.server_address[1]
+        self.watch = server.watch
 
     def connect(self, timeout: float = 5.0) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout)
 
     def raw(self, content: bytes) -> bytes:
-        """All that the server says to what is sent, until it hangs up."""
+        """The whole response to some bytes."""
         with self.connect() as client:
-            with suppress(OSError):  # the server need not listen to the end
+            with suppress(OSError):  # the server need not read to the end
                 client.sendall(content)
             return read_all(client)
 
@@ -145,27 +146,28 @@ def parsed(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 @contextmanager
 def serving(
     paths: Sequence[Path],
-    files: Mapping[str, Answer],
+    files: Mapping[str, PageFile],
     limits: Limits | None = None,
     port: int = 0,
 ) -> Iterator[Running]:
-    host, watch = resolve("127.0.0.1"), Watch(paths)
-    listening, stops = host.listen(port), []
-    server, ready = Server(watch, files, host, limits), threading.Event()
-
-    async def run() -> None:
-        task = asyncio.create_task(server.serve(listening, ready.set))
-        loop = asyncio.get_running_loop()
-        stops.append(lambda: loop.call_soon_threadsafe(task.cancel))
-        with suppress(asyncio.CancelledError):
-            await task
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()))
+    """A running server of these splats, which is gone afterwards."""
+    host = resolve("127.0.0.1")
+    server = Server(Watch(paths), files, host, host.listen(port), limits)
+    ready = threading.Event()
+    thread = threading.Thread(target=server.serve, args=(ready.set,))
     thread.start()
-    assert ready.wait(10)
     try:
-        yield Running(listening.getsockname()[1], watch)
+        assert ready.wait(10)
+        yield Running(server)
     finally:
-        stops[0]()
+        server.stop()
         thread.join(10)
         assert not thread.is_alive()
+
+
+def wait_until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+    """Fail unless a condition comes true in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.01)

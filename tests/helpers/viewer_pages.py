@@ -1,4 +1,4 @@
-"""The viewer's page in a browser, what a person does with it, and the images it should show."""
+"""The viewer's page in a browser: input as from a user, and the images that it should show."""
 
 import base64
 import io
@@ -10,54 +10,97 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from PIL import Image
+from playwright.sync_api import Browser, ConsoleMessage, Page
 from torch.nn import ParameterDict
 
 from gs_esd.cameras.orbit import Cameras, look_at_origin
 from gs_esd.render.renderings import render
 from tests.helpers.shown_splats import Running, serving
-from viewer.answers import page_files
-from viewer.chromium import Chromium, Page, find_chromium
-
-needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
+from viewer.page import page_files
 
 DISPLAYED_FROM_WORLD = torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
 FOV = 45
-KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Tab": 9, "Enter": 13}
-KEYS |= {"Escape": 27, "Home": 36, "End": 35, " ": 32}
+TIMEOUT_S = 40
+"""Of everything that a page is waited for."""
+
+
+class PageLog:
+    """The errors of a page, and the addresses that it requests, from now on."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._errors: list[str] = []
+        self._requests: list[str] = []
+        page.on("pageerror", lambda error: self._errors.append(str(error)))
+        page.on("console", self._note_message)
+        page.on("request", lambda request: self._requests.append(request.url))
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "assert"):
+            self._errors.append(f"{message.text} {message.location['url']}".strip())
+
+    def errors(self) -> list[str]:
+        """Uncaught exceptions, errors on the console, refused and failed requests."""
+        self._page.evaluate("0")  # events that came before its answer are here then
+        return self._errors
+
+    def requests(self) -> list[str]:
+        """The addresses, but for those that hold their content themselves, such as data:."""
+        self._page.evaluate("0")
+        return self._requests
+
+
+def new_page(browser: Browser, width: int, height: int, **options: Any) -> Page:
+    """An empty page in a context of its own.
+
+    options: such as reduced_motion="reduce".
+    """
+    context = browser.new_context(viewport={"width": width, "height": height}, **options)
+    context.set_default_timeout(1000 * TIMEOUT_S)
+    return context.new_page()
 
 
 @contextmanager
 def opened(
-    browser: Chromium, paths: Sequence[Path], width: int, height: int, **media: str
+    browser: Browser, paths: Sequence[Path], width: int, height: int, **options: Any
 ) -> Iterator[Page]:
-    """The page of these splats, ready; nothing may have gone wrong with it at the end.
-
-    media: features such as prefers_color_scheme.
-    """
+    """The page of these splats, ready; nothing may have gone wrong with it at the end."""
     with serving(paths, page_files()) as running:
-        with shown(browser, running, width, height, **media) as page:
+        with shown(browser, running, width, height, **options) as page:
             yield page
 
 
 @contextmanager
 def shown(
-    browser: Chromium, running: Running, width: int, height: int, path: str = "/", **media: str
+    browser: Browser, running: Running, width: int, height: int, path: str = "/", **options: Any
 ) -> Iterator[Page]:
     """A page of a server that is running already."""
-    page = browser.open_page(width, height)
-    features = [{"name": name.replace("_", "-"), "value": media[name]} for name in media]
-    page.send("Emulation.setEmulatedMedia", features=features)
-    page.go(f"http://127.0.0.1:{running.port}{path}")
-    page.evaluate("gsEsdViewer.ready")
+    page = new_page(browser, width, height, **options)
+    log = PageLog(page)
+    page.goto(f"http://127.0.0.1:{running.port}{path}")
+    wait_ready(page)
     yield page
-    assert not page.errors(), page.errors()
+    assert not log.errors()
     ours = (f"http://127.0.0.1:{running.port}/", "blob:", "data:")
-    foreign = [address for address in page.requests() if not address.startswith(ours)]
-    assert not foreign, foreign
-    page.send("Page.close")
+    assert [address for address in log.requests() if not address.startswith(ours)] == []
+    page.context.close()
+
+
+def wait_ready(page: Page) -> None:
+    """Wait for the first image."""
+    until(page, "gsEsdViewer.ready.then(() => true)")
+
+
+def settle(page: Page) -> None:
+    """Wait until everything so far is loaded, sorted and drawn."""
+    until(page, "gsEsdViewer.settled().then(() => true)")
+
+
+def until(page: Page, condition: str) -> None:
+    """Wait for an expression, or the promise that it is, to be true."""
+    page.wait_for_function(f"() => {condition}", polling=20)  # a text would need unsafe-eval
 
 
 def look(page: Page, position: Sequence[float], target: Sequence[float] = (0, 0, 0)) -> None:
@@ -72,8 +115,13 @@ def options(page: Page, **changes: Any) -> None:
 
 def image(page: Page, mode: str = "RGB") -> np.ndarray:
     """What the canvas shows once it is settled, in [0, 1]."""
-    address = page.evaluate("gsEsdViewer.image()")
-    image = Image.open(io.BytesIO(base64.b64decode(address.split(",", 1)[1])))
+    settle(page)
+    return decoded(page.evaluate("gsEsdViewer.image()"), mode)
+
+
+def decoded(data_url: str, mode: str = "RGB") -> np.ndarray:
+    """The pixels of an image in a data URL, in [0, 1]."""
+    image = Image.open(io.BytesIO(base64.b64decode(data_url.partition(",")[2])))
     return np.asarray(image.convert(mode)) / 255
 
 
@@ -101,39 +149,24 @@ def psnr(one: np.ndarray, other: np.ndarray) -> float:
 
 def press(page: Page, key: str, shift: bool = False) -> None:
     """Press and release a key, wherever the focus is."""
-    what: dict[str, Any] = {"key": key, "modifiers": 8 if shift else 0}
-    if len(key) == 1 or key == "Enter":
-        what["text"] = "\r" if key == "Enter" else key
-    what["windowsVirtualKeyCode"] = KEYS.get(key, ord(key.upper()[0]))
-    page.send("Input.dispatchKeyEvent", type="keyDown", **what)
-    page.send("Input.dispatchKeyEvent", type="keyUp", **what)
-
-
-def mouse(page: Page, kind: str, x: float, y: float, **more: Any) -> None:
-    page.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, **more)
-
-
-def click(page: Page, x: float, y: float) -> None:
-    button = {"button": "left", "clickCount": 1}
-    mouse(page, "mouseMoved", x, y)
-    mouse(page, "mousePressed", x, y, buttons=1, **button)
-    mouse(page, "mouseReleased", x, y, buttons=0, **button)
+    page.keyboard.press(f"Shift+{key}" if shift else key)
 
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    mouse(page, "mouseMoved", *start)
-    mouse(page, "mousePressed", *start, button="left", buttons=1, clickCount=1)
-    for part in (0.5, 1.0):
-        between = [a + part * (b - a) for a, b in zip(start, end, strict=True)]
-        mouse(page, "mouseMoved", *between, button="left", buttons=1)
-    mouse(page, "mouseReleased", *end, button="left", buttons=0, clickCount=1)
+    page.mouse.move(*start)
+    page.mouse.down()
+    page.mouse.move(*end, steps=2)
+    page.mouse.up()
 
 
 def drop(page: Page, *paths: Path) -> None:
     """Drag files from elsewhere onto the middle of the page."""
+    devtools = page.context.new_cdp_session(page)  # Playwright drops no files
     data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
-        page.send("Input.dispatchDragEvent", type=kind, x=100, y=100, data=data)
+        event = {"type": kind, "x": 100, "y": 100, "data": data}
+        devtools.send("Input.dispatchDragEvent", event)
+    devtools.detach()
 
 
 def text(page: Page, selector: str) -> str:
@@ -141,15 +174,3 @@ def text(page: Page, selector: str) -> str:
     element = f"document.querySelector({selector!r})"
     found: str = page.evaluate(f"{element}.checkVisibility() ? {element}.innerText : ''")
     return found
-
-
-def until(page: Page, condition: str, seconds: float = 20) -> None:
-    """Wait for an expression to be true."""
-    limit = 1000 * seconds
-    waited = page.evaluate(
-        "new Promise((resolve) => { const start = performance.now(); const look = () => {"
-        f"if ({condition}) resolve(true);"
-        f"else if (performance.now() - start > {limit}) resolve(false);"
-        "else setTimeout(look, 20); }; look(); })"
-    )
-    assert waited, f"{condition} did not come true"

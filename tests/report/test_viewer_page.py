@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from gs_esd.errors import UserError
 from gs_esd.report import viewer_page
@@ -15,7 +16,7 @@ from gs_esd.report.command import write_report
 from gs_esd.report.viewer_page import batches
 from gs_esd.run.records import find_runs
 from tests.helpers.shown_splats import small_page, write_ply, write_run
-from viewer.chromium import Chromium, find_chromium
+from tests.helpers.viewer_pages import PageLog, new_page, until, wait_ready
 
 
 @pytest.fixture
@@ -144,27 +145,27 @@ def test_shot_image(sweep: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(3):
         for lam in (0.0, 1.0):
             make_run(sweep, lam=lam, seed=seed)
-    monkeypatch.setattr("viewer.shot.write_shot", take)
+    monkeypatch.setattr(viewer_page, "write_shot", take)
     assert "report_viewer.png" not in report(sweep)
     assert "report_viewer.png" in links(write_report(sweep, None, shot=True).read_text())
     assert sizes == [(720, 480)]
 
 
-@pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
-def test_browser_opens_linked_splat(tmp_path: Path) -> None:
+def test_browser_opens_linked_splat(tmp_path: Path, browser: Browser) -> None:
     for seed in range(3):
         make_run(tmp_path, seed=seed)
     source = report(tmp_path)
     (link,) = (link for link in links(source) if link.endswith("#cell=1"))
-    with Chromium() as chromium:
-        page = chromium.open_page(320, 240)
-        page.go(f"{tmp_path.as_uri()}/report.html")
-        page.go(f"{tmp_path.as_uri()}/{link}")
-        page.evaluate("gsEsdViewer.ready")
-        assert page.evaluate("document.title") == "a corgi · seed 1 – gs-esd"
-        page.evaluate("document.getElementById('all').click()")
-        assert page.evaluate("document.title") == "a corgi – gs-esd"
-        page.evaluate("location.hash = '#cell=2'; new Promise((done) => setTimeout(done))")
-        assert page.evaluate("document.title") == "a corgi · seed 2 – gs-esd"
-        assert page.errors() == []
-        assert all(url.startswith(("file:", "data:", "blob:")) for url in page.requests())
+    page = new_page(browser, 320, 240)
+    log = PageLog(page)
+    page.goto(f"{tmp_path.as_uri()}/report.html")
+    page.goto(f"{tmp_path.as_uri()}/{link}")
+    wait_ready(page)
+    assert page.title() == "a corgi · seed 1 – gs-esd"
+    page.evaluate("document.getElementById('all').click()")
+    assert page.title() == "a corgi – gs-esd"
+    page.evaluate("location.hash = '#cell=2'")
+    until(page, "document.title === 'a corgi · seed 2 – gs-esd'")
+    assert log.errors() == []
+    assert all(url.startswith(("file:", "data:", "blob:")) for url in log.requests())
+    page.context.close()

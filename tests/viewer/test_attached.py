@@ -15,8 +15,8 @@ from tests.helpers.shown_splats import small_page, write_ply, write_run
 
 PROGRAM = """
 import pathlib, sys
-from viewer import __main__ as command, answers, attached
-files = answers.page_files(pathlib.Path(sys.argv.pop(1)))
+from viewer import attached, command, page
+files = page.page_files(pathlib.Path(sys.argv.pop(1)))
 command.page_files = lambda: files
 attached.GRACE_S = 0.6
 command.main()
@@ -25,7 +25,7 @@ command.main()
 
 WITH_A_DISPLAY = {**os.environ, "DISPLAY": ":0"}
 WITH_A_DISPLAY.pop("SSH_CONNECTION", None)
-"""So that nothing is said but the address."""
+"""So that nothing is printed but the address."""
 
 
 @contextmanager
@@ -74,13 +74,13 @@ def runs_for(process: subprocess.Popen[str], seconds: float) -> bool:
     return True
 
 
-def test_it_goes_on_while_its_program_does(tmp_path: Path) -> None:
+def test_attached_viewer_runs_while_its_program_does(tmp_path: Path) -> None:
     with attached(tmp_path, write_ply(tmp_path / "a.ply")) as process:
         address(process)
         assert runs_for(process, 2)
 
 
-def test_left_alone_without_a_page_it_ends(tmp_path: Path) -> None:
+def test_attached_viewer_ends_without_program_and_page(tmp_path: Path) -> None:
     with attached(tmp_path, write_ply(tmp_path / "a.ply")) as process:
         address(process)
         leave(process)
@@ -88,7 +88,7 @@ def test_left_alone_without_a_page_it_ends(tmp_path: Path) -> None:
     assert (process.returncode, out, error) == (0, "", "")
 
 
-def test_left_alone_it_goes_on_while_a_page_is_open(tmp_path: Path) -> None:
+def test_attached_viewer_outlives_its_program_while_a_page_is_open(tmp_path: Path) -> None:
     with attached(tmp_path, write_ply(tmp_path / "a.ply")) as process:
         place = address(process)
         with open_page(place):
@@ -99,29 +99,30 @@ def test_left_alone_it_goes_on_while_a_page_is_open(tmp_path: Path) -> None:
         assert process.wait(10) == 0
 
 
-def test_a_page_has_time_to_come_when_the_program_was_quick(tmp_path: Path) -> None:
+def test_grace_period_before_the_first_page(tmp_path: Path) -> None:
     with attached(tmp_path, write_ply(tmp_path / "a.ply")) as process:
         leave(process)
         with open_page(address(process)):
             assert runs_for(process, 2)
 
 
-def test_runs_that_are_not_there_yet_are_waited_for(tmp_path: Path) -> None:
+def test_attached_viewer_waits_for_run_directories(tmp_path: Path) -> None:
     runs = [tmp_path / "runs" / f"lam{lam}-seed0" for lam in (0.0, 1.0)]
     with attached(tmp_path, *runs) as process:
-        time.sleep(1)
+        time.sleep(0.5)
         write_ply(write_run(runs[1], finished=False) / "live.ply")
         place = address(process)
         with socket.create_connection(place, 5) as page:
             page.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
             write_ply(write_run(runs[0], lam=0.0, finished=False) / "live.ply")
             page.settimeout(10)
-            told = b""
-            while b"event: scene" not in told:
-                told += page.recv(1 << 16)
+            received = b""
+            while b"event: scene" not in received:
+                received += (piece := page.recv(1 << 16))
+                assert piece, "the connection was closed"
 
 
-def test_it_does_not_wait_for_runs_of_a_program_that_is_gone(tmp_path: Path) -> None:
+def test_attached_viewer_stops_waiting_when_its_program_ends(tmp_path: Path) -> None:
     with attached(tmp_path, tmp_path / "never") as process:
         leave(process)
         out, error = process.communicate(timeout=10)

@@ -51,11 +51,11 @@ def test_packages_are_pinned_exactly() -> None:
     assert all(re.fullmatch(r"\d+\.\d+\.\d+", version) for version in versions)
 
 
-def test_licences_of_all_that_is_bundled_are_told() -> None:
-    told = (FOLDER / "static" / "THIRD_PARTY.txt").read_text(encoding="utf-8")
+def test_licences_of_bundled_packages_are_included() -> None:
+    notices = (FOLDER / "static" / "THIRD_PARTY.txt").read_text(encoding="utf-8")
     for package in PACKAGES:
-        assert re.search(rf"^{re.escape(package)} \d", told, re.MULTILINE), package
-    assert told.count("Permission is hereby granted") >= len(PACKAGES)
+        assert re.search(rf"^{re.escape(package)} \d", notices, re.MULTILINE), package
+    assert notices.count("Permission is hereby granted") >= len(PACKAGES)
 
 
 def test_the_page_needs_no_inline_script_or_style() -> None:

@@ -17,7 +17,7 @@ import pytest
 from gs_esd.errors import UserError
 from tests.helpers.shown_splats import small_page, write_ply, write_run
 from viewer import browser, command
-from viewer.answers import page_files
+from viewer.page import page_files
 
 HEADLESS = {"DISPLAY": "", "WAYLAND_DISPLAY": "", "PATH": os.defpath}
 
@@ -40,9 +40,9 @@ def started(
 ) -> Iterator[subprocess.Popen[str]]:
     """The command in a process of its own, with a small page."""
     program = (
-        "import sys, pathlib, viewer.answers as answers; "
-        "answers.page_files.__defaults__ = (pathlib.Path(sys.argv.pop(1)),); "
-        "import viewer.__main__ as command; command.main()"
+        "import sys, pathlib, viewer.page as page; "
+        "page.page_files.__defaults__ = (pathlib.Path(sys.argv.pop(1)),); "
+        "import viewer.command as command; command.main()"
     )
     small_page(folder / "static")
     process = subprocess.Popen(
@@ -73,7 +73,7 @@ def get(port: int, path: str) -> bytes:
     return connection.getresponse().read()
 
 
-def test_it_serves_until_ctrl_c_and_ends_well(tmp_path: Path) -> None:
+def test_ctrl_c_exits_with_status_0(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply")
     with started(tmp_path, [path]) as process:
         assert process.stdout is not None
@@ -90,22 +90,20 @@ def test_it_serves_until_ctrl_c_and_ends_well(tmp_path: Path) -> None:
     assert (process.returncode, out, error) == (0, "", "")
 
 
-def test_an_ssh_session_gets_the_address_that_it_came_to(
+def test_ssh_tunnel_hint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "10.0.0.9 5000 10.0.0.1 2222")
     monkeypatch.setenv("DISPLAY", ":0")
     assert not browser.has_display()
-    line = browser.tunnel("http://127.0.0.1:80/", 80).splitlines()[1]
+    line = browser.tunnel_hint("http://127.0.0.1:80/", 80).splitlines()[1]
     assert line == "  ssh -L 80:127.0.0.1:80 -p 2222 10.0.0.1"
     monkeypatch.delenv("SSH_CONNECTION")
     assert browser.has_display()
 
 
 @pytest.mark.parametrize("no_open", [False, True])
-def test_the_browser_is_opened_unless_forbidden(
-    splat: Path, monkeypatch: pytest.MonkeyPatch, no_open: bool
-) -> None:
+def test_no_open_flag(splat: Path, monkeypatch: pytest.MonkeyPatch, no_open: bool) -> None:
     opened: list[str] = []
 
     def open_and_interrupt(url: str) -> None:
@@ -115,16 +113,12 @@ def test_the_browser_is_opened_unless_forbidden(
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.delenv("SSH_CONNECTION", raising=False)
     monkeypatch.setattr(command, "open_browser", open_and_interrupt)
-    monkeypatch.setattr(command.Server, "_keep_looking", _ends_at_once)
+    monkeypatch.setattr(command.Server, "watch_files", lambda *_: None)
     run(monkeypatch, splat, *["--no-open"] * no_open)
     assert [url[:17] for url in opened] == ["http://127.0.0.1:"] * (not no_open)
 
 
-async def _ends_at_once(server: object) -> None:
-    pass
-
-
-def test_a_page_that_others_can_reach_needs_a_flag_and_warns(tmp_path: Path) -> None:
+def test_allow_remote_flag_is_needed_and_warns(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply")
     with started(tmp_path, [path, "--host", "0.0.0.0"]) as process:
         out, error = process.communicate(timeout=10)
@@ -138,7 +132,7 @@ def test_a_page_that_others_can_reach_needs_a_flag_and_warns(tmp_path: Path) -> 
         assert error.startswith("warning: whoever reaches this machine on port ")
 
 
-def test_problems_of_single_splats_are_printed_and_the_rest_is_shown(tmp_path: Path) -> None:
+def test_warnings_for_invalid_files_among_others(tmp_path: Path) -> None:
     write_ply(tmp_path / "good.ply")
     (tmp_path / "bad.ply").touch()
     with started(tmp_path, [tmp_path / "good.ply", tmp_path / "bad.ply"]) as process:
@@ -166,7 +160,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("message", REFUSED)
-def test_mistakes_are_said_in_one_line_before_anything_starts(
+def test_user_errors_are_one_line_before_anything_starts(
     splat: Path, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     monkeypatch.chdir(splat.parent)
@@ -188,7 +182,7 @@ def test_mistakes_are_said_in_one_line_before_anything_starts(
         ["a.ply", "--shot", "a.png", "--size", "large"],
     ],
 )
-def test_words_that_make_no_sense_are_refused(
+def test_invalid_options_exit_with_status_2(
     monkeypatch: pytest.MonkeyPatch, words: Sequence[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
@@ -196,19 +190,19 @@ def test_words_that_make_no_sense_are_refused(
     assert stopped.value.code == 2
 
 
-def test_a_taken_port_is_said(splat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_port_in_use_is_an_error(splat: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=f"port {port}: .*Leave out --port"):
             run(monkeypatch, splat, "--port", str(port))
 
 
-def test_a_page_that_was_not_built_is_said(tmp_path: Path) -> None:
+def test_missing_page_build_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"index\.html.*npm ci"):
         page_files(tmp_path)
 
 
-def test_the_page_can_be_written_to_a_file(
+def test_html_option_writes_a_file(
     splat: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = splat.parent / "out.html"
@@ -226,7 +220,7 @@ for name in ("torch", "gsplat", "numba", "hydra", "omegaconf", "yaml", "PIL"):
     sys.modules[name] = None
 import viewer.__main__
 from pathlib import Path
-from viewer.watch import Watch
+from viewer.scene.watch import Watch
 if sys.argv[1] == "show":
     scene = Watch([Path(path) for path in sys.argv[2:]]).scene
     print(*sorted(str(cell.problem) for cell in scene.cells), sep=", ")

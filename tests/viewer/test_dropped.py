@@ -1,4 +1,4 @@
-"""Files that are dropped on the page: every format and form, said in words where it cannot be."""
+"""Files that are dropped on the page: every format and form, or the problem with it."""
 
 import gzip
 import math
@@ -10,40 +10,38 @@ import numpy as np
 import plyfile
 import pytest
 import torch
+from playwright.sync_api import Browser, Page
 from torch.nn import ParameterDict
 
 from gs_esd.export.compressed_ply import save_compressed_ply
 from gs_esd.export.frames import FileAxes, to_file_axes
 from gs_esd.export.ply import save_splats
 from gs_esd.export.splat import save_splat
-from tests.helpers.shown_splats import serving, write_ply
+from tests.helpers.shown_splats import write_ply
 from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
     drop,
     image,
     look,
-    needs_chromium,
+    opened,
     options,
     press,
     psnr,
     rendered,
-    shown,
+    settle,
     text,
     until,
 )
-from viewer.answers import page_files
-from viewer.chromium import Chromium, Page
-
-pytestmark = needs_chromium
 
 SIZE = (240, 180)
 POSITION = (0.3, 0.5, 2.5)
 
 
 @pytest.fixture(scope="module")
-def page(browser: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+def page(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """One for all tests, because each drop replaces what is shown."""
     path = write_ply(tmp_path_factory.mktemp("served") / "served.ply", 5)
-    with serving([path], page_files()) as server, shown(browser, server, *SIZE) as page:
+    with opened(browser, [path], *SIZE) as page:
         options(page, background="black")
         yield page
 
@@ -61,7 +59,7 @@ def dropped(page: Page, path: Path) -> np.ndarray:
     """What the page shows of a file."""
     drop(page, path)
     until(page, f"document.getElementById('title').innerText === {path.name!r}")
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
     look(page, POSITION)
     return image(page)
 
@@ -103,9 +101,9 @@ def test_other_formats_are_drawn(page: Page, tmp_path: Path, splats: ParameterDi
     assert psnr(dropped(page, tmp_path / f"{degree}.splat"), rgb) >= 35
 
 
-def test_what_a_file_says_of_itself_is_told(page: Page, tmp_path: Path) -> None:
-    write_ply(tmp_path / "told.ply", 7, 1, prompt="a cat", seed=5, up="z-up")
-    dropped(page, tmp_path / "told.ply")
+def test_metadata_of_a_dropped_file_is_shown(page: Page, tmp_path: Path) -> None:
+    write_ply(tmp_path / "metadata.ply", 7, 1, prompt="a cat", seed=5, up="z-up")
+    dropped(page, tmp_path / "metadata.ply")
     press(page, "i")
     for fact in ("a cat", "5", "7", "z-up"):
         assert fact in text(page, "#info")
@@ -116,13 +114,13 @@ def test_several_files_are_shown_side_by_side_and_back(page: Page, tmp_path: Pat
     names = [f"{name}.ply" for name in "abc"]
     drop(page, *[write_ply(tmp_path / name, 9, draw=i) for i, name in enumerate(names)])
     until(page, "document.querySelectorAll('.cell-name').length === 3")
-    page.evaluate("gsEsdViewer.settled()")
-    told = "[...document.querySelectorAll('.cell-name')].map((each) => each.innerText)"
-    assert page.evaluate(told) == names
+    settle(page)
+    cell_names = "[...document.querySelectorAll('.cell-name')].map((each) => each.innerText)"
+    assert page.evaluate(cell_names) == names
     page.evaluate("document.querySelector('#messages button').click()")
     until(page, "document.getElementById('title').innerText.includes('served')")
-    assert page.evaluate(told) == [""] or len(page.evaluate(told)) == 1
-    page.evaluate("gsEsdViewer.settled()")
+    assert page.evaluate(cell_names) == [""] or len(page.evaluate(cell_names)) == 1
+    settle(page)
 
 
 def broken(path: Path, change: str) -> None:
@@ -160,7 +158,7 @@ def broken(path: Path, change: str) -> None:
         ("i.jpg", "nonsense", "known are .ply"),
     ],
 )
-def test_bad_files_are_explained(
+def test_invalid_dropped_files_show_a_problem(
     page: Page, tmp_path: Path, name: str, change: str, words: str
 ) -> None:
     broken(tmp_path / name, change)
@@ -177,8 +175,8 @@ def test_splats_that_are_not_finite_are_left_out(page: Page, tmp_path: Path) -> 
     path.write_bytes(head + b"end_header\n" + table.tobytes())
     dropped(page, path)
     press(page, "i")
-    told = text(page, "#info").split("\n")
-    assert "2" in told[told.index("Not finite, left out") + 1]
+    lines = text(page, "#info").split("\n")
+    assert "2" in lines[lines.index("Not finite, left out") + 1]
     press(page, "i")
 
 

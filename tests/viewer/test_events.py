@@ -1,4 +1,4 @@
-"""What pages are told while files change, and what becomes of those that do not listen."""
+"""Server-sent events while files change, reconnects, and pages that are gone."""
 
 import json
 import os
@@ -11,13 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.helpers.shown_splats import Running, serving, small_page, write_ply, write_run
-from viewer.events import History
-from viewer.scene import arrange
-from viewer.server import Limits
-from viewer.watch import Watch
+from tests.helpers.shown_splats import (
+    Running,
+    serving,
+    small_page,
+    wait_until,
+    write_ply,
+    write_run,
+)
+from viewer.scene.layout import arrange
+from viewer.scene.watch import Watch
+from viewer.server.events import History
+from viewer.server.server import Limits
 
-QUICK = Limits(heartbeat_s=0.2, look_s=0.03, thorough=2, stall_s=0.5)
+QUICK = Limits(heartbeat_s=0.2, refresh_s=0.03, thorough_every=2, stall_s=0.5)
 
 
 class Listener:
@@ -25,8 +32,10 @@ class Listener:
 
     def __init__(self, client: socket.socket) -> None:
         self.lines = client.makefile("r", encoding="ascii", newline="\n")
-        while self.lines.readline() != "\r\n":
-            pass
+        for line in self.lines:
+            if line == "\r\n":
+                return
+        raise EOFError("the header has no end")
 
     def event(self) -> tuple[str, Any]:
         """The next event that has data; comments and ids are passed over."""
@@ -41,11 +50,14 @@ class Listener:
                 return fields["event"], json.loads(fields["data"])
         raise EOFError
 
-    def until_told(self, is_wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        while True:
-            _, data = self.event()
-            if data and is_wanted(data):
+    def until(self, is_wanted: Callable[[str, Any], bool], within_s: float = 20) -> dict[str, Any]:
+        """The data of the first event that is wanted."""
+        deadline = time.monotonic() + within_s
+        while time.monotonic() < deadline:
+            name, data = self.event()
+            if is_wanted(name, data):
                 return dict(data)
+        raise AssertionError("it was not sent")
 
 
 @contextmanager
@@ -65,7 +77,7 @@ def replace(path: Path, n: int, **metadata: Any) -> None:
     os.replace(write_ply(path.with_name(".partial.ply"), n, **metadata), path)
 
 
-def test_a_changed_file_is_told_with_a_higher_version(tmp_path: Path) -> None:
+def test_event_of_a_changed_file_has_a_higher_version(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         (before,) = scene(server)["cells"]
@@ -78,7 +90,7 @@ def test_a_changed_file_is_told_with_a_higher_version(tmp_path: Path) -> None:
         assert server.get(f"/splats/{cell['id']}")[2] == path.read_bytes()
 
 
-def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) -> None:
+def test_events_of_a_run_from_first_snapshot_to_end(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         (cell,) = scene(server)["cells"]
@@ -86,87 +98,79 @@ def test_a_run_is_followed_from_its_first_snapshot_to_its_end(tmp_path: Path) ->
         for step in (10, 20):
             metadata = {"prompt": "a corgi", "lambda_esd": 1.0, "seed": 0, "step": step}
             replace(run / "live.ply", step, **metadata, steps=700)
-            cell = page.until_told(lambda cell, step=step: cell["step"] == step)
+            cell = page.until(lambda _, cell, step=step: cell.get("step") == step)
             assert (cell["gaussians"], cell["steps"], cell["problem"]) == (step, 700, None)
         replace(run / "splats.ply", 99, prompt="a corgi", lambda_esd=1.0, seed=0)
         (run / "live.ply").unlink()
-        cell = page.until_told(lambda cell: cell["gaussians"] == 99)
+        cell = page.until(lambda _, cell: cell.get("gaussians") == 99)
         assert (cell["step"], cell["name"]) == (None, "run/splats.ply")
 
 
-def test_why_a_run_has_no_image_is_told_when_it_changes(tmp_path: Path) -> None:
+def test_event_when_the_reason_for_no_image_changes(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", finished=False)
     with serving([run], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         with (run / "train.log").open("a") as log:
             log.write("2026-11-22 21:28:17,570 INFO step 20/700\n")
-        page.until_told(lambda cell: cell["problem"] == "no image yet, step 20/700")
+        page.until(lambda _, cell: cell.get("problem") == "no image yet, step 20/700")
         with (run / "train.log").open("a") as log:
             log.write("2026-11-22 21:28:17,570 ERROR out of memory\n")
-        page.until_told(lambda cell: str(cell["problem"]).endswith("failed: out of memory"))
+        page.until(lambda _, cell: str(cell.get("problem")).endswith("failed: out of memory"))
 
 
-def test_new_runs_of_a_sweep_make_another_scene(tmp_path: Path) -> None:
+def test_scene_event_when_a_sweep_has_a_new_run(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     write_ply(write_run(sweep / "a", seed=0) / "splats.ply")
     with serving([sweep], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         ids = [cell["id"] for cell in scene(server)["cells"]]
         write_ply(write_run(sweep / "b", seed=1) / "splats.ply")
-        while page.event()[0] != "scene" or len(scene(server)["cells"]) < 2:
-            pass
+        page.until(lambda name, _: name == "scene" and len(scene(server)["cells"]) == 2)
         first, second = scene(server)["cells"]
         assert [first["id"]] == ids
         assert (first["label"], second["label"]) == ("seed 0", "seed 1")
 
 
-def test_a_deleted_run_is_said_and_one_that_comes_back_is_shown(tmp_path: Path) -> None:
+def test_deleted_run_is_a_problem_until_it_is_restored(tmp_path: Path) -> None:
     sweep = tmp_path / "sweep"
     for seed in (0, 1):
         write_ply(write_run(sweep / str(seed), seed=seed) / "splats.ply", draw=seed)
     with serving([sweep], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         shutil.move(sweep / "1", tmp_path / "elsewhere")
-        wait_for(lambda: "not there any more" in str(scene(server)["cells"][-1]["problem"]))
+        wait_until(lambda: "not there any more" in str(scene(server)["cells"][-1]["problem"]))
         assert server.get("/splats/1")[0] == 404
         assert server.get("/splats/0")[0] == 200
         shutil.move(tmp_path / "elsewhere", sweep / "1")
-        wait_for(lambda: not any(cell["problem"] for cell in scene(server)["cells"]))
+        wait_until(lambda: not any(cell["problem"] for cell in scene(server)["cells"]))
         assert page.event()[0] == "scene"
 
 
-def wait_for(is_so: Callable[[], bool], within_s: float = 5.0) -> None:
-    deadline = time.monotonic() + within_s
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_half_written_files_are_shown_when_they_are_whole(tmp_path: Path) -> None:
+def test_half_written_files_are_shown_when_complete(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     watch = Watch([path])
     whole = write_ply(tmp_path / "b.ply", 9).read_bytes()
     path.write_bytes(whole[:-40])
-    watch.look(thorough=True)
+    watch.refresh(thorough=True)
     assert watch.scene.cells[0].gaussians == 3
     path.write_bytes(whole)
-    watch.look(thorough=True)
+    watch.refresh(thorough=True)
     assert (watch.scene.cells[0].gaussians, watch.scene.cells[0].problem) == (9, None)
 
 
-def test_files_that_stay_broken_are_said(tmp_path: Path) -> None:
+def test_files_that_stay_broken_are_a_problem(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     watch = Watch([path])
     path.write_bytes(path.read_bytes()[:-40])
     for _ in range(3):
-        watch.look(thorough=False)
+        watch.refresh(thorough=False)
     (cell,) = watch.scene.cells
     assert "cut short" in str(cell.problem)
     assert (cell.gaussians, cell.version) == (0, 2)
     path.unlink()
     for _ in range(3):
-        watch.look(thorough=False)
+        watch.refresh(thorough=False)
     assert watch.scene.cells[0].problem == "a.ply is not there any more"
 
 
-def test_who_comes_back_is_told_what_was_missed(tmp_path: Path) -> None:
+def test_reconnecting_page_gets_missed_events(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         with listening(server) as page:
@@ -184,7 +188,7 @@ def test_who_comes_back_is_told_what_was_missed(tmp_path: Path) -> None:
             assert page.event() == ("scene", {})
 
 
-def test_nothing_is_told_while_nothing_changes(tmp_path: Path) -> None:
+def test_heartbeats_only_while_nothing_changes(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server, listening(server) as page:
         lines = [page.lines.readline() for _ in range(12)]
@@ -193,7 +197,7 @@ def test_nothing_is_told_while_nothing_changes(tmp_path: Path) -> None:
     assert {line for line in lines[3:] if line.strip()} == {": still here\n"}
 
 
-def test_who_reads_nothing_or_hangs_up_ends(tmp_path: Path) -> None:
+def test_closed_event_streams_free_their_connections(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         for _ in range(QUICK.connections + 20):
@@ -204,14 +208,14 @@ def test_who_reads_nothing_or_hangs_up_ends(tmp_path: Path) -> None:
             assert page.event()[1]["gaussians"] == 5
 
 
-def test_many_pages_are_all_told(tmp_path: Path) -> None:
+def test_events_reach_30_pages(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", 3)
-    told = []
+    received = []
 
     def listen(server: Running, ready: threading.Barrier) -> None:
         with listening(server) as page:
             ready.wait(10)
-            told.append(page.event()[1]["gaussians"])
+            received.append(page.event()[1]["gaussians"])
 
     with serving([path], small_page(tmp_path / "s"), QUICK) as server:
         ready = threading.Barrier(31)
@@ -222,10 +226,10 @@ def test_many_pages_are_all_told(tmp_path: Path) -> None:
         replace(path, 5)
         for thread in threads:
             thread.join(10)
-    assert told == [5] * 30
+    assert received == [5] * 30
 
 
-def test_the_history_tells_each_change_once_and_only_the_latest(tmp_path: Path) -> None:
+def test_history_has_each_change_once_and_the_latest_only(tmp_path: Path) -> None:
     a, b = (write_ply(tmp_path / f"{name}.ply", 3) for name in "ab")
     watch = Watch([a, b])
     history = History(watch.scene)
@@ -233,7 +237,7 @@ def test_the_history_tells_each_change_once_and_only_the_latest(tmp_path: Path) 
     assert history.since(0) == []
     for n in (4, 5):
         replace(a, n)
-        watch.look(thorough=False)
+        watch.refresh(thorough=False)
         assert history.update(watch.scene)
     ((name, cell),) = history.since(0)
     assert (name, cell["gaussians"], cell["version"]) == ("cell", 5, 3)
@@ -251,10 +255,10 @@ def test_metadata_that_moves_a_cell_makes_another_scene(tmp_path: Path) -> None:
     watch = Watch(paths)
     history = History(watch.scene)
     replace(paths[0], 4, prompt="a", lambda_esd=0.0, seed=0)
-    watch.look(thorough=False)
+    watch.refresh(thorough=False)
     history.update(watch.scene)
     assert [name for name, _ in history.since(0)] == ["cell"]
     replace(paths[0], 4, prompt="a", lambda_esd=0.5, seed=0)
-    watch.look(thorough=False)
+    watch.refresh(thorough=False)
     history.update(watch.scene)
     assert history.since(0) == [("scene", {})]

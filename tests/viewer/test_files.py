@@ -1,4 +1,4 @@
-"""The viewer's look at files: what they hold is told, what is wrong is said in words."""
+"""Inspecting splat files: their content and metadata, and errors for everything invalid."""
 
 import gzip
 import os
@@ -17,7 +17,7 @@ from gs_esd.errors import UserError
 from gs_esd.export.ply_file import read_table
 from gs_esd.export.ply_properties import required_names
 from tests.helpers.shown_splats import splat_table, write_ply, write_splat
-from viewer.files import Splat, inspect, open_file, pieces
+from viewer.scene.files import Splat, inspect, open_file, pieces
 
 
 def look(path: Path) -> Splat:
@@ -185,7 +185,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("message", BAD)
-def test_bad_files_are_explained(tmp_path: Path, message: str) -> None:
+def test_invalid_dropped_files_show_a_problem(tmp_path: Path, message: str) -> None:
     path = tmp_path / "a.ply"
     BAD[message](path)
     with pytest.raises(UserError, match=f"^a.ply .*{message}"):

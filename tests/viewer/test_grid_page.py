@@ -8,29 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import Browser, Page
 
 from gs_esd.export.ply import load_splats, save_splats
 from gs_esd.splats.parameters import SH_Y0
 from tests.helpers.shown_splats import Running, serving, write_run
 from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
-    click,
     drag,
     image,
     look,
-    needs_chromium,
     options,
     press,
     psnr,
     rendered,
+    settle,
     shown,
     text,
     until,
 )
-from viewer.answers import page_files
-from viewer.chromium import Chromium, Page
-
-pytestmark = needs_chromium
+from viewer.page import page_files
 
 COLORS = {
     (0.0, 0): (1.0, 0, 0),
@@ -65,22 +62,14 @@ def running(sweep: Path) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def module_page(browser: Chromium, running: Running) -> Iterator[Page]:
-    with shown(browser, running, WIDTH, HEIGHT) as page:
-        yield page
-
-
 @pytest.fixture
-def page(module_page: Page) -> Page:
+def page(browser: Browser, running: Running) -> Iterator[Page]:
     """All cells, over black."""
-    module_page.send("Page.bringToFront")
-    for _ in range(2):
-        press(module_page, "Escape")
-    options(module_page, background="black")
-    look(module_page, (0, 0, 4))
-    module_page.evaluate("gsEsdViewer.settled()")
-    return module_page
+    with shown(browser, running, WIDTH, HEIGHT) as page:
+        options(page, background="black")
+        look(page, (0, 0, 4))
+        settle(page)
+        yield page
 
 
 def color_at(pixels: np.ndarray, x: float, y: float) -> tuple[float, ...]:
@@ -116,11 +105,11 @@ def test_each_cell_shows_its_own_splat_under_its_name(page: Page, running: Runni
 def test_rows_and_columns_have_names(page: Page, running: Running) -> None:
     scene = running.watch.scene.as_json(live=True)
     for kind, names in (("row", scene["rows"]), ("column", scene["columns"])):
-        told = page.evaluate(
+        labels = page.evaluate(
             f"[...document.querySelectorAll('.{kind}-name')].map((each) => each.innerText)"
         )
-        assert len(told) == 2
-        assert told == [*names]
+        assert len(labels) == 2
+        assert labels == [*names]
     left = [box[0] for box in page.evaluate(BOXES)]
     assert left[0] == left[2] < left[1] == left[3]
 
@@ -154,7 +143,7 @@ def test_cells_turn_together(page: Page) -> None:
 
 def test_a_click_shows_a_cell_alone_and_escape_all(page: Page, running: Running) -> None:
     name, place = list(centres(page).items())[2]
-    click(page, *place)
+    page.mouse.click(*place)
     assert color_at(image(page), WIDTH / 2, HEIGHT / 2) == color_of(running, name)
     assert name in text(page, "#title")
     press(page, "Escape")
@@ -209,7 +198,7 @@ def test_the_divider_is_dragged_and_cells_are_chosen(page: Page, running: Runnin
     assert len(centres(page)) == 4
 
 
-def test_a_small_screen_shows_all_cells(page: Page, browser: Chromium, running: Running) -> None:
+def test_a_small_screen_shows_all_cells(browser: Browser, running: Running) -> None:
     with shown(browser, running, 360, 640) as small:
         boxes = small.evaluate(BOXES)
         assert small.evaluate("document.documentElement.scrollWidth") <= 360
@@ -223,14 +212,16 @@ def test_a_small_screen_shows_all_cells(page: Page, browser: Chromium, running: 
 
 
 def test_a_narrow_window_has_cells_in_other_columns(page: Page) -> None:
-    page.resize(150, 500)
+    page.set_viewport_size({"width": 150, "height": 500})
     until(page, "document.getElementById('cells').className === 'flow'")
     assert len({box[0] for box in page.evaluate(BOXES)}) == 1
-    page.resize(WIDTH, HEIGHT)
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
     until(page, "document.getElementById('cells').className === 'table'")
 
 
-def test_a_cell_without_a_splat_says_why(browser: Chromium, sweep: Path, tmp_path: Path) -> None:
+def test_cell_without_splats_shows_the_reason(
+    browser: Browser, sweep: Path, tmp_path: Path
+) -> None:
     run = write_run(tmp_path / "young", finished=False)
     ply = sweep / "lam0.0-seed0" / "splats.ply"
     with serving([run, ply], page_files()) as server, shown(browser, server, 300, 200) as page:

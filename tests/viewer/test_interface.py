@@ -1,29 +1,24 @@
-"""What a person does with the page: by mouse, by keys alone, on a small screen, without motion."""
+"""User input on the page: by mouse, by keys alone, on a small screen, without motion."""
 
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import Browser, Page
 
 from tests.helpers.shown_splats import Running, serving, write_ply
 from tests.helpers.viewer_pages import (
     drag,
     image,
-    mouse,
-    needs_chromium,
-    options,
+    new_page,
     press,
+    settle,
     shown,
     text,
     until,
 )
-from viewer.answers import page_files
-from viewer.chromium import Chromium, Page
-
-pytestmark = needs_chromium
+from viewer.page import page_files
 
 PROMPT = "<img src=x onerror='document.title=1'> a corgi"
 ACTIVE = "document.activeElement"
@@ -37,21 +32,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def module_page(browser: Chromium, running: Running) -> Iterator[Page]:
-    with shown(browser, running, 400, 300, prefers_reduced_motion="reduce") as page:
-        yield page
-
-
 @pytest.fixture
-def page(module_page: Page) -> Page:
-    """The page as it was first, but for the camera, with the focus on nothing."""
-    module_page.send("Page.bringToFront")
-    module_page.evaluate("document.activeElement.blur()")
-    for _ in range(2):
-        press(module_page, "Escape")
-    press(module_page, "r")
-    return module_page
+def page(browser: Browser, running: Running) -> Iterator[Page]:
+    with shown(browser, running, 400, 300, reduced_motion="reduce") as page:
+        yield page
 
 
 def camera(page: Page) -> np.ndarray:
@@ -68,7 +52,7 @@ def distance(page: Page) -> float:
 def test_dragging_turns_about_the_target(page: Page) -> None:
     before, far = camera(page), distance(page)
     drag(page, (200, 150), (260, 150))
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
     after = camera(page)
     assert np.allclose(before[1], after[1])
     assert np.linalg.norm(before[0] - after[0]) > 0.1 * far
@@ -77,8 +61,9 @@ def test_dragging_turns_about_the_target(page: Page) -> None:
 
 def test_the_wheel_zooms(page: Page) -> None:
     far = distance(page)
-    mouse(page, "mouseWheel", 200, 150, deltaX=0, deltaY=-200)
-    page.evaluate("gsEsdViewer.settled()")
+    page.mouse.move(200, 150)
+    page.mouse.wheel(0, -200)
+    settle(page)
     until(page, f"Math.hypot(...gsEsdViewer.camera().position) < {0.999 * far}")
 
 
@@ -115,7 +100,7 @@ def test_the_poles_are_not_crossed(page: Page) -> None:
     assert 0 < across < 0.05 * distance(page)
 
 
-def test_everything_is_reached_by_the_tab_key_and_seen_to_be(page: Page) -> None:
+def test_tab_key_reaches_all_controls_with_visible_focus(page: Page) -> None:
     press(page, "s")
     wanted = page.evaluate(
         "[...document.querySelectorAll('canvas[tabindex], button, select, input')]"
@@ -134,12 +119,11 @@ def test_everything_is_reached_by_the_tab_key_and_seen_to_be(page: Page) -> None
         outlined = f"{marked}.some((e) => e && getComputedStyle(e).outlineStyle === 'solid')"
         assert page.evaluate(outlined), reached[-1]
     assert sorted(reached) == sorted(wanted)
-    page.evaluate("document.activeElement.blur()")
 
 
 def test_controls_have_names(page: Page) -> None:
     press(page, "s")
-    nodes = page.send("Accessibility.getFullAXTree")["nodes"]
+    nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     roles = ("button", "slider", "combobox", "checkbox", "radio", "application", "ColorWell")
     controls = [node for node in nodes if node.get("role", {}).get("value") in roles]
     assert len(controls) > 12
@@ -164,7 +148,6 @@ def test_the_settings_can_be_changed_without_a_mouse(page: Page) -> None:
     press(page, "ArrowRight")
     assert text(page, "#scale-output") == "1.05"
     assert np.array_equal(camera(page), before)
-    options(page, mode="splats", splatScale=1)
     press(page, "Escape")
     assert text(page, "#settings") == ""
     assert page.evaluate(f"{ACTIVE}.id") == "settings-button"
@@ -178,7 +161,6 @@ def test_keys_choose_how_it_looks(page: Page) -> None:
     assert text(page, "#scale-output") in ("1.10", "")
     assert page.evaluate("document.getElementById('background').value") == "black"
     assert (image(page)[0, 0] == 0).all()
-    options(page, mode="splats", splatScale=1, background="system")
 
 
 def test_degrees_that_no_splat_has_are_not_offered(page: Page) -> None:
@@ -187,15 +169,15 @@ def test_degrees_that_no_splat_has_are_not_offered(page: Page) -> None:
     assert page.evaluate(f"{offered}.map((each) => each.value)") == ["0", "1"]
 
 
-def test_information_tells_what_is_known_as_text(page: Page) -> None:
+def test_info_panel_shows_metadata_as_text(page: Page) -> None:
     press(page, "i")
-    told = text(page, "#info")
+    info = text(page, "#info")
     for fact in (PROMPT, "0.5", "Seed", "20", "a.ply", "kB", "y-down"):
-        assert fact in told
+        assert fact in info
     assert page.evaluate("document.querySelector('img')") is None
 
 
-def test_the_address_keeps_the_camera(page: Page, browser: Chromium, running: Running) -> None:
+def test_the_address_keeps_the_camera(page: Page, browser: Browser, running: Running) -> None:
     first = page.evaluate("location.hash")
     press(page, "ArrowLeft")
     until(page, f"!['', '{first}'].includes(location.hash)")
@@ -216,49 +198,40 @@ def test_addresses_that_make_no_sense_are_ignored(page: Page) -> None:
         assert np.array_equal(camera(page), before)
 
 
-def test_motion_is_only_for_those_who_ask(page: Page) -> None:
+def test_turntable_is_off_with_reduced_motion(page: Page) -> None:
     before = camera(page)
-    time.sleep(0.3)
+    page.wait_for_timeout(300)
     assert np.array_equal(camera(page), before)
     press(page, "t")
     until(page, f"Math.abs(gsEsdViewer.camera().position[0] - {before[0][0]}) > 0.01")
     assert page.evaluate("document.getElementById('turntable').ariaPressed") == "true"
     press(page, "t")
     stopped = camera(page)
-    time.sleep(0.3)
+    page.wait_for_timeout(300)
     assert np.allclose(camera(page), stopped, atol=1e-9)
 
 
-def test_images_and_turns_are_saved(page: Page, browser: Chromium, tmp_path: Path) -> None:
-    browser.devtools.send(
-        "Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path)
-    )
+def test_images_and_turns_are_saved(page: Page) -> None:
     press(page, "s")
     page.evaluate("document.getElementById('transparent').click()")
-    press(page, "p")
-    saved = wait_for_file(tmp_path, ".png")
+    with page.expect_download() as download:
+        press(page, "p")
+    assert download.value.suggested_filename.endswith(".png")
+    saved = download.value.path()
     assert Image.open(saved).size == (400, 300)
     assert Image.open(saved).getchannel("A").getextrema() != (255, 255)
     page.evaluate("document.getElementById('turn-seconds').value = 3")
     page.evaluate("document.getElementById('turn-seconds').dispatchEvent(new Event('input'))")
-    page.evaluate("document.getElementById('record').click()")
-    video = wait_for_file(tmp_path, ".webm")
+    with page.expect_download() as download:
+        page.evaluate("document.getElementById('record').click()")
+    assert download.value.suggested_filename.endswith(".webm")
+    video = download.value.path()
     assert video.read_bytes().startswith(b"\x1a\x45\xdf\xa3")
     assert video.stat().st_size > 3000
     assert page.evaluate("document.getElementById('turntable').ariaPressed") == "false"
-    page.evaluate("document.getElementById('transparent').click()")
 
 
-def wait_for_file(folder: Path, ending: str) -> Path:
-    for _ in range(300):
-        found = [path for path in folder.iterdir() if path.suffix == ending and path.stat().st_size]
-        if found:
-            return found[0]
-        time.sleep(0.05)
-    raise AssertionError(f"no {ending} was saved")
-
-
-def test_a_small_screen_has_room_for_everything(browser: Chromium, running: Running) -> None:
+def test_a_small_screen_has_room_for_everything(browser: Browser, running: Running) -> None:
     with shown(browser, running, 360, 640) as page:
         for key in ("s", "i"):
             press(page, key)
@@ -272,9 +245,9 @@ def test_a_small_screen_has_room_for_everything(browser: Chromium, running: Runn
             assert page.evaluate(outside) == 0
 
 
-def test_without_webgl_the_page_says_so(browser: Chromium, running: Running) -> None:
-    page = browser.open_page(300, 200)
-    without = "HTMLCanvasElement.prototype.getContext = () => null"
-    page.send("Page.addScriptToEvaluateOnNewDocument", source=without)
-    page.go(f"http://127.0.0.1:{running.port}/")
+def test_message_without_webgl(browser: Browser, running: Running) -> None:
+    page = new_page(browser, 300, 200)
+    page.add_init_script("HTMLCanvasElement.prototype.getContext = () => null")
+    page.goto(f"http://127.0.0.1:{running.port}/")
     assert "WebGL 2" in text(page, "#messages")
+    page.context.close()

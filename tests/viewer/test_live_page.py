@@ -6,23 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from playwright.sync_api import Browser, Page
 
 from tests.helpers.shown_splats import Running, serving, write_ply, write_run
 from tests.helpers.viewer_pages import (
     image,
     look,
-    needs_chromium,
+    new_page,
     options,
     press,
     psnr,
+    settle,
     shown,
     text,
     until,
+    wait_ready,
 )
-from viewer.answers import page_files
-from viewer.chromium import Chromium, Page
-
-pytestmark = needs_chromium
+from viewer.page import page_files
 
 SIZE = (240, 180)
 POSITION = (0, 0, 6)
@@ -45,7 +45,7 @@ def running(run: Path) -> Iterator[Running]:
 
 
 @pytest.fixture
-def page(browser: Chromium, running: Running) -> Iterator[Page]:
+def page(browser: Browser, running: Running) -> Iterator[Page]:
     with shown(browser, running, *SIZE) as page:
         options(page, background="black")
         look(page, POSITION)
@@ -60,10 +60,10 @@ def snapshot(run: Path, draw: int, step: int, n: int = 40) -> None:
 def until_step(page: Page, step: int) -> None:
     """Wait for the page to say that it has got this step, and to have drawn it."""
     until(page, f"document.getElementById('live-text').innerText.includes('step {step} of')")
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
 
 
-def drawn(browser: Chromium, path: Path) -> np.ndarray:
+def drawn(browser: Browser, path: Path) -> np.ndarray:
     """What the page shows of a file that it is opened with."""
     with serving([path], page_files()) as server, shown(browser, server, *SIZE) as page:
         options(page, background="black")
@@ -80,7 +80,7 @@ def test_the_newest_snapshot_is_seen_and_the_camera_stays(page: Page, run: Path)
     assert page.evaluate("gsEsdViewer.camera()") == camera
 
 
-def test_the_last_of_many_snapshots_is_what_stays(page: Page, browser: Chromium, run: Path) -> None:
+def test_the_last_of_many_snapshots_is_what_stays(page: Page, browser: Browser, run: Path) -> None:
     for draw in range(1, 8):
         snapshot(run, draw, step=100 * draw, n=30 + draw)
         time.sleep(0.1)
@@ -117,7 +117,7 @@ def test_a_pause_holds_the_image(page: Page, run: Path) -> None:
     assert (image(page) == before).all()
     page.evaluate("document.getElementById('pause').click()")
     until(page, "document.getElementById('live-text').innerText.startsWith('Live')")
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
     assert psnr(image(page), before) < OTHER_DB
 
 
@@ -127,7 +127,7 @@ def test_a_finished_run_loses_its_counter(page: Page, run: Path) -> None:
     until(page, "!document.getElementById('live-text').innerText.includes('step')")
 
 
-def test_a_broken_file_says_so_until_it_is_whole(page: Page, run: Path) -> None:
+def test_broken_file_shows_a_problem_until_it_is_complete(page: Page, run: Path) -> None:
     (run / "next.ply").write_bytes(b"ply\nnonsense")
     (run / "next.ply").replace(run / "live.ply")
     until(page, "document.querySelector('.cell-state.problem')?.innerText.length > 10")
@@ -137,21 +137,21 @@ def test_a_broken_file_says_so_until_it_is_whole(page: Page, run: Path) -> None:
     assert image(page).max() > 0.2
 
 
-def test_new_runs_join_the_grid(browser: Chromium, tmp_path: Path) -> None:
+def test_new_runs_join_the_grid(browser: Browser, tmp_path: Path) -> None:
     first = write_run(tmp_path / "lam0", lam=0.0)
     write_ply(first / "splats.ply", 20, prompt="a corgi", lambda_esd=0.0)
     with serving([tmp_path], page_files()) as server, shown(browser, server, *SIZE) as page:
         second = write_run(tmp_path / "lam1", lam=1.0)
         write_ply(second / "splats.ply", 20, draw=1, prompt="a corgi", lambda_esd=1.0)
         until(page, "document.querySelectorAll('.cell').length === 2")
-        page.evaluate("gsEsdViewer.settled()")
+        settle(page)
 
 
-def test_a_lost_connection_is_told_and_made_again(browser: Chromium, run: Path) -> None:
+def test_lost_connection_shows_a_message_and_reconnects(browser: Browser, run: Path) -> None:
     with serving([run], page_files()) as server:
-        page = browser.open_page(*SIZE)
-        page.go(f"http://127.0.0.1:{server.port}/")
-        page.evaluate("gsEsdViewer.ready")
+        page = new_page(browser, *SIZE)
+        page.goto(f"http://127.0.0.1:{server.port}/")
+        wait_ready(page)
         port = server.port
     until(page, "document.getElementById('messages').innerText.includes('connection')")
     assert image(page).std() > 0.01
@@ -159,22 +159,24 @@ def test_a_lost_connection_is_told_and_made_again(browser: Chromium, run: Path) 
         until(page, "!document.getElementById('messages').innerText")
         snapshot(run, draw=4, step=500)
         until_step(page, 500)
+    page.context.close()
 
 
 @pytest.mark.slow
 def test_memory_is_flat_over_50_reloads(page: Page, run: Path) -> None:
     held, heaps = [], []
+    devtools = page.context.new_cdp_session(page)
     for step in range(200, 62 * 100 + 1, 100):
         snapshot(run, draw=step, step=step, n=4000)
         shown_step = f"{step:,}"
         until(
             page, f"document.getElementById('live-text').innerText.includes('step {shown_step} of')"
         )
-        page.evaluate("gsEsdViewer.settled()")
+        settle(page)
         counts = page.evaluate("gsEsdViewer.counts()")
         held.append({name: counts[name] for name in ("geometries", "textures", "programs")})
-        page.send("HeapProfiler.collectGarbage")
-        usage = page.send("Runtime.getHeapUsage")
+        devtools.send("HeapProfiler.collectGarbage")
+        usage = devtools.send("Runtime.getHeapUsage")
         heaps.append(usage["usedSize"] + usage["backingStorageSize"])
     assert held[-1] == held[10]
     assert np.median(heaps[-5:]) < np.median(heaps[8:13]) + 2e6

@@ -1,13 +1,14 @@
 """The page's image: the rasterizer's, to the colour and the pixel, and drawn when it must be."""
 
 import math
-import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import Browser, Page
 from torch.nn import ParameterDict
 
 from gs_esd.export.frames import FileAxes
@@ -17,16 +18,13 @@ from tests.helpers.splat_files import colorful_splats
 from tests.helpers.viewer_pages import (
     image,
     look,
-    needs_chromium,
     opened,
     options,
     press,
     psnr,
     rendered,
+    settle,
 )
-from viewer.chromium import Chromium, Page
-
-pytestmark = needs_chromium
 
 GAUSSIANS = 5000
 FRONT, BACK = (0.2, 0.6, 2.6), (-0.3, -0.4, -2.4)
@@ -60,22 +58,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def small_page(browser: Chromium, small: Path) -> Iterator[Page]:
+@pytest.fixture
+def page(browser: Browser, small: Path) -> Iterator[Page]:
+    """The page of the small splats as it is at first, over black."""
     with opened(browser, [small], *SMALL) as page:
+        options(page, background="black")
+        look(page, FRONT)
         yield page
 
 
-@pytest.fixture
-def page(small_page: Page) -> Page:
-    """The page of the small splats as it is at first, over black."""
-    small_page.send("Page.bringToFront")  # the browser draws no others
-    options(small_page, background="black", mode="splats", splatScale=1, shDegree=3, up="file")
-    look(small_page, FRONT)
-    return small_page
-
-
-def test_images_are_the_rasterizers(browser: Chromium, large: Path) -> None:
+def test_images_are_the_rasterizers(browser: Browser, large: Path) -> None:
     with opened(browser, [large], *SIZE) as page:
         for position in (FRONT, BACK):
             rgb, alpha = rendered(load_splats(large), position, *SIZE)
@@ -85,7 +77,7 @@ def test_images_are_the_rasterizers(browser: Chromium, large: Path) -> None:
                 assert psnr(image(page), rgb + white * (1 - alpha)) >= BAR_DB
 
 
-def test_colours_are_those_of_the_file(browser: Chromium, tmp_path: Path) -> None:
+def test_colours_are_those_of_the_file(browser: Browser, tmp_path: Path) -> None:
     colors = torch.tensor([[51, 127, 204], [204, 51, 51], [25, 153, 229], [128, 128, 128]]) / 255
     places = torch.tensor([[0.0, -0.4, 0.4], [0, 0.4, 0.4], [0, -0.4, -0.4], [0, 0.4, -0.4]])
     splats = colorful_splats(4, sh_degree=0)
@@ -114,9 +106,9 @@ def test_backgrounds_are_exact(page: Page) -> None:
 def test_system_background_is_light_or_dark(page: Page) -> None:
     options(page, background="system")
     corners = []
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        page.send("Emulation.setEmulatedMedia", features=features)
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
         page.evaluate("new Promise(requestAnimationFrame).then(() => 0)")
         corners.append(image(page)[0, 0].mean())
     assert corners[0] > 0.9
@@ -172,7 +164,7 @@ def test_ellipses_have_edges(page: Page) -> None:
 
 @pytest.mark.parametrize("up", list(FileAxes))
 def test_files_stand_upright_whatever_their_axes(
-    browser: Chromium, page: Page, small: Path, tmp_path: Path, up: FileAxes
+    browser: Browser, page: Page, small: Path, tmp_path: Path, up: FileAxes
 ) -> None:
     upright = image(page)
     save_splats(load_splats(small), tmp_path / "turned.ply", up)
@@ -190,12 +182,12 @@ def test_another_up_axis_turns_the_splats(page: Page) -> None:
 
 
 def test_nothing_is_drawn_while_nothing_changes(page: Page) -> None:
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
     draws = page.evaluate("gsEsdViewer.counts().draws")
-    time.sleep(0.7)
+    page.wait_for_timeout(400)
     assert page.evaluate("gsEsdViewer.counts().draws") == draws
     look(page, BACK)
-    page.evaluate("gsEsdViewer.settled()")
+    settle(page)
     assert 0 < page.evaluate("gsEsdViewer.counts().draws") - draws <= 3
 
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gs_esd.errors import UserError
 from tests.helpers.shown_splats import write_ply, write_run, write_splat
-from viewer import watch as watching
-from viewer.cells import Cell
-from viewer.scene import Scene, arrange
-from viewer.watch import Watch
+from viewer.scene import watch as watching
+from viewer.scene.cells import Cell
+from viewer.scene.layout import Scene, arrange
+from viewer.scene.watch import Watch
 
 
 def shown(*paths: Path) -> Scene:
@@ -263,12 +263,12 @@ def test_one_bad_file_among_good_ones_is_shown_with_its_problem(tmp_path: Path) 
 def test_too_many_splats_are_refused_and_those_that_come_later_are_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watching, "MOST_CELLS", 2)
+    monkeypatch.setattr(watching, "MAX_CELLS", 2)
     for seed in (0, 1):
         finished_run(tmp_path / str(seed), seed=seed)
     watch = Watch([tmp_path])
     finished_run(tmp_path / "2", seed=2)
-    watch.look(thorough=True)
+    watch.refresh(thorough=True)
     assert (len(watch.scene.cells), watch.left_out) == (2, 1)
     with pytest.raises(UserError, match=r"these are 3 splats, and a page shows 2.*/2$"):
         Watch([tmp_path])
@@ -279,7 +279,7 @@ def test_a_vanished_sweep_leaves_its_cells(tmp_path: Path) -> None:
     watch = Watch([tmp_path / "sweep"])
     shutil.rmtree(tmp_path / "sweep")
     for _ in range(2):
-        watch.look(thorough=True)
+        watch.refresh(thorough=True)
     assert [each.problem for each in watch.scene.cells] == [
-        "the run's folder is not there any more"
+        "the run directory is not there any more"
     ]

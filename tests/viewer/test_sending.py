@@ -7,27 +7,27 @@ import numpy as np
 
 from gs_esd.export.ply_properties import required_names
 from tests.helpers.shown_splats import parsed, read_all, serving, small_page, write_ply
-from viewer.server import Limits
+from viewer.server.server import Limits
 
-ASKED = b"GET /splats/0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+REQUEST = b"GET /splats/0 HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
-def test_a_file_replaced_while_it_is_sent_is_one_version(tmp_path: Path) -> None:
+def test_file_replaced_during_download_stays_one_version(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", n=40_000, sh_degree=3)
     old, new = path.read_bytes(), write_ply(tmp_path / "b.ply", 40_000, 3, draw=1).read_bytes()
     with serving([path], small_page(tmp_path / "static")) as server, server.connect() as client:
-        client.sendall(ASKED)
+        client.sendall(REQUEST)
         first = client.recv(100_000)
         os.replace(tmp_path / "b.ply", path)
         assert (first + read_all(client)).endswith(old)
         assert server.get("/splats/0")[2] == new
 
 
-def test_a_file_written_over_while_it_is_sent_is_not_sent_to_its_end(tmp_path: Path) -> None:
+def test_file_overwritten_during_download_is_cut_short(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", n=40_000, sh_degree=3)
     size = path.stat().st_size
     with serving([path], small_page(tmp_path / "static")) as server, server.connect() as client:
-        client.sendall(ASKED)
+        client.sendall(REQUEST)
         first = client.recv(100_000)
         with path.open("r+b") as file:
             file.seek(-4, os.SEEK_END)
@@ -37,9 +37,9 @@ def test_a_file_written_over_while_it_is_sent_is_not_sent_to_its_end(tmp_path: P
         assert len(body) < size
 
 
-def test_a_file_that_became_bad_is_not_sent(tmp_path: Path) -> None:
+def test_file_that_became_invalid_is_refused(tmp_path: Path) -> None:
     path = write_ply(tmp_path / "a.ply", n=10)
-    slow = Limits(look_s=60)
+    slow = Limits(refresh_s=60)
     with serving([path], small_page(tmp_path / "static"), slow) as server:
         path.write_bytes(path.read_bytes()[:-1])
         status, _, body = server.get("/splats/0")
@@ -49,7 +49,7 @@ def test_a_file_that_became_bad_is_not_sent(tmp_path: Path) -> None:
         assert server.get("/splats/0")[0] == 404
 
 
-def test_text_files_reach_the_page_as_the_binary_ones_it_reads(tmp_path: Path) -> None:
+def test_ascii_ply_is_sent_as_binary_ply(tmp_path: Path) -> None:
     names = b"".join(b"property double %s\n" % name.encode() for name in required_names(0))
     row = b"1 2 3 0 0 0 4 -5 -5 -5 0 0 0 0\n"
     (tmp_path / "a.ply").write_bytes(

@@ -3,22 +3,21 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
 from gs_esd.errors import UserError
 from tests.helpers.shown_splats import SCRIPT, serving, small_page, write_ply, write_splat
+from tests.helpers.viewer_pages import PageLog, new_page, until
 from viewer import single_file
-from viewer.chromium import Chromium, find_chromium
+from viewer.scene.watch import Watch
 from viewer.single_file import inlined, write_single_file
-from viewer.watch import Watch
 
-needs_chromium = pytest.mark.skipif(find_chromium() is None, reason="Chromium is not installed")
 EVIL = "</script><script>document.title = 'evil'</SCRIPT><!--<script>"
 
 
@@ -64,7 +63,7 @@ def test_the_file_holds_the_scene_and_the_splats(tmp_path: Path) -> None:
     assert not scene["live"]
 
 
-def test_nothing_in_it_asks_for_anything(tmp_path: Path) -> None:
+def test_single_file_makes_no_requests(tmp_path: Path) -> None:
     page = written(tmp_path, write_ply(tmp_path / "a.ply"))
     elements = Elements(page)
     assert not elements.all("link")
@@ -78,7 +77,7 @@ def test_nothing_in_it_asks_for_anything(tmp_path: Path) -> None:
     assert "http" not in re.sub("http-equiv", "", page)
 
 
-def test_texts_cannot_end_the_elements_that_they_are_in(tmp_path: Path) -> None:
+def test_embedded_texts_cannot_close_their_elements(tmp_path: Path) -> None:
     script = f'const text = "{EVIL}"; const pattern = /<!--|<script/u;'
     page = inlined(
         (small_page(tmp_path)["/"].body.decode()), "main {}", script, {"title": EVIL, "cells": []}
@@ -90,53 +89,46 @@ def test_texts_cannot_end_the_elements_that_they_are_in(tmp_path: Path) -> None:
     assert scripts[1][1].count(r"\x3c") == 7
 
 
-def test_splats_that_browsers_cannot_take_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(single_file, "MOST_BYTES", 100)
+def test_too_large_splats_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(single_file, "MAX_BYTES", 100)
     with pytest.raises(UserError, match=r"compressed\.ply"):
         written(tmp_path, write_ply(tmp_path / "a.ply"))
     assert not (tmp_path / "out.html").exists()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Chromium]:
-    with Chromium() as running:
-        yield running
-
-
-@needs_chromium
-def test_a_browser_runs_it_without_a_server(tmp_path: Path, browser: Chromium) -> None:
+def test_a_browser_runs_it_without_a_server(tmp_path: Path, browser: Browser) -> None:
     path = write_ply(tmp_path / "a.ply", prompt=EVIL)
     script = f"{SCRIPT}\ndocument.body.dataset.text = `{EVIL}`; /<!--|<script/u.test('');"
     files = small_page(tmp_path / "static")
     files["/viewer.js"] = replace(files["/viewer.js"], body=script.encode())
     write_single_file(Watch([path]), files, tmp_path / "out.html")
-    page = browser.open_page(300, 200)
-    page.go((tmp_path / "out.html").as_uri())
-    assert page.errors() == []
+    page = new_page(browser, 300, 200)
+    log = PageLog(page)
+    page.goto((tmp_path / "out.html").as_uri())
+    assert log.errors() == []
     assert page.evaluate("document.querySelector('main').textContent") == "a.ply"
     assert page.evaluate("getComputedStyle(document.querySelector('main')).color") == "rgb(1, 2, 3)"
     assert page.evaluate("document.body.dataset.text") == EVIL
     assert page.evaluate("document.title") == "splats"
-    assert page.requests() == [(tmp_path / "out.html").as_uri()]
+    assert log.requests() == [(tmp_path / "out.html").as_uri()]
     page.evaluate("fetch('http://127.0.0.1:9/').catch(() => 0)")
-    assert any("Content Security Policy" in error for error in page.errors())
+    assert any("Content Security Policy" in error for error in log.errors())
+    page.context.close()
 
 
-@needs_chromium
-def test_a_browser_runs_the_served_page_under_its_policy(tmp_path: Path, browser: Chromium) -> None:
+def test_a_browser_runs_the_served_page_under_its_policy(tmp_path: Path, browser: Browser) -> None:
     path = write_ply(tmp_path / "a.ply")
     with serving([path], small_page(tmp_path / "static")) as server:
-        page = browser.open_page(300, 200)
-        page.go(f"http://localhost:{server.port}/")
+        page = new_page(browser, 300, 200)
+        page.goto(f"http://localhost:{server.port}/")
         main = "document.querySelector('main')"
-        page.evaluate(
-            f"new Promise(done => {{ const look = () => {main}.textContent == 'a.ply'"
-            " ? done() : setTimeout(look, 10); look(); })"
-        )
+        until(page, f"{main}.textContent === 'a.ply'")
         assert page.evaluate(f"getComputedStyle({main}).color") == "rgb(1, 2, 3)"
-        told = "new EventSource('/events').addEventListener('cell', e => done(JSON.parse(e.data)))"
+        page.evaluate(
+            "new EventSource('/events').addEventListener("
+            "'cell', ({ data }) => { window.gaussians = JSON.parse(data).gaussians; })"
+        )
         write_ply(tmp_path / "a.ply", 7)
-        assert page.evaluate(f"new Promise(done => {told})")["gaussians"] == 7
+        until(page, "window.gaussians === 7")
         assert page.evaluate("document.body.dataset.refused") == "EvalError"
+    page.context.close()

@@ -2,7 +2,7 @@
 
 /**
  * @param {import("./viewer.js").Viewer} viewer
- * @param {Promise<void>} ready resolves when the first picture of all cells is sorted and drawn
+ * @param {Promise<void>} ready resolves when the first image of all cells is sorted and drawn
  */
 export function hooks(viewer, ready) {
   const { stage, view } = viewer;
@@ -19,7 +19,7 @@ export function hooks(viewer, ready) {
     /** Takes some of {background, shDegree, splatScale, mode, up, ui}; throws at what makes no sense. */
     setOptions: (changes) => viewer.setOptions(changes),
     /** The canvas as the data URL of a PNG. */
-    async picture() {
+    async image() {
       await stage.settled();
       return stage.canvas.toDataURL("image/png");
     },

@@ -11,7 +11,7 @@ import { listenToKeys } from "./ui/keys.js";
 import { keepSaying } from "./ui/messages.js";
 import { byId, element } from "./ui/page.js";
 import { Panels } from "./ui/panels.js";
-import { Pictures } from "./ui/pictures.js";
+import { Images } from "./ui/images.js";
 import { Settings } from "./ui/settings.js";
 import { Turntable } from "./ui/turntable.js";
 import { Wipe } from "./ui/wipe.js";
@@ -23,7 +23,7 @@ const NO_WEBGL = "This page draws with WebGL 2, which this browser does not offe
 function start() {
   let viewer;
   try {
-    viewer = new Viewer(byId("picture"));
+    viewer = new Viewer(byId("image"));
   } catch (error) {
     console.warn(error);
     document.body.classList.add("broken");
@@ -41,12 +41,12 @@ function makeInterface(viewer) {
   const info = new InfoPanel(viewer);
   const panels = new Panels(viewer, info);
   const wipe = new Wipe(viewer, grid);
-  const pictures = new Pictures(viewer);
-  const turntable = new Turntable(viewer, pictures);
+  const images = new Images(viewer);
+  const turntable = new Turntable(viewer, images);
   const live = new Live(viewer);
   byId("reset").addEventListener("click", () => viewer.frameAll({ front: true }));
   byId("frame").addEventListener("click", () => viewer.frameAll());
-  listenToKeys(viewer, { panels, settings, wipe, turntable, pictures, live });
+  listenToKeys(viewer, { panels, settings, wipe, turntable, images, live });
   const goBack = () => {
     viewer.isFramed = false;
     viewer.framedVersion = undefined;
@@ -54,7 +54,7 @@ function makeInterface(viewer) {
   };
   new Drop(viewer, goBack, () => live.stop());
   followHash(viewer);
-  byId("picture").addEventListener("webglcontextlost", reportLostContext);
+  byId("image").addEventListener("webglcontextlost", reportLostContext);
   return live;
 }
 
@@ -79,7 +79,7 @@ function reportLostContext(event) {
   const reload = element("button", "", "Load the page again");
   reload.type = "button";
   reload.addEventListener("click", () => location.reload());
-  keepSaying("context", "The graphics card has dropped the picture. ", reload);
+  keepSaying("context", "The graphics card has dropped the image. ", reload);
 }
 
 if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", start);

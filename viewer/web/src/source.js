@@ -3,7 +3,7 @@
 import { FileProblem } from "./files/problem.js";
 
 /**
- * What is known of a place of the grid; viewer/cells.py says what each means.
+ * What is known of a place of the grid; viewer/scene/cells.py says what each means.
  * @typedef {{id: number, label: string, name: string, format: string, version: number, bytes: number,
  *   gaussians: number, sh_degree: number, up: string, prompt: string | null,
  *   lambda_esd: number | null, seed: number | null, guidance: string | null, step: number | null,

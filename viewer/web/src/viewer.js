@@ -140,7 +140,7 @@ export class Viewer extends EventTarget {
     this.isFramed = !isUntouched || [...this.entries.values()].every((entry) => entry.cell.mesh || entry.problem);
   }
 
-  /** Fits all that is seen into the picture. */
+  /** Fits all that is seen into the image. */
   frameAll({ front = false } = {}) {
     const boxes = this.seen().map((entry) => entry.cell.bounds()).filter(Boolean);
     if (boxes.length) this.view.frame(union(boxes), { front });

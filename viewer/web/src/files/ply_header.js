@@ -48,7 +48,7 @@ export function metadata(header) {
     const values = JSON.parse(text);
     return values && typeof values === "object" && !Array.isArray(values) ? values : {};
   } catch {
-    return {}; // other programs may keep a part of the comments, which costs the picture nothing
+    return {}; // other programs may keep a part of the comments, which costs the image nothing
   }
 }
 

@@ -5,7 +5,7 @@ import { Scene, Vector4 } from "three";
 import { SETTINGS } from "./look.js";
 import { rotation } from "./frames.js";
 
-/** Draws into a part of a picture, where Spark takes it to be all its own. */
+/** Draws into a part of an image, where Spark takes it to be all its own. */
 class PartSpark extends SparkRenderer {
   onBeforeRender(renderer, scene, camera) {
     super.onBeforeRender(renderer, scene, camera);

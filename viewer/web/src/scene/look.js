@@ -47,7 +47,7 @@ export class Look {
   }
 }
 
-/** What a SparkRenderer is made with so that its picture is the rasterizer's. */
+/** What a SparkRenderer is made with so that its image is the rasterizer's. */
 export const SETTINGS = {
   premultipliedAlpha: true,
   sortRadial: false,

@@ -1,4 +1,4 @@
-// The picture before it is on the canvas: in half floats, because splats brighter than white are
+// The image before it is on the canvas: in half floats, because splats brighter than white are
 // blended over by those in front, and eight bits would have cut them off before.
 
 import { HalfFloatType, NearestFilter, NoBlending, RawShaderMaterial, GLSL3, WebGLRenderTarget, UnsignedByteType } from "three";
@@ -11,10 +11,10 @@ void main() {
 }`;
 const FRAGMENT = `
 precision highp float;
-uniform highp sampler2D picture;
+uniform highp sampler2D image;
 out vec4 color;
 void main() {
-  color = texelFetch(picture, ivec2(gl_FragCoord.xy), 0);
+  color = texelFetch(image, ivec2(gl_FragCoord.xy), 0);
 }`;
 
 export class Sheet {
@@ -34,14 +34,14 @@ export class Sheet {
       glslVersion: GLSL3,
       vertexShader: VERTEX,
       fragmentShader: FRAGMENT,
-      uniforms: { picture: { value: this.target.texture } },
+      uniforms: { image: { value: this.target.texture } },
       blending: NoBlending,
       depthTest: false,
       depthWrite: false,
     }));
   }
 
-  /** Takes this size in device pixels; the picture is lost. */
+  /** Takes this size in device pixels; the image is lost. */
   setSize(width, height) {
     this.target.setSize(Math.max(1, width), Math.max(1, height));
   }
@@ -55,7 +55,7 @@ export class Sheet {
     renderer.clear(true, false, false);
   }
 
-  /** Puts the picture on the canvas. */
+  /** Puts the image on the canvas. */
   show() {
     this.renderer.setRenderTarget(null);
     this.quad.render(this.renderer);

@@ -5,11 +5,11 @@ import { Color, Vector4, WebGLRenderer } from "three";
 import { Sheet } from "./sheet.js";
 
 const MOST_PIXELS_PER_POINT = 2;
-/** Milliseconds that a picture takes where it is drawn by software, or of far too many splats. */
+/** Milliseconds that an image takes where it is drawn by software, or of far too many splats. */
 const SLOW = 150;
 
 /**
- * A part of the canvas: where the picture is laid out, and the part of that which is seen.
+ * A part of the canvas: where the image is laid out, and the part of that which is seen.
  * CSS pixels from the top left.
  * @typedef {{left: number, top: number, width: number, height: number}} Rect
  * @typedef {{cell: import("./cell.js").Cell, rect: Rect, clip: Rect}} Part
@@ -35,7 +35,7 @@ export class Stage {
     this.waiting = [];
     this.draws = 0;
     this.fence = null;
-    /** How long the last picture took, in milliseconds. */
+    /** How long the last image took, in milliseconds. */
     this.drawMs = 0;
     this.isScheduled = false;
     this.isDirty = true;
@@ -73,7 +73,7 @@ export class Stage {
 
   /**
    * Sorts and draws what is due. While the camera moves, splats are drawn in the order of a moment
-   * ago, which nobody sees; but where drawing is slow, each picture waits for its order.
+   * ago, which nobody sees; but where drawing is slow, each image waits for its order.
    */
   frame(now) {
     if (this.isCardBusy()) {
@@ -108,7 +108,7 @@ export class Stage {
     this.hooks.after.forEach((hook) => hook());
   }
 
-  /** Whether the last picture is still being drawn; measures how long that takes. */
+  /** Whether the last image is still being drawn; measures how long that takes. */
   isCardBusy() {
     if (!this.fence) return false;
     const gl = this.renderer.getContext();
@@ -150,7 +150,7 @@ export class Stage {
       && this.parts.every(({ cell }) => cell.isSettled(this.view));
   }
 
-  /** Resolves when the picture is the one for everything that was asked for so far. */
+  /** Resolves when the image is the one for everything that was asked for so far. */
   settled() {
     return new Promise((resolve) => {
       this.waiting.push(resolve);

@@ -7,7 +7,7 @@ const FOV = 40;
 /** From where one looks first: straight at the front, from a little above. */
 const FRONT = new Vector3(0, Math.sin(0.2), Math.cos(0.2));
 const UP = new Vector3(0, 1, 0);
-/** Radians that a key turns, and the part of the picture's height that it shifts. */
+/** Radians that a key turns, and the part of the image's height that it shifts. */
 const TURN = 0.1;
 const SHIFT = 0.05;
 const POLE = 0.01;
@@ -19,7 +19,7 @@ const calm = matchMedia("(prefers-reduced-motion: reduce)");
 export class View {
   /**
    * @param {HTMLElement} element what is dragged
-   * @param {() => void} onChange called whenever the picture must be drawn anew
+   * @param {() => void} onChange called whenever the image must be drawn anew
    */
   constructor(element, onChange) {
     this.element = element;
@@ -56,7 +56,7 @@ export class View {
     this.camera.updateMatrixWorld();
   }
 
-  /** Fits a box into the picture: looking as now, or at the front. */
+  /** Fits a box into the image: looking as now, or at the front. */
   frame({ low, high }, { front }) {
     this.center.set(...low).add(new Vector3(...high)).multiplyScalar(0.5);
     this.radius = Math.max(new Vector3(...high).distanceTo(new Vector3(...low)) / 2, 1e-6);
@@ -109,7 +109,7 @@ export class View {
 
   /**
    * Takes the width of a cell by its height, and how many are one above the other.
-   * @param {boolean} keepFit goes farther away or nearer, so that what was in the picture still is
+   * @param {boolean} keepFit goes farther away or nearer, so that what was in the image still is
    */
   setAspect(aspect, rows, keepFit) {
     this.rows = rows;
@@ -140,7 +140,7 @@ export class View {
     this.moved();
   }
 
-  /** Shifts the picture by steps. */
+  /** Shifts the image by steps. */
   shift(right, up) {
     const distance = this.camera.position.distanceTo(this.controls.target);
     const step = 2 * SHIFT * distance * Math.tan((this.camera.fov * Math.PI) / 360);

@@ -1,5 +1,5 @@
 // Where each cell is on the page: one alone, rows and columns with their names, or as many columns
-// as give the largest pictures where those would be too small. The style sheet lays the boxes out; the
+// as give the largest images where those would be too small. The style sheet lays the boxes out; the
 // stage draws behind them.
 
 import { byId, cellLabel, element } from "./page.js";
@@ -15,7 +15,7 @@ export class GridView {
   /** @param {import("../viewer.js").Viewer} viewer */
   constructor(viewer) {
     this.viewer = viewer;
-    this.canvas = byId("picture");
+    this.canvas = byId("image");
     this.container = byId("cells");
     /** @type {Map<import("../viewer.js").Entry, {box: HTMLElement, name: HTMLElement, state: HTMLElement}>} */
     this.boxes = new Map();

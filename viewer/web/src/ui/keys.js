@@ -9,9 +9,9 @@ const OWN_KEYS = "input, select, textarea, dialog, #divider";
 
 /**
  * @param {import("../viewer.js").Viewer} viewer
- * @param {{panels: any, settings: any, wipe: any, turntable: any, pictures: any, live: any}} parts
+ * @param {{panels: any, settings: any, wipe: any, turntable: any, images: any, live: any}} parts
  */
-export function listenToKeys(viewer, { panels, settings, wipe, turntable, pictures, live }) {
+export function listenToKeys(viewer, { panels, settings, wipe, turntable, images, live }) {
   const { view } = viewer;
   const actions = {
     "+": () => view.zoom(NEARER),
@@ -22,7 +22,7 @@ export function listenToKeys(viewer, { panels, settings, wipe, turntable, pictur
     t: () => turntable.toggle(),
     m: () => settings.nextMode(),
     b: () => settings.nextBackground(),
-    p: () => pictures.save(),
+    p: () => images.save(),
     s: () => panels.toggle("settings"),
     i: () => panels.toggle("info"),
     w: () => wipe.toggle(),

@@ -41,7 +41,7 @@ export class Panels {
     const { wipe, solo } = this.viewer;
     if (!wipe && !solo) return;
     this.viewer.setSolo(null);
-    byId("picture").focus();
+    byId("image").focus();
   }
 
   show() {
@@ -51,6 +51,6 @@ export class Panels {
     byId("title").textContent = [title, alone].filter(Boolean).join(" · ");
     document.title = [byId("title").textContent, "gs-esd"].filter(Boolean).join(" – ");
     byId("all").hidden = !viewer.solo && !viewer.wipe;
-    byId("picture").setAttribute("aria-label", `Splats: ${byId("title").textContent}`);
+    byId("image").setAttribute("aria-label", `Splats: ${byId("title").textContent}`);
   }
 }

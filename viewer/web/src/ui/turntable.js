@@ -10,11 +10,11 @@ const BITS_PER_SECOND = 12_000_000;
 export class Turntable {
   /**
    * @param {import("../viewer.js").Viewer} viewer
-   * @param {import("./pictures.js").Pictures} pictures
+   * @param {import("./images.js").Images} images
    */
-  constructor(viewer, pictures) {
+  constructor(viewer, images) {
     this.viewer = viewer;
-    this.pictures = pictures;
+    this.images = images;
     this.isOn = false;
     this.secondsATurn = 12;
     this.last = null;
@@ -58,9 +58,9 @@ export class Turntable {
       say("This browser cannot record videos.");
       return;
     }
-    const sheet = this.pictures.newSheet();
-    const follow = () => this.pictures.drawOn(sheet);
-    this.pictures.drawOn(sheet);
+    const sheet = this.images.newSheet();
+    const follow = () => this.images.drawOn(sheet);
+    this.images.drawOn(sheet);
     this.viewer.stage.hooks.after.push(follow);
     const pieces = [];
     this.recorder = new MediaRecorder(sheet.captureStream(), { mimeType: kind, videoBitsPerSecond: BITS_PER_SECOND });

@@ -1,4 +1,4 @@
-"""A cell of the page: one splat with what is known about it, or words about why there is none."""
+"""A cell of the page: one set of splats with its metadata, or the reason why there is none."""
 
 import math
 import os
@@ -8,23 +8,26 @@ from typing import Any
 
 from gs_esd.export.axes import FileAxes
 from gs_esd.run.records import FAILED, FINISHED, Run, read_run
-from viewer.files import Format, Splat, named_format
-from viewer.sources import Source
+from viewer.scene.files import Format, Splat, named_format
+from viewer.scene.sources import SplatSource
 
-LARGEST_WHOLE = 1 << 53
+MAX_SAFE_INTEGER = 1 << 53
 """Beyond it JavaScript rounds whole numbers."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """What the page is told of a splat.
+    """What the page gets of one source; its fields are those of the JSON.
 
-    label: what tells it from the others.
-    version: grows with each change of the file.
-    up: the file's frame.
-    step, steps: of a run that is under way, the step of the snapshot and how many are to be made.
-    row, column: its place in the grid.
-    problem: why there is no splat; the counts are 0 then.
+    Args:
+        label: Distinguishes it from the other cells.
+        version: Grows with each change of the file.
+        up: The file's axes.
+        step: Of a run that is under way, the step of the snapshot.
+        steps: How many there will be.
+        row: Its place in the grid.
+        column: Its place in the grid.
+        problem: Why there are no splats; the counts are 0 then.
     """
 
     id: int
@@ -47,11 +50,11 @@ class Cell:
     column: int = 0
 
 
-def splat_cell(id: int, version: int, source: Source, splat: Splat) -> Cell:
-    """The cell of a file that can be shown; a run's folder tells what the file does not."""
-    told = _told(splat.metadata)
-    if "prompt" not in told:
-        told = _run_metadata(source) | told
+def splat_cell(id: int, version: int, source: SplatSource, splat: Splat) -> Cell:
+    """The cell of a file that can be shown; what its metadata lacks is read from its run."""
+    metadata = _cell_fields(splat.metadata)
+    if "prompt" not in metadata:
+        metadata = _run_metadata(source) | metadata
     return Cell(
         id=id,
         name=source.file_name(),
@@ -60,24 +63,24 @@ def splat_cell(id: int, version: int, source: Source, splat: Splat) -> Cell:
         bytes=splat.bytes,
         gaussians=splat.gaussians,
         sh_degree=splat.sh_degree,
-        **told,
+        **metadata,
     )
 
 
-def problem_cell(id: int, version: int, source: Source, problem: str) -> Cell:
+def problem_cell(id: int, version: int, source: SplatSource, problem: str) -> Cell:
     """The cell of a file that cannot be shown, or of a run that has none yet."""
     name = source.file_name()
-    told = _run_metadata(source)
-    return Cell(id, name, version, format=named_format(name), problem=problem, **told)
+    metadata = _run_metadata(source)
+    return Cell(id, name, version, format=named_format(name), problem=problem, **metadata)
 
 
-def missing(source: Source) -> str:
+def why_missing(source: SplatSource) -> str:
     """Why there is no file to show, in words."""
     if not source.is_run:
         return f"{source.name} is not there any more"
     run = _read(source)
     if run is None:
-        return "the run's folder is not there any more"
+        return "the run directory is not there any more"
     if run.status == FINISHED:
         return "no image: the run is finished, but its splats.ply is gone"
     if run.status == FAILED:
@@ -85,17 +88,16 @@ def missing(source: Source) -> str:
     return f"no image yet, step {run.progress}" if run.progress else "no image yet"
 
 
-def _run_metadata(source: Source) -> dict[str, Any]:
+def _run_metadata(source: SplatSource) -> dict[str, Any]:
     run = _read(source)
     if run is None:
         return {}
-    return _told(
-        {name: getattr(run, name) for name in ("prompt", "lambda_esd", "seed", "guidance")}
-    )
+    names = ("prompt", "lambda_esd", "seed", "guidance")
+    return _cell_fields({name: getattr(run, name) for name in names})
 
 
-def _read(source: Source) -> Run | None:
-    """What a run's folder tells; None of other files, and of folders that are gone."""
+def _read(source: SplatSource) -> Run | None:
+    """The record of a run directory; None for other files, and for one that is gone."""
     if not source.is_run or not os.path.isdir(source.path):
         return None
     try:
@@ -104,17 +106,17 @@ def _read(source: Source) -> Run | None:
         return None
 
 
-def _told(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """What metadata says that a cell knows of; values that make no sense are left out."""
+def _cell_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a cell that metadata has; values of a wrong type are left out."""
     found = {
         "prompt": _text(metadata.get("prompt")),
         "guidance": _text(metadata.get("guidance")),
         "lambda_esd": _number(metadata.get("lambda_esd")),
-        **{name: _whole(metadata.get(name)) for name in ("seed", "step", "steps")},
+        **{name: _integer(metadata.get(name)) for name in ("seed", "step", "steps")},
         "up": next((up.value for up in FileAxes if up.value == metadata.get("up")), None),
     }
     if found["guidance"] not in (None, "esd"):
-        found["lambda_esd"] = None  # of the others it changes nothing
+        found["lambda_esd"] = None  # the other objectives do not use it
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -122,8 +124,8 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _whole(value: Any) -> int | None:
-    return value if type(value) is int and abs(value) <= LARGEST_WHOLE else None
+def _integer(value: Any) -> int | None:
+    return value if type(value) is int and abs(value) <= MAX_SAFE_INTEGER else None
 
 
 def _number(value: Any) -> float | None:

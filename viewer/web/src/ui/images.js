@@ -1,15 +1,15 @@
-// Pictures of what is seen: the canvas, and in a grid the names that the page lays over it.
+// Images of what is seen: the canvas, and in a grid the names that the page lays over it.
 
 import { byId, cellLabel, download, element, fileName } from "./page.js";
 
 const MARGIN = 8;
 const NAMED = ".cell-name, .column-name, .row-name";
 
-export class Pictures {
+export class Images {
   /** @param {import("../viewer.js").Viewer} viewer */
   constructor(viewer) {
     this.viewer = viewer;
-    this.canvas = byId("picture");
+    this.canvas = byId("image");
     byId("shot").addEventListener("click", () => this.save());
   }
 
@@ -26,7 +26,7 @@ export class Pictures {
     sheet.toBlob((blob) => download(blob, fileName(byId("title").textContent, "png")));
   }
 
-  /** A canvas of the picture's size. */
+  /** A canvas of the image's size. */
   newSheet() {
     const sheet = element("canvas");
     sheet.width = this.canvas.width;

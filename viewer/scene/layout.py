@@ -1,21 +1,23 @@
-"""How splats stand beside each other: λ by seed where runs tell both, else one after another."""
+"""Grid layout: objective × seed where the metadata has both, else row by row."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from viewer.cells import Cell
+from viewer.scene.cells import Cell
 
 ESD = "esd"
-PARTS = ("prompt", "objective", "seed")
+LABEL_FIELDS = ("prompt", "objective", "seed")
 
 
 @dataclass(frozen=True)
 class Scene:
     """A grid of cells, in reading order; some places may be empty.
 
-    rows, columns: what the lines of the grid have in common; empty texts where nothing.
+    Args:
+        rows: Labels, empty where a row has nothing in common.
+        columns: Labels, likewise.
     """
 
     title: str
@@ -24,7 +26,7 @@ class Scene:
     cells: tuple[Cell, ...]
 
     def as_json(self, live: bool) -> dict[str, Any]:
-        """What the page takes; `live` says whether it will be told of changes."""
+        """The JSON that the page reads; `live` says whether it will get events."""
         cells = [asdict(cell) for cell in self.cells]
         return {
             "title": self.title,
@@ -36,15 +38,15 @@ class Scene:
 
 
 def arrange(cells: Sequence[Cell]) -> Scene:
-    """The cells by prompt, objective, λ and seed, each with its place and its label.
+    """Sort cells by prompt, objective, λ and seed, and give each its place and its label.
 
-    Those that do not tell come last, in the order they are given in.
+    Cells without metadata come last, in the order that they are given in.
     """
     ordered = sorted(cells, key=_order)
     labels = _labels(ordered)
     labelled = [replace(cell, label=label) for cell, label in zip(ordered, labels, strict=True)]
     title = _title(ordered)
-    return _by_seed(title, labelled) or _one_after_another(title, labelled)
+    return _by_seed(title, labelled) or _row_by_row(title, labelled)
 
 
 def _order(cell: Cell) -> tuple[Any, ...]:
@@ -69,11 +71,11 @@ def _title(cells: Sequence[Cell]) -> str:
 def _by_seed(title: str, cells: Sequence[Cell]) -> Scene | None:
     """A row for every objective, a column for every seed.
 
-    None where a cell does not tell, two have the same place, most places would be empty, or there
-    is but one row or column, in which cells would be narrow.
+    None where a cell lacks either, two have the same place, most places would be empty, or there is
+    only one row or column, in which cells would be narrow.
     """
     seeds = [cell.seed for cell in cells if cell.seed is not None]
-    if len(seeds) < len(cells) or not all(_parts(cell)["objective"] for cell in cells):
+    if len(seeds) < len(cells) or not all(_label_fields(cell)["objective"] for cell in cells):
         return None
     lines = _texts(cells, ["prompt"] * _differs("prompt", cells) + ["objective"])
     rows, columns = list(dict.fromkeys(lines)), sorted(set(seeds))
@@ -85,8 +87,8 @@ def _by_seed(title: str, cells: Sequence[Cell]) -> Scene | None:
     return _placed(title, cells, rows, [f"seed {seed}" for seed in columns], places)
 
 
-def _one_after_another(title: str, cells: Sequence[Cell]) -> Scene:
-    """About as many rows as columns."""
+def _row_by_row(title: str, cells: Sequence[Cell]) -> Scene:
+    """About as many rows as columns, in reading order."""
     columns = math.ceil(math.sqrt(len(cells)))
     rows = math.ceil(len(cells) / columns)
     places = [divmod(i, columns) for i in range(len(cells))]
@@ -108,26 +110,26 @@ def _placed(
 
 
 def _labels(cells: Sequence[Cell]) -> list[str]:
-    """What tells each cell from the others: what differs between them, or their names."""
+    """A label for each cell: what differs between them, or their names."""
     if len(cells) == 1:
         return [_title(cells)]
-    texts = _texts(cells, [part for part in PARTS if _differs(part, cells)])
+    texts = _texts(cells, [field for field in LABEL_FIELDS if _differs(field, cells)])
     return [
         text if text and texts.count(text) == 1 else cell.name
         for cell, text in zip(cells, texts, strict=True)
     ]
 
 
-def _texts(cells: Sequence[Cell], parts: Sequence[str]) -> list[str]:
-    return [", ".join(filter(None, (_parts(cell)[part] for part in parts))) for cell in cells]
+def _texts(cells: Sequence[Cell], fields: Sequence[str]) -> list[str]:
+    return [", ".join(filter(None, map(_label_fields(cell).get, fields))) for cell in cells]
 
 
-def _differs(part: str, cells: Sequence[Cell]) -> bool:
-    return len({_parts(cell)[part] for cell in cells}) > 1
+def _differs(field: str, cells: Sequence[Cell]) -> bool:
+    return len({_label_fields(cell)[field] for cell in cells}) > 1
 
 
-def _parts(cell: Cell) -> dict[str, str]:
-    """What can tell a cell from others, in words; empty where it is not known."""
+def _label_fields(cell: Cell) -> dict[str, str]:
+    """What can differ between cells, in words; empty where it is not known."""
     return {
         "prompt": cell.prompt or "",
         "objective": _objective(cell),

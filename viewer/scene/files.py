@@ -1,7 +1,7 @@
-"""Splat files: looked at whole before anything of them is shown, then handed out in pieces.
+"""Splat files: validated as a whole before they are shown, then read in pieces.
 
-Three formats are known, by content: the standard 3DGS .ply, PlayCanvas' .compressed.ply and
-antimatter15's .splat. Whatever is wrong with a file is said in words, as a UserError.
+Three formats are recognised by content: the standard 3DGS .ply, PlayCanvas' .compressed.ply and
+antimatter15's .splat. Whatever is wrong with a file is a UserError.
 """
 
 import os
@@ -34,27 +34,27 @@ Format = Literal["ply", "compressed.ply", "splat"]
 Signature = tuple[int, int, int, int]
 
 PIECE_BYTES = 1 << 18
-LARGEST_STANDARD_HEADER = 1 << 16
-"""What the page's reader, Spark 2.2, takes for a header."""
+MAX_HEADER_BYTES = 1 << 16
+"""The longest header that Spark 2.2, the page's reader, accepts."""
 
-OTHERS = {
+OTHER_FORMATS = {
     b"glTF": "glTF. Give the .ply that it was made from",
     b"\x1f\x8b\x08": "packed, as .spz is. Unpack: `npx @playcanvas/splat-transform IN.spz OUT.ply`",
     b"PK\x03\x04": "a zip, as .sog is. Unpack: `npx @playcanvas/splat-transform IN.sog OUT.ply`",
 }
-"""What other files begin with, what they are, and what to do."""
+"""By the bytes that a file begins with: what it is, and what to do."""
 
 _NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # Windows has none
 
 
 @dataclass(frozen=True)
 class Splat:
-    """What a sound file holds.
+    """The content of a valid file.
 
-    bytes: the file's size.
-    metadata: what the file says about itself, see gs_esd.export.metadata; from strangers, so that
-        nothing is sure about the values.
-    is_standard: whether the page can read the bytes as they are.
+    Args:
+        bytes: The file's size.
+        metadata: From its comments, see `gs_esd.export.metadata`; not validated.
+        is_standard: Whether the page can read the bytes as they are.
     """
 
     format: Format
@@ -66,9 +66,13 @@ class Splat:
 
 
 def open_file(path: Path, name: str) -> BinaryIO:
-    """Open a file to read. Raises UserError where it is missing, or a folder, device or pipe.
+    """Open a file to read.
 
-    name: how it is called in errors.
+    Args:
+        name: The file's name in errors.
+
+    Raises:
+        UserError: It is missing, or a folder, device or pipe.
     """
     try:
         # Opened this way, a pipe is not waited for.
@@ -82,15 +86,18 @@ def open_file(path: Path, name: str) -> BinaryIO:
 
 
 def signature(status: os.stat_result) -> Signature:
-    """What differs between two versions of a file."""
+    """Numbers that differ between two versions of a file."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def inspect(file: BinaryIO, name: str) -> Splat:
-    """What an open file holds; all of its numbers are looked at.
+    """Validate an open file, all numbers of it.
 
-    name: how it is called in errors.
-    Raises UserError where it is no splat, cut short, empty, or its numbers are unusable.
+    Args:
+        name: The file's name in errors.
+
+    Raises:
+        UserError: It is no splat file, cut short, empty, or has unusable numbers.
     """
     try:
         return _inspect(file, name)
@@ -99,10 +106,10 @@ def inspect(file: BinaryIO, name: str) -> Splat:
 
 
 def pieces(file: BinaryIO, splat: Splat, name: str) -> tuple[int, Iterator[bytes]]:
-    """The bytes of an inspected file as the page reads them: how many, and one after another.
+    """The bytes of an inspected file in a form that the page reads: their number, and the pieces.
 
-    A .ply in a form that is not the usual one is written anew while it is read.
-    Pieces raise UserError where the file is changed meanwhile.
+    A .ply that the page cannot read as it is gets rewritten on the way. The iterator raises
+    UserError where the file is changed meanwhile.
     """
     if splat.is_standard:
         file.seek(0)
@@ -115,7 +122,7 @@ def pieces(file: BinaryIO, splat: Splat, name: str) -> tuple[int, Iterator[bytes
 
 
 def named_format(name: str) -> Format:
-    """The format that a file's name promises, which only counts where there is no content."""
+    """The format by a file's name, used only where there is no content."""
     if name.endswith(".splat"):
         return "splat"
     return "compressed.ply" if name.endswith(".compressed.ply") else "ply"
@@ -131,7 +138,7 @@ def _inspect(file: BinaryIO, name: str) -> Splat:
         header = read_header(file, name)
         check = _compressed if header.first.name == "chunk" else _standard
         return check(file, header, size, name)
-    for magic, what in OTHERS.items():
+    for magic, what in OTHER_FORMATS.items():
         if start.startswith(magic):
             raise UserError(f"{name} is {what}.")
     gaussians = check_splat_format(file, size, name)
@@ -162,16 +169,16 @@ def _standard(file: BinaryIO, header: Header, size: int, name: str) -> Splat:
 
 
 def _is_standard(file: BinaryIO, header: Header) -> bool:
-    """Whether a header is, but for comments, the one that this project would write."""
+    """Whether a header is, except for comments, the one that this project would write."""
     file.seek(0)
     content = file.read(header.body)
     lines = [line for line in content.splitlines(True) if not line.startswith(b"comment ")]
     ours = standard_header([name for name, _ in header.first.fields], header.first.count)
-    return b"".join(lines) == ours and content.isascii() and len(content) < LARGEST_STANDARD_HEADER
+    return b"".join(lines) == ours and content.isascii() and len(content) < MAX_HEADER_BYTES
 
 
 def _null_rotations(columns: Columns) -> np.ndarray:
-    """Where quaternions are zero: renderers differ in what that means, or make NaN of it."""
+    """Where quaternions are zero: renderers differ in how they treat these, or make NaN of them."""
     return np.all([columns[name] == 0 for name in ROTATION], axis=0)
 
 

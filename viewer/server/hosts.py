@@ -1,8 +1,8 @@
-"""Who may reach the server: the address that it listens on, and the names it answers to.
+"""The address that the server listens on, and the `Host` headers that it allows.
 
-A web page anywhere can ask the browser for `http://its-own-name:port/` after having its name point
-to this machine (DNS rebinding), and could read the answer. So requests must name a host that nobody
-else can own: an address in numbers, or this machine's name.
+A web page anywhere can fetch `http://its-own-name:port/` after having its name point to this
+machine (DNS rebinding), and could read the response. So requests must name a host that nobody else
+can own: an IP address, or this machine's name.
 """
 
 import ipaddress
@@ -21,7 +21,8 @@ _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 class Host:
     """Where to listen.
 
-    name: as the user gave it.
+    Args:
+        name: As the user gave it.
     """
 
     name: str
@@ -32,16 +33,16 @@ class Host:
         """Whether only this machine reaches it."""
         return self.address.is_loopback
 
-    def answers_to(self, field: str) -> bool:
-        """Whether a request may call the server so, by the field `Host`; any port will do.
+    def allows(self, host_header: str) -> bool:
+        """Whether a request with this `Host` header is for this server.
 
-        With an SSH tunnel the browser's port need not be ours.
+        Any port is allowed: with an SSH tunnel, the browser's is another.
         """
-        found = _HOST.fullmatch(field)
+        found = _HOST.fullmatch(host_header)
         if found is None:
             return False
         name = found[1].lower()
-        address = _numbers(name.strip("[]"))
+        address = _parse_address(name.strip("[]"))
         if address is not None:
             return address.is_loopback or not self.is_local
         return name == "localhost" or (not self.is_local and name in self._own_names())
@@ -54,7 +55,7 @@ class Host:
         return f"http://{name}:{port}/"
 
     def listen(self, port: int) -> socket.socket:
-        """A listening socket; port 0 takes a free one. Raises UserError where that fails."""
+        """Open a listening socket; port 0 means a free one. Raises UserError where that fails."""
         family = socket.AF_INET6 if self.address.version == 6 else socket.AF_INET
         try:
             return socket.create_server((str(self.address), port), family=family, backlog=256)
@@ -70,7 +71,7 @@ class Host:
 
 
 def resolve(name: str) -> Host:
-    """The host of that name or address on this machine. Raises UserError where there is none."""
+    """Look up a name or address of this machine. Raises UserError where there is none."""
     try:
         found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -81,7 +82,7 @@ def resolve(name: str) -> Host:
     return Host(name, ipaddress.ip_address(str(found[0][4][0]).partition("%")[0]))
 
 
-def _numbers(name: str) -> Address | None:
+def _parse_address(name: str) -> Address | None:
     try:
         return ipaddress.ip_address(name)
     except ValueError:

@@ -1,0 +1,1 @@
+"""The page's HTTP server: the standard library's, with limits and host checks, and its events."""
