@@ -2,8 +2,8 @@
 
     splats θ -> renderings x_0 -> noise -> ω(t) (ε_φ - source) -> gradient on x_0 -> gradient on θ
 
-The equation is in gs_esd/guidance/objectives.py; what the components are made of, in
-gs_esd/build/components.py.
+The equation is in gs_esd/guidance/objectives.py. The components of a run (prior, variational model,
+objective, splats, optimisers) are built from its configuration in gs_esd/build/components.py.
 """
 
 import logging
@@ -22,7 +22,7 @@ from gs_esd.cameras.views import Views
 from gs_esd.config.options import Config, StageConfig
 from gs_esd.export.images import preview, save_png
 from gs_esd.guidance.noisy_views import NoisyViews, noise_views
-from gs_esd.guidance.objectives import EsdSource, score_difference
+from gs_esd.guidance.objectives import score_difference
 from gs_esd.guidance.view_kl import ViewKlMonitor, view_kl
 from gs_esd.render.distributed import gather_info, gather_renderings
 from gs_esd.render.renderings import Renderings, render
@@ -145,11 +145,12 @@ class Trainer:
         """One optimisation step; returns the scalars to log, as of the last synchronisation.
 
         Raises:
-            NonFiniteError, UserError: since which step numbers are not finite, or nothing is seen.
+            NonFiniteError: numbers became NaN or infinite; the message names the step.
+            UserError: the splats have become transparent from every side.
         """
         c = self.components
         views = self.draw_views()
-        mine = c.ranks.share(len(views))  # the views of this process; alone, all
+        mine = c.ranks.share(len(views))  # of several processes, this one's views; else all
 
         renderings = render(c.splats, views.cameras[mine])
         c.densifier.step_pre_backward(self.step, renderings.info)
@@ -163,6 +164,7 @@ class Trainer:
         eps = c.predict(c.prior, c.variational, noisy, c.source.needed(noisy))
         gradient = score_difference(eps, noisy, c.source, c.weighting)
         # Distillation has no loss: the gradient on x_0 is given, and this is the chain rule to θ.
+        # The mean over all views, whichever process renders them.
         x_0.backward(gradient / len(views))
         c.ranks.sum_gradients(c.splats.values())
 
@@ -236,19 +238,16 @@ class Trainer:
         return (ranks.count == 1 or self._should_log()) and ranks.any(requested)
 
     def _describe(self, gradient: Tensor, noisy: NoisyViews, renderings: Renderings) -> Scalars:
-        scalars: Scalars = {
+        return {
             "grad_norm": gradient.flatten(1).norm(dim=1).mean(),
             "log_snr": noisy.log_snr.mean(),
             "alpha": renderings.alpha.detach().mean(),
             "gaussians": float(len(self.components.splats["means"])),
+            **self.components.source.scalars(noisy),
         }
-        if isinstance(self.components.source, EsdSource):
-            lam = self.components.source.lam(noisy)
-            scalars["lambda_esd"] = lam.mean() if isinstance(lam, Tensor) else lam
-        return scalars
 
     def _monitor_view_kl(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
-        if len(x_0) < 2:  # one rendering differs from no other
+        if len(x_0) < 2:  # it is about pairs of renderings
             return {}
         view_kls = view_kl(x_0, noisy.log_snr)
         if self.components.source.needed(noisy).uncond:

@@ -17,10 +17,10 @@ def check_pairings(config: Config) -> None:
     Raises:
         UserError: one has not.
     """
-    if isinstance(config.prior, DiffusersPriorConfig):
-        _check_learned_prior(config)
-    else:
+    if config.prior.is_image_set:
         _check_image_bank(config)
+    else:
+        _check_learned_prior(config)
     _check_lora(config)
 
 
@@ -41,11 +41,6 @@ def _check_learned_prior(config: Config) -> None:
 
 def _check_image_bank(config: Config) -> None:
     _check_memory(config)
-    if isinstance(config.variational, LoraVariationalConfig):
-        raise UserError(
-            "variational=lora adapts the prior's U-Net, and a prior made of images has none. Use "
-            "variational=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
-        )
     if not isinstance(config.timesteps, EntropicTimestepsConfig):
         raise UserError(
             "these timesteps are those of the schedule that a learned prior was trained at, and a "
@@ -63,9 +58,14 @@ def _check_memory(config: Config) -> None:
 
 def _check_lora(config: Config) -> None:
     variational = config.variational
-    if not isinstance(variational, LoraVariationalConfig) or not isinstance(
-        config.guidance, EsdConfig
-    ):
+    if not isinstance(variational, LoraVariationalConfig):
+        return
+    if not isinstance(config.prior, DiffusersPriorConfig):
+        raise UserError(
+            "variational=lora adapts the prior's U-Net, and this prior has none. Use "
+            "variational=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
+        )
+    if not config.guidance.uses_lambda:
         return
     if config.lambda_esd != 0 and variational.camera_dropout == 0:
         raise UserError(

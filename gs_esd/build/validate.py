@@ -11,13 +11,13 @@ from typing import Any
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.build.validate_models import check_models
 from gs_esd.config.commands import install_command, train_command
+from gs_esd.config.kinds import kind_of
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
     STAGES,
     Config,
     Device,
-    EsdConfig,
     HardwareConfig,
     ImagesPriorConfig,
     PlyInitConfig,
@@ -144,7 +144,7 @@ def _check_stages(config: Config) -> None:
     full = config.stages.fine.resolution
     for name in STAGES:
         resolution = getattr(config.stages, name).resolution
-        if full % resolution and not isinstance(config.prior, DiffusersPriorConfig):
+        if full % resolution and config.prior.is_image_set:
             raise UserError(
                 f"stages.{name}.resolution={resolution} does not divide "
                 f"stages.fine.resolution={full}, and the prior's images are shrunk from there; "
@@ -209,11 +209,11 @@ def _check_tracking(config: Config) -> None:
 
 def _lambda_warnings(config: Config) -> list[str]:
     lam = config.lambda_esd
-    if isinstance(config.guidance, EsdConfig):
+    if config.guidance.uses_lambda:
         outside = f"lambda_esd={lam} is outside [0, 1]: the paper's derivation does not cover it"
         return [] if 0 <= lam <= 1 else [outside]
     if lam != 0:
-        kind = "sds" if isinstance(config.guidance, SdsConfig) else "vsd"
+        kind = kind_of("guidance", config.guidance)
         raise UserError(
             f"lambda_esd={lam} means nothing to guidance={kind}; leave it out, or use guidance=esd"
         )
@@ -221,8 +221,7 @@ def _lambda_warnings(config: Config) -> list[str]:
 
 
 def _text_warnings(config: Config) -> list[str]:
-    learned = isinstance(config.prior, DiffusersPriorConfig)
-    if config.negative_prompt.strip() and not learned:
+    if config.negative_prompt.strip() and config.prior.is_image_set:
         return ["negative_prompt means nothing to this prior, which reads no text; it is ignored"]
     return []
 

@@ -38,6 +38,18 @@ GROUPS: dict[str, dict[str, type]] = {
 }
 """Which dataclass each kind of a group is; conf/GROUP/*.yaml names them as /schema/GROUP/KIND."""
 
+
+def kind_of(group: str, config: Any) -> str:
+    """The name of a configuration's kind, as it is given on the command line."""
+    return next(kind for kind, node in GROUPS[group].items() if node is type(config))
+
+
+def uses_lambda(guidance: str) -> bool:
+    """Whether lambda_esd has an effect on a kind of guidance; False for an unknown one."""
+    node = GROUPS["guidance"].get(guidance, c.GuidanceConfig)
+    return issubclass(node, c.GuidanceConfig) and node.uses_lambda
+
+
 PRESETS = tuple(option_of(entry).presets for entry in fields(c.Config) if option_of(entry).presets)
 """Folders of conf/ whose files set a group's options by a name, which may look like a number."""
 

@@ -8,7 +8,7 @@ learned priors and scores are in gs_esd/config/learned.py, the table of kinds in
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Literal
+from typing import ClassVar, Literal
 
 from gs_esd.config.option import about, option
 
@@ -63,11 +63,15 @@ class CamerasConfig:
 class PriorConfig:
     """p, the image prior. One subclass a kind."""
 
+    is_image_set: ClassVar[bool] = False
+    """Whether it is a set of images: `ImageSetPrior` in gs_esd/priors/base.py."""
+
 
 @dataclass
 class ToyZooPriorConfig(PriorConfig):
     """Procedural animals, drawn from a front-biased camera distribution, as an exact denoiser."""
 
+    is_image_set = True
     num_images: int = option(1024, low=2, high=1e6)
     front_bias: float = option(0.5, low=0, high=100)
     """Concentration of the azimuths about the front; 0 is uniform."""
@@ -89,6 +93,7 @@ class Normalize(Enum):
 class ImagesPriorConfig(PriorConfig):
     """A folder of the user's own images of one object, as an exact denoiser."""
 
+    is_image_set = True
     path: str = MISSING
     normalize: Normalize = Normalize.height
     """How images are scaled; see gs_esd/priors/image_folder.py."""
@@ -112,6 +117,9 @@ class ClosedFormVariationalConfig(VariationalConfig):
 @dataclass
 class GuidanceConfig:
     """The objective: which gradient the renderings get. One subclass a kind."""
+
+    uses_lambda: ClassVar[bool] = False
+    """Whether lambda_esd has an effect; where it has none, any but 0 is refused."""
 
 
 @dataclass
@@ -145,6 +153,7 @@ class LambdaSchedule(Enum):
 class EsdConfig(GuidanceConfig):
     """Entropic score distillation: λ of the unconditional score, 1 − λ of the camera's."""
 
+    uses_lambda = True
     schedule: LambdaSchedule = LambdaSchedule.constant
 
 
@@ -201,7 +210,7 @@ class EntropicTimeRange:
 
 @dataclass
 class EntropicTimestepsConfig(TimestepsConfig):
-    """Uniform in entropic time, a range a stage; see gs_esd/guidance/entropic_time.py.
+    """Uniform in entropic time, a range a stage; see gs_esd/diffusion/entropic_time.py.
 
     For priors that are made of images.
     """

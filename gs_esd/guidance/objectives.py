@@ -17,8 +17,7 @@ Notation (see also gs_esd/diffusion/process.py)
 The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints
 a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
 
-A new objective is a class here with `needed` and `__call__`, a dataclass in config/options.py, and
-a line each in build/guidance.py and config/kinds.py; docs/architecture.md has all steps.
+How to add an objective is in docs/architecture.md.
 """
 
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from torch import Tensor
 from gs_esd.guidance.lambda_schedules import LambdaAt
 from gs_esd.guidance.noisy_views import NoisyViews
 from gs_esd.guidance.weighting import WeightingFn
+from gs_esd.system.device import Scalars
 
 
 class NeededPredictions(NamedTuple):
@@ -58,7 +58,11 @@ class Source(Protocol):
         ...
 
     def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
-        """The source, from the predictions and the drawn noise."""
+        """The source, from the predictions and the drawn noise `noisy.eps`."""
+        ...
+
+    def scalars(self, noisy: NoisyViews) -> Scalars:
+        """What to log of a step, by name."""
         ...
 
 
@@ -82,6 +86,10 @@ class SdsSource:
         """ε."""
         return noisy.eps
 
+    def scalars(self, noisy: NoisyViews) -> Scalars:
+        """Nothing."""
+        return {}
+
 
 class VsdSource:
     """Variational score distillation: ε_ψ(c), the score of each camera's renderings."""
@@ -93,6 +101,10 @@ class VsdSource:
     def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
         """ε_ψ(c)."""
         return eps.psi_cond
+
+    def scalars(self, noisy: NoisyViews) -> Scalars:
+        """Nothing."""
+        return {}
 
 
 class EsdSource:
@@ -116,3 +128,8 @@ class EsdSource:
         if isinstance(lam, Tensor):
             lam = lam[:, None, None, None]
         return lam * eps.psi_uncond + (1 - lam) * eps.psi_cond
+
+    def scalars(self, noisy: NoisyViews) -> Scalars:
+        """λ, the mean over the batch."""
+        lam = self.lam(noisy)
+        return {"lambda_esd": lam.mean() if isinstance(lam, Tensor) else lam}

@@ -14,7 +14,7 @@ class DiffusionPrior(Protocol):
     """A distribution of images, represented by its noise prediction at any noise level.
 
     A new prior is a class with these two methods, a dataclass in gs_esd/config/options.py, and a
-    line each in gs_esd/build/distributions.py and gs_esd/build/hydra_schema.py.
+    line each in gs_esd/build/distributions.py and gs_esd/config/kinds.py.
     """
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from gs_esd.config.kinds import uses_lambda
 from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.report.measuring import Measured
 from gs_esd.run.records import FINISHED, Run
@@ -63,7 +64,7 @@ def rates(values: Sequence[Point]) -> list[Summary]:
 
 
 def _has_lambda(run: Run) -> bool:
-    return run.status == FINISHED and run.guidance == "esd" and run.lambda_esd is not None
+    return run.status == FINISHED and uses_lambda(run.guidance) and run.lambda_esd is not None
 
 
 def _lambdas(values: Iterable[Point]) -> list[float]:

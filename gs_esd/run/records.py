@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gs_esd.config.kinds import GROUPS, uses_lambda
 from gs_esd.config.renamed import renamed
 from gs_esd.errors import UserError
 
@@ -24,7 +25,7 @@ _LINE = re.compile(r"\d{4}-\d\d-\d\d [\d:,]+ (?P<level>[A-Z]+) (?P<message>.*)")
 _STEP = re.compile(r"step (\d+/\d+)")
 _SESSION = re.compile(r"run (directory|folder):")
 """The message with which each session of a run begins; "folder" in earlier versions."""
-_GUIDANCE = {"VsdConfig": "vsd", "SdsConfig": "sds"}
+_GUIDANCE = {node.__name__: kind for kind, node in GROUPS["guidance"].items()}
 _RENAMED_KINDS = {
     "ClosedFormRenderedConfig": "ClosedFormVariationalConfig",
     "LoraRenderedConfig": "LoraVariationalConfig",
@@ -42,7 +43,7 @@ class Run:
         path: The run directory.
         name: The same relative to the sweep's folder, with slashes.
         status: FINISHED, FAILED or UNFINISHED (under way, or stopped).
-        guidance: "esd", "vsd" or "sds"; λ has an effect in the first only.
+        guidance: the kind of objective, "esd", "vsd" or "sds"; λ has an effect on the first only.
         lambda_esd: λ; None where the run failed before its configuration was written.
         seed: None likewise.
         error: The last error of the log's last session; empty unless failed.
@@ -71,7 +72,7 @@ class Run:
     @property
     def objective(self) -> str:
         """The objective in words, such as "λ = 0.5" or "VSD"."""
-        if self.guidance != "esd":
+        if not uses_lambda(self.guidance):
             return self.guidance.upper()
         return "λ unknown" if self.lambda_esd is None else f"λ = {self.lambda_esd:g}"
 
@@ -170,7 +171,7 @@ def _run_dirs(folder: Path) -> set[Path]:
 def _order(run: Run) -> tuple[Any, ...]:
     lam = math.inf if run.lambda_esd is None else run.lambda_esd
     seed = math.inf if run.seed is None else run.seed
-    return run.prompt, run.guidance != "esd", run.guidance, lam, seed, run.name
+    return run.prompt, not uses_lambda(run.guidance), run.guidance, lam, seed, run.name
 
 
 def _read_metrics(file: Path) -> tuple[dict[str, Any], str]:
@@ -218,7 +219,7 @@ def _guidance(config: Mapping[str, Any], run_dir: Path) -> str:
     if kind := config.get("guidance.kind"):
         return _GUIDANCE.get(kind, "esd")
     first = run_dir.name.partition("-")[0]
-    return first if first in _GUIDANCE.values() else "esd"
+    return first if first in GROUPS["guidance"] else "esd"
 
 
 def _number(value: Any) -> float | None:

@@ -15,6 +15,7 @@ from torch.nn import ParameterDict
 
 import gs_esd
 from gs_esd.cameras.orbit import Orbit
+from gs_esd.config.kinds import kind_of
 from gs_esd.config.options import Config
 from gs_esd.export.images import preview, save_png
 from gs_esd.export.ply import save_splats
@@ -72,7 +73,7 @@ def metadata(config: Config) -> dict[str, Any]:
     """The metadata in the header of a run's .ply files: prompt, objective, λ and seed."""
     return {
         "prompt": config.prompt,
-        "guidance": type(config.guidance).__name__.removesuffix("Config").lower(),
+        "guidance": kind_of("guidance", config.guidance),
         "lambda_esd": config.lambda_esd,
         "seed": config.seed,
     }

@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gs_esd.config.kinds import is_within, keys_without_effect
+from gs_esd.config.kinds import is_within, keys_without_effect, uses_lambda
 from gs_esd.config.renamed import RENAMED_CHOICES, RENAMED_KEYS, renamed
 from gs_esd.errors import UserError
 from gs_esd.run.records import flat
@@ -73,7 +73,7 @@ def run_subdir(
 
 
 def _name_of(guidance: str, lambda_esd: float, seed: int, values: Mapping[str, Any]) -> str:
-    objective = f"lam{lambda_esd}" if guidance == "esd" else guidance
+    objective = f"lam{lambda_esd}" if uses_lambda(guidance) else guidance
     others = [
         f"{key}={value if type(value) in (int, float) else slug(str(value), 24)}"
         for key, value in sorted(values.items())

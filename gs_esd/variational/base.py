@@ -15,7 +15,7 @@ class VariationalScore(Protocol):
     """Score of noisy renderings, conditioned on the camera or unconditional.
 
     A new kind is a class with these methods, a dataclass in gs_esd/config/options.py, and a line
-    each in gs_esd/build/distributions.py and gs_esd/build/hydra_schema.py.
+    each in gs_esd/build/distributions.py and gs_esd/config/kinds.py.
     """
 
     def update(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from gs_esd.config.kinds import uses_lambda
 from gs_esd.export.axes import FileAxes
 from gs_esd.run.records import FAILED, FINISHED, Run, read_run
 from viewer.scene.files import Format, Splat, named_format
@@ -115,7 +116,8 @@ def _cell_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
         **{name: _integer(metadata.get(name)) for name in ("seed", "step", "steps")},
         "up": next((up.value for up in FileAxes if up.value == metadata.get("up")), None),
     }
-    if found["guidance"] not in (None, "esd"):
+    guidance = found["guidance"]
+    if isinstance(guidance, str) and not uses_lambda(guidance):
         found["lambda_esd"] = None  # the other objectives do not use it
     return {name: value for name, value in found.items() if value is not None}
 
