@@ -168,7 +168,7 @@ def kill_one_worker_of(process: subprocess.Popen[str], folder: Path) -> None:
     """Once both have a checkpoint that a run can go on from."""
     deadline = time.monotonic() + 300
     while len(list(folder.glob("outputs/quick/*/*/checkpoints/last.pt"))) < 2:
-        assert process.poll() is None
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline
         time.sleep(0.1)
     workers = [pid for pid in descendants(process.pid) if "ray::_run_job" in command_line(pid)]
