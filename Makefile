@@ -59,14 +59,14 @@ endif
 	$(PIP) install -c constraints.txt torch
 	@touch $@
 
-$(VENV)/installed: pyproject.toml constraints.txt $(VENV)/installed-torch
+$(VENV)/installed: pyproject.toml setup.py constraints.txt $(VENV)/installed-torch
 	$(PIP) install -c constraints.txt --editable '.$(EXTRA)'
 	@touch $@
 
-$(VENV)/installed-dev: pyproject.toml constraints.txt $(VENV)/installed
+$(VENV)/installed-dev: pyproject.toml setup.py constraints.txt $(VENV)/installed
 	$(PIP) install -c constraints.txt --editable '.[dev,diffusers,examples]'
 	@touch $@
 
-$(VENV)/installed-docs: pyproject.toml constraints.txt $(VENV)/installed
+$(VENV)/installed-docs: pyproject.toml setup.py constraints.txt $(VENV)/installed
 	$(PIP) install -c constraints.txt --editable '.[docs,diffusers]'
 	@touch $@
