@@ -12,6 +12,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from gs_esd.config.commands import program
 from gs_esd.errors import UserError
 from viewer import attached
 from viewer.browser import has_display, open_browser, tunnel_hint
@@ -130,7 +131,7 @@ def _port(text: str) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m viewer",
+        prog=program("viewer"),
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -14,7 +14,7 @@ COMMANDS = {
     "export": ("gs_esd.export.command", "convert a splat to another format"),
     "eval": ("gs_esd.evaluation.command", "measure finished runs: views, CLIP, the Janus problem"),
     "report": ("gs_esd.report.command", "write a page that shows a sweep"),
-    "doctor": ("gs_esd.tools.doctor.command", "find out what this machine can run"),
+    "doctor": ("gs_esd.tools.doctor", "find out what this machine can run"),
     "precompile": ("gs_esd.cli.precompile", "compile the kernels before the first run"),
 }
 """The module of each command, of which main() is called, and what it does."""

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gs_esd.config.commands import program
 from gs_esd.errors import UserError
 from gs_esd.evaluation.clip import Clip, Rivals
 from gs_esd.evaluation.evaluate import VIEWS, evaluate, find_targets
@@ -20,14 +21,14 @@ from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.priors.hub.vision import DEFAULT_CLIP
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m gs_esd.evaluation") -> None:
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Evaluate what the command line names.
 
     Args:
         arguments: The words after the command; None for those of this process.
-        prog: The command as the user typed it, for its help.
+        prog: The command as the user typed it, for its help; None for how it was started.
     """
-    options = _parse(arguments, prog)
+    options = _parse(arguments, prog or program("gs_esd.evaluation"))
     try:
         lines = _evaluate_all(options)
     except UserError as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch.nn import ParameterDict
 
+from gs_esd.config.commands import program
 from gs_esd.errors import UserError
 from gs_esd.export.axes import FileAxes
 from gs_esd.export.compressed_ply import save_compressed_ply
@@ -34,14 +35,14 @@ FORMATS: dict[str, tuple[Save, FileAxes]] = {
 """Writer and usual axes by ending; the first ending that fits counts."""
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m gs_esd.export") -> None:
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Parse the command line and convert.
 
     Args:
         arguments: words after the program's name; by default those of the process.
-        prog: name of the program in its help and errors.
+        prog: name of the program in its help and errors; None for how it was started.
     """
-    options = _parser(prog).parse_args(arguments)
+    options = _parser(prog or program("gs_esd.export")).parse_args(arguments)
     try:
         convert(options)
     except UserError as error:

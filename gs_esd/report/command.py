@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gs_esd.config.commands import program
 from gs_esd.errors import UserError
 from gs_esd.report.measuring import Measure, Measured, measure_zoo_run, measured
 from gs_esd.report.page import page
@@ -20,14 +21,14 @@ from gs_esd.run.records import Run, find_runs
 from gs_esd.system.atomic import atomic_write
 
 
-def main(arguments: Sequence[str] | None = None, prog: str = "python -m gs_esd.report") -> None:
+def main(arguments: Sequence[str] | None = None, prog: str | None = None) -> None:
     """Write the report that the command line asks for.
 
     Args:
         arguments: The words after the command; None for those of this process.
-        prog: The command as the user typed it, for its help.
+        prog: The command as the user typed it, for its help; None for how it was started.
     """
-    options = _parse(arguments, prog)
+    options = _parse(arguments, prog or program("gs_esd.report"))
     try:
         measure = None if options.no_measure else measure_zoo_run
         written = write_report(options.folder, measure, options.shot)

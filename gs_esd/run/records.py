@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gs_esd.config.commands import train_command
 from gs_esd.config.kinds import GROUPS, uses_lambda
 from gs_esd.config.renamed import renamed
 from gs_esd.errors import UserError
@@ -94,7 +95,7 @@ def find_runs(folder: Path) -> list[Run]:
     if not runs:
         raise UserError(
             f"no run in {folder}: a run directory holds train.log and, once finished, "
-            'metrics.json. Make some with: python train.py -m prompt="a corgi" lambda_esd=0,1'
+            f'metrics.json. Make some with: {train_command()} -m prompt="a corgi" lambda_esd=0,1'
         )
     return sorted(runs, key=_order)
 

@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Iterable
 
+from gs_esd.config.commands import program
 from gs_esd.config.options import Device
 from gs_esd.system.hardware import DetectedDevice, detect
 from gs_esd.tools.doctor_checks import CHECKS, Check, Finding
@@ -23,7 +24,7 @@ EXPECTED = {
 
 def main() -> None:
     """Run all checks, print what they found, and whether each device can be used."""
-    argparse.ArgumentParser(prog="python -m gs_esd.tools.doctor", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog=program("gs_esd.tools.doctor"), description=__doc__).parse_args()
     findings = []
     for check in CHECKS:
         findings.append(run_check(check))

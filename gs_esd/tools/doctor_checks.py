@@ -14,6 +14,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from gs_esd.config.commands import install_command
 from gs_esd.config.files import CONF
 from gs_esd.config.options import Device
 from gs_esd.errors import UserError
@@ -216,7 +217,7 @@ def check_diffusers() -> Finding:
     """Whether the packages for learned priors are installed."""
     missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
-        fix = "pip install -c constraints.txt -e '.[diffusers]'"
+        fix = install_command("diffusers")
         return Finding("diffusers", f"{', '.join(missing)} not installed", fix, CUDA)
     return Finding("diffusers", "installed with all it needs; prior=tiny needs no more")
 
@@ -281,7 +282,7 @@ def check_tensorboard() -> Finding:
     """Whether runs can be followed in TensorBoard."""
     if importlib.util.find_spec("tensorboard"):
         return Finding("TensorBoard", "shows every run: tensorboard --logdir outputs")
-    return Finding("TensorBoard", "not installed; optional: pip install -e '.[tensorboard]'")
+    return Finding("TensorBoard", f"not installed; optional: {install_command('tensorboard')}")
 
 
 def check_launchers() -> Finding:
@@ -290,7 +291,7 @@ def check_launchers() -> Finding:
     found = [title for name, title in plugins.items() if _is_hydra_plugin(name)]
     if found:
         return Finding("launchers", f"sweeps by {' and '.join(found)}")
-    return Finding("launchers", "sweeps one run at a time; more: pip install -e '.[cluster]'")
+    return Finding("launchers", f"sweeps one run at a time; more: {install_command('cluster')}")
 
 
 def check_chromium() -> Finding:

@@ -5,6 +5,7 @@ import shlex
 import unicodedata
 from dataclasses import dataclass
 
+from gs_esd.config.commands import train_command
 from gs_esd.errors import UserError
 from gs_esd.toyzoo.animals.catalogue import ANIMALS
 from gs_esd.toyzoo.primitives import Vec
@@ -134,5 +135,5 @@ def _unknown(prompt: str) -> str:
         f'the toy zoo has no animal in "{plain}"; it has {known}.\n'
         "From images of your own: add prior=images prior.path=FOLDER.\n"
         "Anything else, by Stable Diffusion on a GPU: "
-        f"python train.py {typed} prior=sd21"
+        f"{train_command()} {typed} prior=sd21"
     )

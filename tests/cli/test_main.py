@@ -83,3 +83,14 @@ def test_messages_name_commands_of_this_kind_of_installation(
     assert commands.train_command() == train
     assert commands.install_command("wandb") == install
     assert commands.program("viewer") == (argv if " " in argv else "python -m viewer")
+
+
+@pytest.mark.parametrize("name", [name for name in program.COMMANDS if name != "train"])
+def test_help_of_a_command_names_the_program(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gs-esd", name, "--help"])
+    with pytest.raises(SystemExit) as ended:
+        program.main()
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: gs-esd {name} ")

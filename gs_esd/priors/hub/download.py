@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from gs_esd.config.commands import install_command
 from gs_esd.errors import UserError
 from gs_esd.priors.hub.files import (
     INDEX_FILE,
@@ -101,7 +102,7 @@ def check_packages(
     if missing:
         raise UserError(
             f"{needed_by} needs {', '.join(missing)}, which is not installed. Install the extra "
-            "for learned priors: pip install -e '.[diffusers]'"
+            f"for learned priors: {install_command('diffusers')}"
         )
 
 
