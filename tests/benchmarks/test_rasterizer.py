@@ -149,7 +149,7 @@ def test_the_benchmark_runs_and_keeps_what_it_found(
     folder = tmp_path / "results"
     monkeypatch.setattr(measures, "ROUNDS", 1)
     monkeypatch.setattr(measures, "ROUND_S", 0.01)
-    monkeypatch.setattr(measures, "STAGES_S", 0.01)
+    monkeypatch.setattr(measures, "KERNELS_S", 0.01)
     monkeypatch.setattr(sys, "argv", ["rasterizer", "--quick", "--output", str(folder)])
     compare.main()
     lines = (folder / "rasterizer.jsonl").read_text(encoding="utf-8").splitlines()

@@ -155,7 +155,7 @@ def test_ratios_are_of_the_same_work() -> None:
 
 def test_the_command_measures_a_small_model_on_a_cpu(tmp_path: Path) -> None:
     options = ["--device", "cpu", "--model", "bundled", "--views", "1", "--gaussians", "500"]
-    command = [sys.executable, "-m", "benchmarks.step.compare", *options, "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "benchmarks.step", *options, "--out", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
     rows = [json.loads(line) for line in (tmp_path / "step.jsonl").read_text().splitlines()]
     assert not [row for row in rows if "failed" in row]

@@ -62,14 +62,22 @@ def running(sweep: Path) -> Iterator[Running]:
         yield server
 
 
-@pytest.fixture
-def page(browser: Browser, running: Running) -> Iterator[Page]:
-    """All cells, over black."""
+@pytest.fixture(scope="module")
+def module_page(browser: Browser, running: Running) -> Iterator[Page]:
+    """One for all tests, because a page takes a second to load."""
     with shown(browser, running, WIDTH, HEIGHT) as page:
-        options(page, background="black")
-        look(page, (0, 0, 4))
-        settle(page)
         yield page
+
+
+@pytest.fixture
+def page(module_page: Page) -> Page:
+    """All cells, over black."""
+    for _ in range(2):
+        press(module_page, "Escape")
+    options(module_page, background="black")
+    look(module_page, (0, 0, 4))
+    settle(module_page)
+    return module_page
 
 
 def color_at(pixels: np.ndarray, x: float, y: float) -> tuple[float, ...]:
@@ -187,8 +195,7 @@ def test_two_cells_are_compared_by_keys(page: Page, running: Running) -> None:
 def test_the_divider_is_dragged_and_cells_are_chosen(page: Page, running: Running) -> None:
     names = list(centres(page))
     page.evaluate("document.getElementById('wipe').click()")
-    page.evaluate("document.getElementById('wipe-b').selectedIndex = 3")
-    page.evaluate("document.getElementById('wipe-b').dispatchEvent(new Event('change'))")
+    page.select_option("#wipe-b", index=3)
     at = WIDTH * float(page.evaluate("document.getElementById('divider').ariaValueNow")) / 100
     drag(page, (at, 300), (WIDTH / 2 - 20, 300))
     pixels = image(page)

@@ -58,13 +58,19 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def page(browser: Browser, small: Path) -> Iterator[Page]:
-    """The page of the small splats as it is at first, over black."""
+@pytest.fixture(scope="module")
+def small_page(browser: Browser, small: Path) -> Iterator[Page]:
+    """One for all tests, because a page takes a second to load."""
     with opened(browser, [small], *SMALL) as page:
-        options(page, background="black")
-        look(page, FRONT)
         yield page
+
+
+@pytest.fixture
+def page(small_page: Page) -> Page:
+    """The page of the small splats as it is at first, over black."""
+    options(small_page, background="black", mode="splats", splatScale=1, shDegree=3, up="file")
+    look(small_page, FRONT)
+    return small_page
 
 
 def test_images_are_the_rasterizers(browser: Browser, large: Path) -> None:

@@ -172,9 +172,10 @@ class Handler(BaseHTTPRequestHandler):
             ready.register(self.connection, selectors.EVENT_READ)
             count, text = history.stream(history.count_of(known))
             self.wfile.write(RETRY + text)
-            while self.connection not in (
-                found := [key.fileobj for key, _ in ready.select(self.server.limits.heartbeat_s)]
-            ):
+            while True:
+                found = [key.fileobj for key, _ in ready.select(self.server.limits.heartbeat_s)]
+                if self.connection in found:  # closed, because a client sends nothing more
+                    return
                 text = HEARTBEAT
                 if found:
                     news.recv(PIECE_BYTES)

@@ -140,7 +140,7 @@ def test_unwritable_numba_cache_dir_is_replaced_with_a_warning(
 
 
 def test_kernels_compile_without_a_writable_folder(package: Package, tmp_path: Path) -> None:
-    forbid(package.folder / "__pycache__")
+    forbid(package.folder / "jit" / "__pycache__")
     home = forbid(tmp_path / "file")
     call = package.call(HOME=home, XDG_CACHE_HOME=home, LOCALAPPDATA=home)
     assert call.results == (1.0, 4.0)
