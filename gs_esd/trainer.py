@@ -19,7 +19,8 @@ from torch import Tensor
 from gs_esd.build.components import Components, build_components
 from gs_esd.cameras.orbit import sample_orbit
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import Config, StageConfig
+from gs_esd.config.options import Config
+from gs_esd.config.schedule import StageConfig
 from gs_esd.export.images import preview, save_png
 from gs_esd.guidance.noisy_views import NoisyViews, noise_views
 from gs_esd.guidance.objectives import score_difference

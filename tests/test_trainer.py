@@ -13,15 +13,12 @@ from torch import Tensor
 from gs_esd import trainer as trainer_module
 from gs_esd.build.components import Components, build_components
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import (
-    BallInitConfig,
-    Config,
+from gs_esd.config.options import BallInitConfig, Config, SolidBackgroundConfig, VsdConfig
+from gs_esd.config.schedule import (
     EntropicTimeRange,
     EntropicTimestepsConfig,
-    SolidBackgroundConfig,
     StageConfig,
     StagesConfig,
-    VsdConfig,
 )
 from gs_esd.errors import NonFiniteError, UserError
 from gs_esd.run.checkpoint import load_checkpoint

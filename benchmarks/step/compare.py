@@ -35,7 +35,8 @@ from benchmarks.step.table import to_tables
 from benchmarks.step.usual_step import UsualStep
 from gs_esd.build.components import build_components
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import STAGES, Config
+from gs_esd.config.options import Config
+from gs_esd.config.schedule import STAGES
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.diffusion_model import DiffusionModelPrior

@@ -1,13 +1,8 @@
 """Which components go together, by the configuration alone; imports no torch."""
 
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
-from gs_esd.config.options import (
-    Config,
-    EntropicTimestepsConfig,
-    EsdConfig,
-    LambdaSchedule,
-    MemoryConfig,
-)
+from gs_esd.config.options import Config, EsdConfig, LambdaSchedule, MemoryConfig
+from gs_esd.config.schedule import EntropicTimestepsConfig
 from gs_esd.errors import UserError
 
 

@@ -9,20 +9,22 @@ from torch import Tensor
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import (
     Config,
-    DreamtimeTimestepsConfig,
-    EntropicTimestepsConfig,
     EsdConfig,
     GuidanceConfig,
-    HifaSqrtTimestepsConfig,
     LambdaSchedule,
-    LinearTimestepsConfig,
     SdsConfig,
+    VsdConfig,
+    Weighting,
+)
+from gs_esd.config.schedule import (
+    DreamtimeTimestepsConfig,
+    EntropicTimestepsConfig,
+    HifaSqrtTimestepsConfig,
+    LinearTimestepsConfig,
     StagesConfig,
     TimestepsConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
-    VsdConfig,
-    Weighting,
 )
 from gs_esd.guidance import timesteps, weighting
 from gs_esd.guidance.lambda_schedules import LambdaAt, constant, linear, noise_consistent

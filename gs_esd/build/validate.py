@@ -15,7 +15,6 @@ from gs_esd.config.kinds import kind_of
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
-    STAGES,
     Config,
     Device,
     HardwareConfig,
@@ -24,6 +23,7 @@ from gs_esd.config.options import (
     SdsConfig,
     ToyZooPriorConfig,
 )
+from gs_esd.config.schedule import STAGES
 from gs_esd.errors import UserError
 from gs_esd.priors.image_files import check_bank_fits, image_files
 from gs_esd.render import gsplat_requirements

@@ -5,6 +5,7 @@ from dataclasses import Field, fields, is_dataclass
 from typing import Any
 
 from gs_esd.config import options as c
+from gs_esd.config import schedule
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.option import option_of
 
@@ -17,12 +18,12 @@ GROUPS: dict[str, dict[str, type]] = {
     "variational": {"closed_form": c.ClosedFormVariationalConfig, "lora": LoraVariationalConfig},
     "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
     "timesteps": {
-        "entropic_time": c.EntropicTimestepsConfig,
-        "uniform": c.UniformTimestepsConfig,
-        "two_stage": c.TwoStageTimestepsConfig,
-        "linear": c.LinearTimestepsConfig,
-        "dreamtime": c.DreamtimeTimestepsConfig,
-        "hifa_sqrt": c.HifaSqrtTimestepsConfig,
+        "entropic_time": schedule.EntropicTimestepsConfig,
+        "uniform": schedule.UniformTimestepsConfig,
+        "two_stage": schedule.TwoStageTimestepsConfig,
+        "linear": schedule.LinearTimestepsConfig,
+        "dreamtime": schedule.DreamtimeTimestepsConfig,
+        "hifa_sqrt": schedule.HifaSqrtTimestepsConfig,
     },
     "init": {"ball": c.BallInitConfig, "ply": c.PlyInitConfig},
     "densify": {

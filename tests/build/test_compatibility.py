@@ -9,19 +9,21 @@ from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
-    DreamtimeTimestepsConfig,
-    EntropicTimestepsConfig,
     EsdConfig,
-    HifaSqrtTimestepsConfig,
     ImagesPriorConfig,
     LambdaSchedule,
-    LinearTimestepsConfig,
     MemoryConfig,
     PriorConfig,
     ToyZooPriorConfig,
+    VsdConfig,
+)
+from gs_esd.config.schedule import (
+    DreamtimeTimestepsConfig,
+    EntropicTimestepsConfig,
+    HifaSqrtTimestepsConfig,
+    LinearTimestepsConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
-    VsdConfig,
 )
 from gs_esd.errors import UserError
 

@@ -20,9 +20,9 @@ from gs_esd.config.options import (
     Config,
     Device,
     MemoryConfig,
-    ScheduleTimestepsConfig,
     Weighting,
 )
+from gs_esd.config.schedule import ScheduleTimestepsConfig
 from gs_esd.errors import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -7,8 +7,8 @@ from torch import Tensor
 from gs_esd.build.guidance import DrawLevels, build_levels, build_weighting
 from gs_esd.cameras.orbit import Orbit, sample_orbit
 from gs_esd.cameras.views import Views
-from gs_esd.config.options import (
-    Config,
+from gs_esd.config.options import Config, Weighting
+from gs_esd.config.schedule import (
     DreamtimeTimestepsConfig,
     EntropicTimeRange,
     EntropicTimestepsConfig,
@@ -17,7 +17,6 @@ from gs_esd.config.options import (
     ScheduleTimestepsConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
-    Weighting,
 )
 from gs_esd.diffusion.entropic_time import EntropicTime
 from gs_esd.guidance import weighting

@@ -19,10 +19,10 @@ from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
     MemoryConfig,
-    TwoStageTimestepsConfig,
     VariationalConfig,
     Weighting,
 )
+from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.errors import UserError
 from gs_esd.guidance.noisy_views import NoisyViews
 from gs_esd.guidance.predict import distillation_gradient

@@ -17,24 +17,26 @@ from gs_esd.config.options import (
     CamerasConfig,
     Config,
     Device,
-    DreamtimeTimestepsConfig,
-    EntropicTimeRange,
-    EntropicTimestepsConfig,
     EsdConfig,
     HardwareConfig,
     ImagesPriorConfig,
-    LinearTimestepsConfig,
     McmcDensifyConfig,
     NoDensifyConfig,
     PlyInitConfig,
     SdsConfig,
+    ToyZooPriorConfig,
+    VsdConfig,
+)
+from gs_esd.config.schedule import (
+    DreamtimeTimestepsConfig,
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
+    LinearTimestepsConfig,
     StageConfig,
     StagesConfig,
     TimestepsConfig,
-    ToyZooPriorConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
-    VsdConfig,
 )
 from gs_esd.errors import UserError
 from tests.helpers.tiny_models import tiny_pipeline

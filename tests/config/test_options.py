@@ -2,7 +2,7 @@
 
 import pytest
 
-from gs_esd.config.options import STAGES, EntropicTimestepsConfig, StageConfig, StagesConfig
+from gs_esd.config.schedule import STAGES, EntropicTimestepsConfig, StageConfig, StagesConfig
 
 
 @pytest.mark.parametrize(

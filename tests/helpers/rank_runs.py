@@ -13,12 +13,8 @@ import torch
 
 from gs_esd.build.components import build_components
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
-from gs_esd.config.options import (
-    ClosedFormVariationalConfig,
-    Config,
-    TwoStageTimestepsConfig,
-    Weighting,
-)
+from gs_esd.config.options import ClosedFormVariationalConfig, Config, Weighting
+from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.system import torchrun
 from gs_esd.trainer import Trainer
 from tests.helpers.tiny_runs import DENSIFY, tiny

@@ -12,15 +12,17 @@ from gs_esd.config.options import (
     CamerasConfig,
     Config,
     DefaultDensifyConfig,
-    EntropicTimeRange,
-    EntropicTimestepsConfig,
     HardwareConfig,
     McmcDensifyConfig,
     NoDensifyConfig,
-    StageConfig,
-    StagesConfig,
     ToyZooPriorConfig,
     TrackingConfig,
+)
+from gs_esd.config.schedule import (
+    EntropicTimeRange,
+    EntropicTimestepsConfig,
+    StageConfig,
+    StagesConfig,
 )
 from gs_esd.system.rng import stream
 from gs_esd.toyzoo.bank import draw_bank

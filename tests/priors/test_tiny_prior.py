@@ -15,10 +15,10 @@ from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     MemoryConfig,
-    TwoStageTimestepsConfig,
     VariationalConfig,
     Weighting,
 )
+from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.diffusion.process import add_noise
 from gs_esd.diffusion.schedule import MIN_LOG_SNR
 from gs_esd.priors.hub.download import find_model

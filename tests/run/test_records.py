@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from gs_esd.config.learned import LoraVariationalConfig
-from gs_esd.config.options import (
-    Config,
-    EntropicTimeRange,
-    EntropicTimestepsConfig,
-    ToyZooPriorConfig,
-)
+from gs_esd.config.options import Config, ToyZooPriorConfig
+from gs_esd.config.schedule import EntropicTimeRange, EntropicTimestepsConfig
 from gs_esd.errors import UserError
 from gs_esd.run.metrics_log import MetricsLog
 from gs_esd.run.records import Run, find_runs, flat, read_log, read_run

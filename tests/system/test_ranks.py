@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from gs_esd.build.validate import validate
-from gs_esd.config.options import StageConfig, StagesConfig
+from gs_esd.config.schedule import StageConfig, StagesConfig
 from gs_esd.errors import UserError
 from gs_esd.run.checkpoint import load_checkpoint
 from gs_esd.system import torchrun

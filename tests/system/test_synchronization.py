@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
-from gs_esd.config.options import TwoStageTimestepsConfig, Weighting
+from gs_esd.config.options import Weighting
+from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.trainer import Trainer
 from tests.helpers.synchronization import SyncDetector
 from tests.helpers.tiny_models import tiny_pipeline
