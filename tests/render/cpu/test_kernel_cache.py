@@ -127,6 +127,17 @@ def test_numba_cache_dir(package: Package, tmp_path: Path) -> None:
     assert not package.call(NUMBA_CACHE_DIR=configured).compiled
 
 
+def test_an_installed_package_caches_outside_site_packages(tmp_path: Path) -> None:
+    site, home = tmp_path / "site-packages", tmp_path / "home"
+    site.mkdir()
+    package = Package(site)
+    first = package.call(XDG_CACHE_HOME=home)
+    assert Path(first.kept).is_relative_to(home)
+    assert not first.warnings
+    assert not package.call(XDG_CACHE_HOME=home).compiled
+    assert Path(package.call(XDG_CACHE_HOME=forbid(tmp_path / "file")).kept).is_relative_to(site)
+
+
 def test_unwritable_numba_cache_dir_is_replaced_with_a_warning(
     package: Package, tmp_path: Path
 ) -> None:

@@ -8,9 +8,9 @@ folder is writable.
 
 So each version of these sources, for each version of numba and processor model, has a cache folder
 of its own, inside the folder numba would use: NUMBA_CACHE_DIR, `__pycache__` or the user's cache,
-whichever is writable first. Its entries are never stale, and processes that fill it at the same
-time write identical files, each atomically. Without a writable folder every process compiles for
-itself.
+whichever is writable first; for an installed package, `__pycache__` comes last. Its entries are
+never stale, and processes that fill it at the same time write identical files, each atomically.
+Without a writable folder every process compiles for itself.
 
 The folder is passed by numba's configuration, which numba reads while it decorates a function. It
 is changed for that moment only: caches of a user's own functions stay where they are.
@@ -31,6 +31,7 @@ from typing import Any
 import numba
 from llvmlite.binding import get_host_cpu_name
 from numba.core.compiler_lock import global_compiler_lock
+from numba.misc.appdirs import AppDirs
 
 UNUSED_LIMIT_S = 30 * 24 * 3600.0
 """Seconds without use after which the kernels of another version are deleted."""
@@ -99,7 +100,7 @@ def cache_folder() -> Path | None:
         return None
     configured = numba.config.CACHE_DIR
     try:
-        parent = Path(numba.njit(cache=True)(_nothing).stats.cache_path).absolute()
+        parent = _numba_folder()
         folder = parent / f"kernels-{_fingerprint()}"
         folder.mkdir(exist_ok=True)
         os.utime(folder)
@@ -109,6 +110,21 @@ def cache_folder() -> Path | None:
     if configured and not parent.is_relative_to(Path(configured).absolute()):
         _warn(f"in {parent}, not in NUMBA_CACHE_DIR={configured}, which is not writable")
     return folder
+
+
+def _numba_folder() -> Path:
+    """The folder in which numba caches; not in site-packages, if another is writable.
+
+    pip removes only what it installed: caches would keep the folders of a package that is gone,
+    and such folders hide an editable installation of the same name.
+    """
+    configured = numba.config.CACHE_DIR
+    if not configured and "site-packages" in Path(__file__).parts:
+        numba.config.CACHE_DIR = AppDirs(appname="numba", appauthor=False).user_cache_dir
+    try:
+        return Path(numba.njit(cache=True)(_nothing).stats.cache_path).absolute()
+    finally:
+        numba.config.CACHE_DIR = configured
 
 
 def _nothing() -> None:
