@@ -4,7 +4,7 @@
     python -m benchmarks.sweep_cost steps=20             the same, shorter
 
 makes every run by a command of its own and all of them by one, in temporary folders, and writes
-results/sweep_cost.md. A sweep loads the prior once, but ends with measures and a report. The
+results/sweep_cost.md. A sweep imports and compiles once, and ends with measures and a report. The
 commands run one at a time, on one thread; processor time counts, since others may be busy.
 """
 

@@ -64,10 +64,8 @@ def run_subdir(
     That is `subject` and `run_name`, unless a run of the last version is there under the name that
     it got by today's values in their old spelling.
     """
-    parent, values = subject(prompt, prior), _other_values(overrides)
-    today, old = (
-        _name_of(guidance, lambda_esd, seed, spelled) for spelled in (values, _as_before(values))
-    )
+    parent, today = subject(prompt, prior), run_name(guidance, lambda_esd, seed, overrides)
+    old = _name_of(guidance, lambda_esd, seed, _as_before(_other_values(overrides)))
     places = [Path(sweep_dir, parent, name).is_dir() for name in (today, old)]
     return f"{parent}/{old if places == [False, True] else today}"
 
