@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from examples.one_pixel import views_from
@@ -31,6 +31,7 @@ from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.guidance.weighting import one
 from gs_esd.render.renderings import Renderings
 from gs_esd.system.device import Scalars
+from gs_esd.variational.base import NeededPredictions, PsiPredictions
 
 MU = torch.tensor([0.5, -0.3], dtype=torch.float64)
 SIGMA = torch.tensor([[1.0, 0.4], [0.4, 0.6]], dtype=torch.float64)
@@ -84,16 +85,14 @@ class GaussianVariational:
         x_t: Float[Tensor, "B 2 1 1"],
         log_snr: Float[Tensor, " B"],
         views: Views,
-        *,
-        uncond: Bool[Tensor, " B"],
-    ) -> Float[Tensor, "B 2 1 1"]:
-        """ε_ψ(∅) or ε_ψ(c); which rendering a row is of stands in its camera's azimuth."""
+        needed: NeededPredictions,
+    ) -> PsiPredictions:
+        """ε_ψ(∅) and ε_ψ(c); which rendering a row is of stands in its camera's azimuth."""
         alpha, sigma = alpha_sigma(log_snr[:, None, None, None])
-        eps_psi_camera = (x_t - alpha * self.x_0[views.cameras.azimuth.long()]) / sigma
-        eps_psi_null = gaussian_noise(x_t, self.mean, self.covariance, log_snr)
-        return eps_psi_null.where(uncond[:, None, None, None], eps_psi_camera)
+        cond = (x_t - alpha * self.x_0[views.cameras.azimuth.long()]) / sigma
+        return PsiPredictions(gaussian_noise(x_t, self.mean, self.covariance, log_snr), cond)
 
-    def update(self, renderings: Renderings, x_0: Tensor, views: Views) -> Scalars:
+    def update(self, renderings: Renderings, x_0: Tensor, views: Views, log_snr: Tensor) -> Scalars:
         """Exact already."""
         return {}
 

@@ -70,7 +70,7 @@ def descend(
     x_0[:, 0] = 0.05 * torch.randn(RENDERINGS, 1, 1, generator=generator)
     path = [x_0]
     for _ in range(steps):
-        variational.update(renderings_of(x_0), x_0, views)
+        variational.update(renderings_of(x_0), x_0, views, torch.zeros(RENDERINGS))
         sigma = 0.02 + 0.96 * torch.rand(RENDERINGS * draws, generator=generator)
         eps = torch.randn(RENDERINGS * draws, 3, 1, 1, generator=generator)
         log_snr = (1 - sigma**2).logit()

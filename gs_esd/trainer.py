@@ -157,9 +157,9 @@ class Trainer:
         c.densifier.step_pre_backward(self.step, renderings.info)
         x_0 = c.prior.encode(renderings.over(views.background))
         all_x_0, all_renderings = c.ranks.gather(x_0), gather_renderings(c.ranks, renderings)
-        scalars = c.variational.update(all_renderings, all_x_0, views)
 
         noisy = self.draw_noise(all_x_0, views)
+        scalars = c.variational.update(all_renderings, all_x_0, views, noisy.log_snr)
         scalars |= self._monitor_view_kl(all_x_0, noisy)
         noisy = noisy[mine]  # drawn for all views: the same numbers on every process
         eps = c.predict(c.prior, c.variational, noisy, c.source.needed(noisy))

@@ -1,16 +1,17 @@
 """How soon does a LoRA separate cameras? Compares it with the exact score of its renderings.
 
-    python -m benchmarks.quality.lora_camera    the rates of variational=lora_short
-    python -m benchmarks.quality.lora_camera --learning-rate 1e-2
+    python -m benchmarks.quality.lora_camera    the rates of variational=lora_camera
+    python -m benchmarks.quality.lora_camera --modulation-learning-rate 2e-2
 
 λ acts through ε_ψ(c) - ε_ψ(∅) alone. Here renderings stand still: 512 true images of the pig from
-all around, in the tiny prior's latents, on black. A LoRA on the tiny prior learns from batches of
-them. After some updates its difference is laid beside the exact one,
+all around, in the tiny prior's latents, on black and on white. A LoRA on the tiny prior learns from
+batches of them, each on one of the two, at noise levels where the exact difference is not small.
+After some updates its difference is laid beside the exact one,
 
     slope       <d, e> / <e, e> of its difference d and the exact e: 1 if it separates all cameras,
                 0 if its answer for a camera is that for all of them
 
-Writes results/lora_camera.md, a row for each rate; takes about three minutes a rate on one thread.
+Writes results/lora_camera.md, a row for each pair of rates; takes some four minutes on one thread.
 """
 
 import argparse
@@ -33,60 +34,74 @@ from gs_esd.render.renderings import Renderings
 from gs_esd.system.rng import stream
 from gs_esd.toyzoo.bank import draw_bank
 from gs_esd.toyzoo.prompt import parse_prompt
+from gs_esd.variational.base import NeededPredictions, VariationalScore
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.lora import CameraLoraScore
+from gs_esd.variational.lora_training import LoraOptions
 
 ANIMAL, IMAGES = "pig", 512
 BATCH = 16
 DROPOUT = 0.3
+TRAINED_LEVELS = (-6.5, -2.0)
 LEVELS = (-5.5, -4.0, -3.0)
 """Log SNRs where the exact difference is not small, and λ can act."""
 UPDATES = (100, 200, 400)
 EXAMINED = 48
+BACKGROUNDS = (torch.zeros(3), torch.ones(3))
 UNSEEN = Renderings(torch.zeros(1, 1, 1, 3), torch.zeros(1, 1, 1, 1), {})
 """Both scores depend on the encodings only."""
+BOTH = NeededPredictions(uncond=True, cond=True)
 
 
 def main() -> None:
     """Train a LoRA, add a row to the table and print it."""
-    rate = _options().learning_rate
+    options = _options()
     torch.set_num_threads(1)
-    row = f"| {rate:g} | " + " | ".join(measure(rate)) + " |"
+    rates = options.learning_rate, options.modulation_learning_rate
+    row = f"| {rates[0]:g}, {rates[1]:g} | " + " | ".join(measure(*rates)) + " |"
     print(row)
     _add(RESULTS / "lora_camera.md", row)
 
 
-def measure(learning_rate: float) -> list[str]:
+def measure(learning_rate: float, modulation_learning_rate: float) -> list[str]:
     """A cell for each of UPDATES: the slopes at each of LEVELS."""
     config = configured([f"prompt=a {ANIMAL}", "prior=tiny", "prior.view_prompts=off"])
     prior = build_prior(config, make_orbit(config.cameras))
     assert isinstance(prior, DiffusionModelPrior)
     assert isinstance(prior.denoiser, UnetDenoiser)
-    x_0, cameras = still_renderings(prior)
-    exact = ClosedFormLatentScore(IMAGES)
-    exact.update(UNSEEN, x_0, Views(cameras, torch.zeros(3)))
-    lora = LoraScore(
+    lora = CameraLoraScore(
         prior.denoiser,
         prior.prompt,
         stream(0, "lora"),
-        learning_rate=learning_rate,
+        LoraOptions(
+            learning_rate=learning_rate,
+            modulation_learning_rate=modulation_learning_rate,
+            draw_levels=lambda levels, generator: levels,
+        ),
         camera_dropout=DROPOUT,
     )
+    images, cameras = still_renderings(prior)
+    exact = [
+        exact_score(x_0, cameras, color) for x_0, color in zip(images, BACKGROUNDS, strict=True)
+    ]
     cells, generator = [], stream(0, "batches")
     for update in range(1, max(UPDATES) + 1):
         rows = torch.randint(IMAGES, (BATCH,), generator=generator)
-        lora.train_step(x_0[rows], cameras[rows])
+        which = int(torch.randint(2, (), generator=generator))
+        low, high = TRAINED_LEVELS
+        log_snr = low + (high - low) * torch.rand(BATCH, generator=generator)
+        views = Views(cameras[rows], BACKGROUNDS[which])
+        lora.update(UNSEEN, images[which][rows], views, log_snr)
         if update in UPDATES:
-            some = slice(0, EXAMINED)
-            found = slopes(lora, exact, x_0[some], cameras[some])
+            found = mean_slopes(lora, exact, images, cameras)
             cells.append(" / ".join(f"{slope:.2f}" for slope in found))
     return cells
 
 
 def still_renderings(
     prior: DiffusionModelPrior,
-) -> tuple[Float[Tensor, "M C h w"], Cameras]:
-    """True images on black in a prior's latents, from cameras that favour no side."""
+) -> tuple[list[Float[Tensor, "M C h w"]], Cameras]:
+    """True images on each background in a prior's latents, from cameras that favour no side."""
     orbit = make_orbit(configured([f"prompt={ANIMAL}"]).cameras)
     rgba, cameras = draw_bank(
         parse_prompt(ANIMAL),
@@ -99,17 +114,41 @@ def still_renderings(
         generator=stream(0, "bank"),
     )
     rgb, alpha = rgba.permute(0, 2, 3, 1).split([3, 1], dim=-1)
-    return prior.encode(composite(rgb, alpha, torch.zeros(3))), cameras
+    return [prior.encode(composite(rgb, alpha, color)) for color in BACKGROUNDS], cameras
+
+
+def exact_score(
+    x_0: Float[Tensor, "M C h w"], cameras: Cameras, background: Float[Tensor, "3"]
+) -> ClosedFormLatentScore:
+    """The exact score of renderings on one background."""
+    exact = ClosedFormLatentScore(IMAGES)
+    exact.update(UNSEEN, x_0, Views(cameras, background), torch.zeros(len(x_0)))
+    return exact
+
+
+def mean_slopes(
+    lora: VariationalScore,
+    exact: list[ClosedFormLatentScore],
+    images: list[Float[Tensor, "M C h w"]],
+    cameras: Cameras,
+) -> list[float]:
+    """The mean of `slopes` over the backgrounds."""
+    some = slice(0, EXAMINED)
+    found = [
+        slopes(lora, score, x_0[some], Views(cameras[some], color))
+        for score, x_0, color in zip(exact, images, BACKGROUNDS, strict=True)
+    ]
+    return torch.tensor(found).mean(0).tolist()
 
 
 def slopes(
-    lora: LoraScore,
+    lora: VariationalScore,
     exact: ClosedFormLatentScore,
     x_0: Float[Tensor, "B C h w"],
-    cameras: Cameras,
+    views: Views,
 ) -> list[float]:
     """How far the LoRA's ε_ψ(c) - ε_ψ(∅) follows the exact one, at each of LEVELS."""
-    views, generator = Views(cameras, torch.zeros(3)), stream(0, "examination")
+    generator = stream(0, "examination")
     found = []
     for level in LEVELS:
         log_snr = torch.full((len(x_0),), level)
@@ -120,21 +159,20 @@ def slopes(
 
 
 def _difference(
-    score: LoraScore | ClosedFormLatentScore,
+    score: VariationalScore,
     x_t: Float[Tensor, "B C h w"],
     log_snr: Float[Tensor, " B"],
     views: Views,
 ) -> Float[Tensor, "B C h w"]:
-    all_rows = torch.ones(len(x_t), dtype=torch.bool)
-    of_camera = score.predict_noise(x_t, log_snr, views, uncond=~all_rows)
-    return of_camera - score.predict_noise(x_t, log_snr, views, uncond=all_rows)
+    uncond, cond = score.predict_noise(x_t, log_snr, views, BOTH)
+    return cond - uncond
 
 
 def _add(file: Path, row: str) -> None:
-    """Put a row into the table, over an earlier one of the same rate."""
+    """Put a row into the table, over an earlier one of the same rates."""
     levels = " / ".join(f"{level:g}" for level in LEVELS)
     heads = [f"slopes at log SNR {levels} after {UPDATES[0]}", *map(str, UPDATES[1:])]
-    head = f"| learning rate | {' | '.join(heads)} |"
+    head = f"| learning rates | {' | '.join(heads)} |"
     kept = file.read_text(encoding="utf-8").splitlines()[2:] if file.exists() else []
     same = re.compile(re.escape(row.partition(" | ")[0]) + r" \|")
     rows = [*(each for each in kept if not same.match(each)), row]
@@ -144,6 +182,7 @@ def _add(file: Path, row: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--modulation-learning-rate", type=float, default=1e-2)
     return parser.parse_args()
 
 

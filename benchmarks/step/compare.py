@@ -42,7 +42,7 @@ from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.render import gsplat_build
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.lora import AnyLora
 
 STRETCHES, STEPS = 5, 4
 """Number of measurements, and steps per measurement."""
@@ -109,7 +109,7 @@ def add_counted(rows: Rows, views: list[int]) -> None:
             rows.add(count, kind="counted", views=n, lambda_esd=lam)
 
 
-def _tflops(prior: DiffusionModelPrior, lora: LoraScore, views: Views, lambda_esd: float) -> Row:
+def _tflops(prior: DiffusionModelPrior, lora: AnyLora, views: Views, lambda_esd: float) -> Row:
     return {"tflops": step_flops(prior, lora, views, lambda_esd) / 1e12}
 
 
@@ -212,7 +212,7 @@ def config_of(options: argparse.Namespace, model: str, *overrides: str) -> Confi
     prior = "sd21" if options.model == "sd21" else "tiny"
     return configured(
         [
-            *("prompt=a corgi", f"prior={prior}", f"prior.path={model}", "variational=lora"),
+            *("prompt=a corgi", f"prior={prior}", f"prior.path={model}", "variational=lora_camera"),
             *(f"hardware={options.device}", "densify=default_100k", "steps=100000"),
             *(f"init.gaussians={options.gaussians}", *stages, *overrides),
         ]

@@ -22,6 +22,7 @@ from gs_esd.priors.load import trained_schedule
 from gs_esd.priors.text import PromptEmbeddings, TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.lora_training import LoraOptions
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory.md"
 UNET: dict[str, Any] = {
@@ -66,9 +67,11 @@ def networks_without_contents(
         denoiser,
         prior.prompt,
         torch.Generator(),
-        rows_per_call=memory.rows_per_call,
-        train_rows=memory.train_rows,
-        gradient_checkpointing=memory.gradient_checkpointing,
+        LoraOptions(
+            rows_per_call=memory.rows_per_call,
+            train_rows=memory.train_rows,
+            gradient_checkpointing=memory.gradient_checkpointing,
+        ),
     )
     return prior, lora
 

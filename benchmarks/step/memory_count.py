@@ -27,8 +27,9 @@ from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.guidance.predict_batched import choose_predict
 from gs_esd.guidance.weighting import one
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.render.renderings import Renderings
 from gs_esd.variational.base import VariationalScore
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.lora import AnyLora
 
 Counter = TypeVar("Counter", bound=AbstractContextManager[Any])
 
@@ -112,7 +113,7 @@ def fake_step(
         The weights and the context manager.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    lora = variational if isinstance(variational, LoraScore) else None
+    lora = variational if isinstance(variational, AnyLora) else None
     # Generators cannot be copied in fake mode, and fake operations do not advance them.
     memo: dict[int, Any] = {
         id(o): o for o in vars(variational).values() if isinstance(o, torch.Generator)
@@ -128,15 +129,16 @@ def fake_step(
 
 
 def _step(
-    prior: DiffusionModelPrior, lora: LoraScore | None, views: Views, lambda_esd: float
+    prior: DiffusionModelPrior, lora: AnyLora | None, views: Views, lambda_esd: float
 ) -> None:
     """The part of gs_esd/trainer.py's step that uses networks, with random renderings."""
-    cameras, device = views.cameras, views.background.device
+    device, cameras = views.background.device, views.cameras
     size = (len(cameras), cameras.height, cameras.width, 3)
     x_0 = prior.encode(torch.rand(size, device=device, requires_grad=True))
-    if lora:
-        lora.train_step(x_0.detach(), cameras)
     log_snr = torch.zeros(len(cameras), device=device)
+    if lora:
+        unseen = Renderings(x_0.new_zeros(1, 1, 1, 3), x_0.new_zeros(1, 1, 1, 1), {})
+        lora.update(unseen, x_0.detach(), views, log_snr)
     eps = torch.randn(x_0.shape, device=device)
     x_t = add_noise(x_0.detach(), eps, log_snr)
     if lora:

@@ -47,7 +47,9 @@ def parts_of_a_step(trainer: Trainer) -> dict[str, Callable[[], object]]:
         "predictions of p and q": lambda: components.predict(
             components.prior, components.variational, noisy, components.source.needed(noisy)
         ),
-        "update of q": lambda: components.variational.update(renderings_of_q, x_0, views),
+        "update of q": lambda: components.variational.update(
+            renderings_of_q, x_0, views, noisy.log_snr
+        ),
     }
 
 

@@ -20,7 +20,8 @@ from gs_esd.diffusion.parameterization import training_target
 from gs_esd.guidance.noisy_views import NoisyViews, noise_views
 from gs_esd.guidance.weighting import one_minus_alpha_bar
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.base import NeededPredictions
+from gs_esd.variational.lora import CameraLoraScore
 
 DROPOUT = 0.1
 """The share of steps at which ψ is trained without cameras."""
@@ -32,7 +33,7 @@ class UsualStep:
     def __init__(self, components: Components, lambda_esd: float) -> None:
         """Take a U-Net as p and a LoRA on it as q from `components`; with its own optimiser."""
         assert isinstance(components.prior, DiffusionModelPrior)
-        assert isinstance(components.variational, LoraScore)
+        assert isinstance(components.variational, CameraLoraScore)
         self.prior, self.variational = components.prior, components.variational
         self.lambda_esd = lambda_esd
         self.generator = torch.Generator().manual_seed(0)
@@ -59,22 +60,26 @@ class UsualStep:
         x_t, log_snr = noisy.x_t.repeat(2, 1, 1, 1), noisy.log_snr.repeat(2)
         text = self.prior.text_rows(n, noisy.views)
         eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
-        rows = torch.arange(2 * n, device=self.device)
-        with self.variational.adapter.enabled():
-            conditioning = self.variational.conditioning(noisy.views.cameras[rows % n], rows >= n)
-            eps_psi = self.variational.denoiser(x_t, log_snr, *conditioning)
-        eps_cond, eps_uncond = eps_psi.chunk(2)
+        psi = self.variational
+        conditions = psi.network_conditions(noisy.views, NeededPredictions(True, True))
+        with psi.adapter.enabled(), psi.conditioned(conditions):
+            eps_psi = psi.denoiser(x_t, log_snr, psi.prompt.expand(2 * n))
+        eps_uncond, eps_cond = eps_psi.chunk(2)
         source = eps_cond + self.lambda_esd * (eps_uncond - eps_cond)
         return one_minus_alpha_bar(noisy.log_snr)[:, None, None, None] * (eps_phi - source)
 
     def _lora_loss(self, latents: Float[Tensor, "B C h w"], views: Views) -> Float[Tensor, ""]:
         noisy = self._noisy(latents, views)
         dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
-        uncond = torch.full((len(latents),), dropped, device=self.device)
-        kind = self.variational.denoiser.prediction_type
-        conditioning = self.variational.conditioning(views.cameras, uncond)
-        predicted = self.variational.denoiser.predict(noisy.x_t, noisy.log_snr, *conditioning)
-        return mse_loss(predicted, training_target(latents, noisy.eps, noisy.log_snr, kind))
+        psi = self.variational
+        kind = psi.denoiser.prediction_type
+        with psi.conditioned(
+            psi.network_conditions(views, NeededPredictions(dropped, not dropped))
+        ):
+            text = psi.prompt.expand(len(latents))
+            predicted = psi.denoiser.predict(noisy.x_t, noisy.log_snr, text)
+            target = training_target(latents, noisy.eps, noisy.log_snr, kind)
+            return mse_loss(predicted, target)
 
     def _noisy(self, latents: Float[Tensor, "B C h w"], views: Views) -> NoisyViews:
         t = torch.rand(len(latents), generator=self.generator) * 0.96 + 0.02

@@ -1,6 +1,10 @@
 """Which components go together, by the configuration alone; imports no torch."""
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import (
+    AnyLoraVariationalConfig,
+    DiffusersPriorConfig,
+    LoraCameraVariationalConfig,
+)
 from gs_esd.config.options import Config, EsdConfig, LambdaSchedule, MemoryConfig
 from gs_esd.config.schedule import EntropicTimestepsConfig
 from gs_esd.errors import UserError
@@ -53,15 +57,18 @@ def _check_memory(config: Config) -> None:
 
 def _check_lora(config: Config) -> None:
     variational = config.variational
-    if not isinstance(variational, LoraVariationalConfig):
+    if not isinstance(variational, AnyLoraVariationalConfig):
         return
     if not isinstance(config.prior, DiffusersPriorConfig):
         raise UserError(
             "variational=lora adapts the prior's U-Net, and this prior has none. Use "
             "variational=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
         )
-    if not config.guidance.uses_lambda:
-        return
+    if isinstance(variational, LoraCameraVariationalConfig) and config.guidance.uses_lambda:
+        _check_camera_dropout(config, variational)
+
+
+def _check_camera_dropout(config: Config, variational: LoraCameraVariationalConfig) -> None:
     if config.lambda_esd != 0 and variational.camera_dropout == 0:
         raise UserError(
             f"lambda_esd={config.lambda_esd} follows the unconditional score, which "

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras.orbit import Orbit
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
@@ -86,7 +86,7 @@ def build_variational(config: Config, prior: DiffusionPrior, ranks: Ranks) -> Va
             if isinstance(prior, ImageBankPrior):
                 return ClosedFormPixelScore(closed_form.buffer_size)
             return ClosedFormLatentScore(closed_form.buffer_size)
-        case LoraVariationalConfig() as lora:
+        case AnyLoraVariationalConfig() as lora:
             from gs_esd.build.learned import build_lora
 
             return build_lora(lora, config, prior, device_of(config), ranks)

@@ -12,7 +12,7 @@ from gs_esd.build.compatibility import check_pairings
 from gs_esd.build.validate_models import check_models
 from gs_esd.config.commands import install_command, train_command
 from gs_esd.config.kinds import kind_of
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
     Config,
@@ -228,7 +228,7 @@ def _text_warnings(config: Config) -> list[str]:
 
 def _waste_warnings(config: Config) -> list[str]:
     if isinstance(config.guidance, SdsConfig) and isinstance(
-        config.variational, LoraVariationalConfig
+        config.variational, AnyLoraVariationalConfig
     ):
         return [
             "guidance=sds needs no distribution of renderings: variational=lora would be trained "

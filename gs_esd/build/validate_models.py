@@ -3,7 +3,7 @@
 Models that are only on the Hub are downloaded here, before anything else. Imports no torch.
 """
 
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
 from gs_esd.config.options import VariationalConfig
 from gs_esd.errors import UserError
 from gs_esd.priors.hub.download import find_model
@@ -23,7 +23,7 @@ def check_models(prior: DiffusersPriorConfig, variational: VariationalConfig) ->
     """
     of_prior = find_model(prior.path, prior.revision or None)
     pixels_a_side(of_prior, prior.image_size)
-    if not isinstance(variational, LoraVariationalConfig):
+    if not isinstance(variational, AnyLoraVariationalConfig):
         return
     _check_has_unet(of_prior)
     if variational.base_path:

@@ -6,7 +6,11 @@ from typing import Any
 
 from gs_esd.config import options as c
 from gs_esd.config import schedule
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import (
+    DiffusersPriorConfig,
+    LoraCameraVariationalConfig,
+    LoraVariationalConfig,
+)
 from gs_esd.config.option import option_of
 
 GROUPS: dict[str, dict[str, type]] = {
@@ -15,7 +19,11 @@ GROUPS: dict[str, dict[str, type]] = {
         "images": c.ImagesPriorConfig,
         "diffusers": DiffusersPriorConfig,
     },
-    "variational": {"closed_form": c.ClosedFormVariationalConfig, "lora": LoraVariationalConfig},
+    "variational": {
+        "closed_form": c.ClosedFormVariationalConfig,
+        "lora": LoraVariationalConfig,
+        "lora_camera": LoraCameraVariationalConfig,
+    },
     "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
     "timesteps": {
         "entropic_time": schedule.EntropicTimestepsConfig,

@@ -51,16 +51,62 @@ class DiffusersPriorConfig(PriorConfig):
     """Run the network through torch.compile, which takes minutes at first."""
 
 
+class TrainingLevels(Enum):
+    """Noise levels at which a LoRA is trained."""
+
+    nearby = "nearby"
+    uniform = "uniform"
+
+
+class LoraLoss(Enum):
+    """Of what a LoRA minimises the squared error: of v, or of what the network predicts."""
+
+    v = "v"
+    prediction = "prediction"
+
+
+class ClosedFormCond(Enum):
+    """ε_ψ(c) beside a LoRA that learns ε_ψ(∅) alone; see gs_esd/variational/lora.py."""
+
+    noise = "noise"
+    mixture = "mixture"
+
+
 @dataclass
-class LoraVariationalConfig(VariationalConfig):
-    """A low-rank adapter on a U-Net, learned during the run; see gs_esd/variational/lora.py."""
+class AnyLoraVariationalConfig(VariationalConfig):
+    """A low-rank adapter on a U-Net, learned during the run. One subclass a kind."""
 
     rank: int = option(4, low=1, high=1024)
     learning_rate: float = option(1e-4, low=0, high=1)
-    camera_dropout: float = option(0.1, low=0, high=1)
-    """The fraction of renderings, without their cameras, for the unconditional score."""
+    modulation_learning_rate: float = option(1e-2, low=0, high=1)
+    """Of the layers that tell the U-Net of the background, and of the camera (lora_camera)."""
     steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats."""
+    train_batch: int = option(0, low=0, high=1024)
+    """Renderings of a training step; 0 for as many as a step of the splats renders."""
+    replay: int = option(0, low=0, high=1e6)
+    """Earlier renderings that are trained on besides the current ones."""
+    levels: TrainingLevels = TrainingLevels.nearby
+    """Noise levels of training: near those the splats are trained at, or all of the schedule's."""
+    loss: LoraLoss = LoraLoss.v
     base_path: str = ""
     """A model whose U-Net is adapted, as path of prior=diffusers; the prior's own if empty."""
     base_revision: str = ""
+
+
+@dataclass
+class LoraVariationalConfig(AnyLoraVariationalConfig):
+    """It learns the unconditional score alone; see gs_esd/variational/lora.py."""
+
+    cond: ClosedFormCond = ClosedFormCond.noise
+    """The score given the camera: the drawn noise, or the difference from a mixture."""
+    buffer_size: int = option(512, low=0, high=1e6)
+    """Recent renderings in that mixture (cond=mixture)."""
+
+
+@dataclass
+class LoraCameraVariationalConfig(AnyLoraVariationalConfig):
+    """It learns both scores, by camera conditioning, as in the paper."""
+
+    camera_dropout: float = option(0.1, low=0, high=1)
+    """The fraction of renderings, without their cameras, for the unconditional score."""

@@ -6,6 +6,7 @@ Notation (see also gs_esd/diffusion/process.py)
     v           alpha eps - sigma x_0, predicted by v-prediction models (arXiv 2202.00512, app. D)
 """
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -69,5 +70,30 @@ def training_target(
             return alpha * eps - sigma * x_0
         case "sample":
             return x_0
+        case other:
+            raise ValueError(f"prediction_type={other} is none of {PREDICTION_TYPES}")
+
+
+def v_weight(log_snr: Float[Tensor, " R"], prediction_type: str) -> Float[Tensor, " R"]:
+    """What a squared error of a prediction counts, so that it is that of v.
+
+    For one x_t, errors of ε, v and x_0 are proportional: v's is 1/alpha times that of ε, and
+    -1/sigma times that of x_0.
+
+    Args:
+        log_snr: noise level of each row.
+        prediction_type: one of PREDICTION_TYPES.
+
+    Raises:
+        ValueError: unknown prediction type.
+    """
+    alpha, sigma = alpha_sigma(log_snr)
+    match prediction_type:
+        case "epsilon":
+            return alpha**-2
+        case "v_prediction":
+            return torch.ones_like(log_snr)
+        case "sample":
+            return sigma**-2
         case other:
             raise ValueError(f"prediction_type={other} is none of {PREDICTION_TYPES}")

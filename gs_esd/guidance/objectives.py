@@ -21,7 +21,7 @@ How to add an objective is in docs/architecture.md.
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -31,13 +31,7 @@ from gs_esd.guidance.lambda_schedules import LambdaAt
 from gs_esd.guidance.noisy_views import NoisyViews
 from gs_esd.guidance.weighting import WeightingFn
 from gs_esd.system.device import Scalars
-
-
-class NeededPredictions(NamedTuple):
-    """Which of ε_ψ(∅) and ε_ψ(c) an objective needs."""
-
-    uncond: bool
-    cond: bool
+from gs_esd.variational.base import NeededPredictions
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,20 @@
 import torch
 
 from gs_esd.guidance.noisy_views import NoisyViews
-from gs_esd.guidance.objectives import NeededPredictions, Predictions
-from gs_esd.guidance.predict import PredictFn, predict_separately, query_rows, split_rows
+from gs_esd.guidance.objectives import Predictions
+from gs_esd.guidance.predict import PredictFn, predict_separately
 from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.text import concatenate
-from gs_esd.variational.base import VariationalScore
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.base import NeededPredictions, VariationalScore
+from gs_esd.variational.lora import CameraLoraScore, LoraScore
 
 
 def choose_predict(prior: DiffusionPrior, variational: VariationalScore) -> PredictFn:
     """`predict_batched` where p and q are one U-Net that takes all rows at once, else separate."""
-    if not isinstance(prior, DiffusionModelPrior) or not isinstance(variational, LoraScore):
+    if not isinstance(prior, DiffusionModelPrior) or not isinstance(
+        variational, LoraScore | CameraLoraScore
+    ):
         return predict_separately
     is_shared = prior.denoiser is variational.denoiser
     # A compiled U-Net ignores the hooks by which rows of ψ differ from rows of φ.
@@ -35,18 +37,18 @@ def predict_batched(
     A few images leave a GPU idle between kernel launches: one call takes less time than two.
     """
     assert isinstance(prior, DiffusionModelPrior)
-    assert isinstance(variational, LoraScore)
-    image, uncond = query_rows(noisy, needed)
+    assert isinstance(variational, LoraScore | CameraLoraScore)
     text_phi = prior.text_rows(len(noisy), noisy.views)
-    text_psi, camera = variational.conditioning(noisy.views.cameras[image], uncond)
-    rows = torch.cat([torch.arange(len(text_phi), device=image.device) % len(noisy), image])
-    no_camera = camera.new_zeros(len(text_phi), camera.shape[1])
-    with variational.adapter.enabled_from(len(text_phi)):
-        eps = variational.denoiser(
-            noisy.x_t[rows],
-            noisy.log_snr[rows],
-            concatenate([text_phi, text_psi]),
-            torch.cat([no_camera, camera]),
-        )
-    eps_phi = prior.guided(eps[: len(text_phi)], noisy.views)
-    return split_rows(eps_phi, eps[len(text_phi) :], needed)
+    conditions = variational.network_conditions(noisy.views, needed)
+    text_psi = variational.prompt.expand(len(conditions))
+    phi_rows, psi_rows = len(text_phi), len(conditions)
+    image = torch.arange(phi_rows + psi_rows, device=noisy.x_t.device) % len(noisy)
+    with (
+        variational.adapter.enabled_from(phi_rows),
+        variational.conditioned(conditions, first=phi_rows),
+    ):
+        text = concatenate([text_phi, text_psi])
+        eps = variational.denoiser(noisy.x_t[image], noisy.log_snr[image], text)
+    eps_phi = prior.guided(eps[:phi_rows], noisy.views)
+    psi = variational.assemble(eps[phi_rows:], noisy.x_t, noisy.log_snr, noisy.views, needed)
+    return Predictions(eps_phi, psi.uncond, psi.cond)

@@ -2,7 +2,6 @@
 
 Notation (see also gs_esd/diffusion/process.py)
     R           rows of a batch, each with its own noise level and text embedding
-    E           width of the U-Net's time embedding
 """
 
 from typing import Protocol, runtime_checkable
@@ -61,10 +60,9 @@ class UnetDenoiser:
         x_t: Float[Tensor, "R C h w"],
         log_snr: Float[Tensor, " R"],
         text: TextEmbeddings,
-        class_labels: Float[Tensor, "R E"] | None = None,
     ) -> Float[Tensor, "R C h w"]:
         """Predict ε of x_t in float32; arguments as for `predict`."""
-        predicted = self.predict(x_t, log_snr, text, class_labels)
+        predicted = self.predict(x_t, log_snr, text)
         return to_eps(predicted, x_t, log_snr, self.prediction_type)
 
     def predict(
@@ -72,7 +70,6 @@ class UnetDenoiser:
         x_t: Float[Tensor, "R C h w"],
         log_snr: Float[Tensor, " R"],
         text: TextEmbeddings,
-        class_labels: Float[Tensor, "R E"] | None = None,
     ) -> Float[Tensor, "R C h w"]:
         """Output of the network in float32: ε, v or x_0, according to `prediction_type`.
 
@@ -80,19 +77,12 @@ class UnetDenoiser:
             x_t: noisy images or latents.
             log_snr: noise level of each row.
             text: text embedding of each row.
-            class_labels: input of the U-Net's class embedding, if it has one; zeros if None. With
-                `nn.Identity` as the class embedding, zeros leave the output as without one.
         """
-        unet, dtype = self.unet, self.unet.conv_in.weight.dtype
-        if unet.class_embedding is not None:
-            if class_labels is None:
-                class_labels = x_t.new_zeros(len(x_t), unet.time_embedding.linear_2.out_features)
-            class_labels = class_labels.to(dtype)
-        output = unet(
+        dtype = self.unet.conv_in.weight.dtype
+        output = self.unet(
             x_t.to(dtype),
             self.schedule.log_snr_to_t(log_snr),
             encoder_hidden_states=text.tokens.to(dtype),
-            class_labels=class_labels,
         ).sample
         # Models with a learned variance (DeepFloyd IF) have it in the second half of the channels.
         return output[:, : x_t.shape[1]].float()
@@ -100,5 +90,5 @@ class UnetDenoiser:
 
 def chunks(rows: int, chunk_size: int) -> list[slice]:
     """Split `rows` into slices of at most `chunk_size` rows; a single slice if that is 0."""
-    step = chunk_size or rows
+    step = chunk_size or max(rows, 1)
     return [slice(start, start + step) for start in range(0, rows, step)]

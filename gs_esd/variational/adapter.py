@@ -9,8 +9,6 @@ from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
-from gs_esd.errors import UserError
-
 ADAPTER = "rendered"  # part of the parameters' names in checkpoints: must not change
 
 
@@ -24,22 +22,10 @@ class LoraAdapter:
     def __init__(self, unet: UNet2DConditionModel, rank: int) -> None:
         """Inject the matrices into a U-Net, switched off, and freeze its own weights.
 
-        The U-Net gets an identity as class embedding, through which cameras are added to its time
-        embedding.
-
         Args:
             unet: modified in place.
             rank: of the matrices.
-
-        Raises:
-            UserError: the U-Net already has a class embedding.
         """
-        if unet.class_embedding is not None:
-            raise UserError(
-                "variational=lora needs a U-Net without classes, because the camera takes the "
-                f"place of their embedding (class_embed_type={unet.config.class_embed_type} in the "
-                "U-Net's configuration). Use another model, or variational=closed_form."
-            )
         config = LoraConfig(
             r=rank,
             lora_alpha=rank,  # scales the matrices' product by one for any rank
@@ -47,7 +33,6 @@ class LoraAdapter:
             target_modules=["to_q", "to_k", "to_v", "to_out.0"],
         )
         inject_adapter_in_model(config, unet, ADAPTER)
-        unet.class_embedding = nn.Identity()
         self._layers = [layer for layer in unet.modules() if isinstance(layer, BaseTunerLayer)]
         self.parameters = {
             name: parameter for name, parameter in unet.named_parameters() if ".lora_" in name

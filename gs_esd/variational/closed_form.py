@@ -16,6 +16,7 @@ from gs_esd.diffusion.ideal_denoiser import ImageMixture, log_posterior, moments
 from gs_esd.diffusion.process import eps_from_x_0
 from gs_esd.render.renderings import Renderings
 from gs_esd.system.device import Scalars
+from gs_esd.variational.base import NeededPredictions, PsiPredictions, split_branches
 from gs_esd.variational.ring_buffer import RingBuffer
 
 
@@ -34,9 +35,15 @@ class ClosedFormScore(ABC):
         self._buffer = RingBuffer(buffer_size)
 
     def update(
-        self, renderings: Renderings, x_0: Float[Tensor, "B C h w"], views: Views
+        self,
+        renderings: Renderings,
+        x_0: Float[Tensor, "B C h w"],
+        views: Views,
+        log_snr: Float[Tensor, " B"],
     ) -> Scalars:
         """Add a batch in place of the oldest renderings; another image size empties the buffer.
+
+        It is exact at all noise levels, whatever `log_snr`.
 
         Returns:
             "buffer", the number of renderings held.
@@ -50,25 +57,28 @@ class ClosedFormScore(ABC):
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
         views: Views,
-        *,
-        uncond: Bool[Tensor, " B"],
-    ) -> Float[Tensor, "B C h w"]:
-        """Predict ε_ψ(∅) where `uncond`, else ε_ψ(c), exactly.
+        needed: NeededPredictions,
+    ) -> PsiPredictions:
+        """Predict ε_ψ(∅), ε_ψ(c) or both, exactly.
 
         Raises:
             ValueError: the buffer holds no rendering of one of the cameras.
         """
-        x_0 = self._denoise(x_t, log_snr, views, self._allowed(views, uncond))
-        return eps_from_x_0(x_t, x_0, log_snr)
+        n = len(x_t)
+        if not any(needed):
+            return PsiPredictions(torch.zeros_like(x_t), torch.zeros_like(x_t))
+        rows = torch.arange(sum(needed) * n, device=x_t.device) % n  # ∅ first
+        x_rows, log_snr_rows = x_t[rows], log_snr[rows]
+        allowed = self._allowed(views, needed) if needed.cond else None
+        x_0 = self._denoise(x_rows, log_snr_rows, views, allowed)
+        return split_branches(eps_from_x_0(x_rows, x_0, log_snr_rows), n, needed)
 
-    def _allowed(self, views: Views, uncond: Bool[Tensor, " B"]) -> Bool[Tensor, "B M"] | None:
-        """Mask of the buffered rows that each x_t may be of; None if all are allowed."""
-        if bool(uncond.all()):
-            return None
-        allowed = uncond[:, None] | self._buffer.from_same_camera(views.cameras)
-        if not bool(allowed.any(dim=1).all()):
+    def _allowed(self, views: Views, needed: NeededPredictions) -> Bool[Tensor, "R M"]:
+        """Mask of the buffered renderings that each row may be of: all where it is for ∅."""
+        same = self._buffer.from_same_camera(views.cameras)
+        if not bool(same.any(dim=1).all()):
             raise ValueError("no rendering from one of these cameras: call update() first")
-        return allowed
+        return torch.cat([torch.ones_like(same), same]) if needed.uncond else same
 
     @abstractmethod
     def _rows(self, renderings: Renderings, x_0: Tensor) -> dict[str, Tensor]:
@@ -77,11 +87,11 @@ class ClosedFormScore(ABC):
     @abstractmethod
     def _denoise(
         self,
-        x_t: Float[Tensor, "B C h w"],
-        log_snr: Float[Tensor, " B"],
+        x_t: Float[Tensor, "R C h w"],
+        log_snr: Float[Tensor, " R"],
         views: Views,
-        allowed: Bool[Tensor, "B M"] | None,
-    ) -> Float[Tensor, "B C h w"]:
+        allowed: Bool[Tensor, "R M"] | None,
+    ) -> Float[Tensor, "R C h w"]:
         """Posterior mean E[x_0 | x_t] over the allowed rows."""
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -102,11 +112,11 @@ class ClosedFormPixelScore(ClosedFormScore):
 
     def _denoise(
         self,
-        x_t: Float[Tensor, "B 3 h w"],
-        log_snr: Float[Tensor, " B"],
+        x_t: Float[Tensor, "R 3 h w"],
+        log_snr: Float[Tensor, " R"],
         views: Views,
-        allowed: Bool[Tensor, "B M"] | None,
-    ) -> Float[Tensor, "B 3 h w"]:
+        allowed: Bool[Tensor, "R M"] | None,
+    ) -> Float[Tensor, "R 3 h w"]:
         mixture = ImageMixture(self._buffer["rgba"], moments=self._buffer["moments"])
         return mixture.denoise(x_t, log_snr, views.background, allowed)
 
@@ -125,11 +135,11 @@ class ClosedFormLatentScore(ClosedFormScore):
 
     def _denoise(
         self,
-        x_t: Float[Tensor, "B C h w"],
-        log_snr: Float[Tensor, " B"],
+        x_t: Float[Tensor, "R C h w"],
+        log_snr: Float[Tensor, " R"],
         views: Views,
-        allowed: Bool[Tensor, "B M"] | None,
-    ) -> Float[Tensor, "B C h w"]:
+        allowed: Bool[Tensor, "R M"] | None,
+    ) -> Float[Tensor, "R C h w"]:
         x_0 = self._buffer["x_0"]
         products = x_t.float().flatten(1) @ x_0.T
         log_weights = log_posterior(products, self._buffer["squared_norms"], log_snr, allowed)

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from benchmarks.quality import lora_camera
 from gs_esd.cameras.views import Views
+from gs_esd.variational.base import NeededPredictions, PsiPredictions
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from tests.helpers.small_images import views_from
+from tests.helpers.small_images import learn, views_from
 
 X_0 = torch.randn(6, 4, 3, 3, generator=torch.Generator().manual_seed(0))
 VIEWS = views_from(torch.arange(6) / 6)
@@ -22,26 +23,28 @@ class Follower:
         self.exact, self.slope = exact, slope
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: Tensor
-    ) -> Tensor:
-        every = torch.ones_like(uncond)
-        null = self.exact.predict_noise(x_t, log_snr, views, uncond=every)
-        own = self.exact.predict_noise(x_t, log_snr, views, uncond=uncond)
-        return 7 + null + self.slope * (own - null)
+        self, x_t: Tensor, log_snr: Tensor, views: Views, needed: NeededPredictions
+    ) -> PsiPredictions:
+        uncond, cond = self.exact.predict_noise(x_t, log_snr, views, needed)
+        return PsiPredictions(7 + uncond, 7 + uncond + self.slope * (cond - uncond))
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.3, 1.0, -1.0])
 def test_the_slope_is_how_far_a_score_follows_the_exact_one(slope: float) -> None:
     exact = ClosedFormLatentScore(6)
-    exact.update(lora_camera.UNSEEN, X_0, VIEWS)
+    learn(exact, X_0, VIEWS)
     follower: Any = Follower(exact, slope)
-    found = lora_camera.slopes(follower, exact, X_0, VIEWS.cameras)
+    found = lora_camera.slopes(follower, exact, X_0, VIEWS)
     assert found == pytest.approx([slope] * len(lora_camera.LEVELS), abs=1e-4)
 
 
-def test_a_rate_has_one_row(tmp_path: Any) -> None:
+def test_a_pair_of_rates_has_one_row(tmp_path: Any) -> None:
     file = tmp_path / "table.md"
-    for row in ("| 0.002 | a | b | c |", "| 0.01 | d | e | f |", "| 0.002 | g | h | i |"):
+    for row in (
+        "| 0.002, 0.01 | a | b | c |",
+        "| 0.002, 0.1 | d | e | f |",
+        "| 0.002, 0.01 | g | h | i |",
+    ):
         lora_camera._add(file, row)
     *_, first, second = file.read_text().splitlines()
-    assert (first, second) == ("| 0.002 | g | h | i |", "| 0.01 | d | e | f |")
+    assert (first, second) == ("| 0.002, 0.01 | g | h | i |", "| 0.002, 0.1 | d | e | f |")

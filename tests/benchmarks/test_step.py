@@ -21,9 +21,9 @@ from gs_esd.guidance.objectives import EsdSource
 from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraScore
-from tests.build.test_learned import LORA, learned
-from tests.helpers.small_images import renderings_of, views_from
+from gs_esd.variational.lora import CameraLoraScore
+from tests.build.test_learned import CAMERA_LORA, learned
+from tests.helpers.small_images import learn, views_from
 from tests.helpers.tiny_models import tiny_latents, tiny_pipeline
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +36,9 @@ def components(tmp_path_factory: pytest.TempPathFactory) -> Components:
     """A network and a LoRA that has learned."""
     folder = tmp_path_factory.mktemp("model")
     tiny_pipeline("latent_epsilon").save(folder)
-    components = build_components(learned(folder, LORA))
+    components = build_components(learned(folder, CAMERA_LORA))
     for _ in range(3):
-        components.variational.update(
-            renderings_of(torch.zeros(3, 4, 8, 8)), tiny_latents(3), VIEWS
-        )
+        learn(components.variational, tiny_latents(3), VIEWS)
     return components
 
 
@@ -72,10 +70,10 @@ def test_the_usual_step_brings_it_to_the_images_and_teaches_q(components: Compon
 
 def test_no_branch_of_psi_is_counted_in_vain(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path)
-    components = build_components(learned(tmp_path, LORA))
+    components = build_components(learned(tmp_path, CAMERA_LORA))
     prior, lora = components.prior, components.variational
     assert isinstance(prior, DiffusionModelPrior)
-    assert isinstance(lora, LoraScore)
+    assert isinstance(lora, CameraLoraScore)
     at_0, at_half, at_1 = (step_flops(prior, lora, VIEWS, lam) for lam in (0.0, 0.5, 1.0))
     assert at_0 == at_1 < at_half
     # One row an image of the U-Net more: φ takes two, ψ's update one forwards.
@@ -107,7 +105,7 @@ def test_nothing_begins_when_the_time_is_over(tmp_path: Path) -> None:
 
 def test_a_step_is_made_without_a_renderer(tmp_path: Path) -> None:
     tiny_pipeline("latent_epsilon").save(tmp_path / "model")
-    config = learned(tmp_path / "model", LORA)
+    config = learned(tmp_path / "model", CAMERA_LORA)
     with without_renderer():
         trainer = Trainer(config, tmp_path, build_components(config))
         before = {name: each.detach().clone() for name, each in trainer.components.splats.items()}

@@ -5,7 +5,11 @@ from dataclasses import replace
 import pytest
 
 from gs_esd.build.compatibility import check_pairings
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import (
+    DiffusersPriorConfig,
+    LoraCameraVariationalConfig,
+    LoraVariationalConfig,
+)
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
@@ -106,7 +110,9 @@ def test_a_branch_that_counts_must_be_trained(
     lambda_esd: float, dropout: float, refused: bool
 ) -> None:
     config = replace(
-        LEARNED, lambda_esd=lambda_esd, variational=LoraVariationalConfig(camera_dropout=dropout)
+        LEARNED,
+        lambda_esd=lambda_esd,
+        variational=LoraCameraVariationalConfig(camera_dropout=dropout),
     )
     if not refused:
         check_pairings(config)
@@ -116,5 +122,5 @@ def test_a_branch_that_counts_must_be_trained(
 
 
 def test_vsd_needs_no_score_over_all_cameras() -> None:
-    lora = LoraVariationalConfig(camera_dropout=0.0)
+    lora = LoraCameraVariationalConfig(camera_dropout=0.0)
     check_pairings(replace(LEARNED, guidance=VsdConfig(), lambda_esd=0.0, variational=lora))

@@ -45,7 +45,7 @@ TINY = [
     *(f"stages.{stage}.views=2" for stage in ("coarse", "middle", "fine")),
 ]
 SIZES = {"toyzoo": ["prior.num_images=8"], "ball": ["init.gaussians=30"]}
-NEEDS_A_NETWORK = {("variational", "lora"), ("variational", "lora_short")} | {
+NEEDS_A_NETWORK = {("variational", kind) for kind in ("lora", "lora_short", "lora_camera")} | {
     (group, kind)
     for group, kind in CHOICES
     if group == "vram" or (group == "timesteps" and kind != "entropic_time")

@@ -14,7 +14,13 @@ from gs_esd.build.learned import build_view_weights
 from gs_esd.build.validate import validate
 from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.cameras.views import Views
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
+from gs_esd.config.learned import (
+    ClosedFormCond,
+    DiffusersPriorConfig,
+    LoraCameraVariationalConfig,
+    LoraVariationalConfig,
+    ViewPrompts,
+)
 from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
@@ -28,11 +34,14 @@ from gs_esd.guidance.noisy_views import NoisyViews
 from gs_esd.guidance.predict import distillation_gradient
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import LoraScore
+from gs_esd.variational.base import NeededPredictions
+from gs_esd.variational.lora import CameraLoraScore
 from tests.helpers.tiny_models import tiny_flow_pipeline, tiny_pipeline
 from tests.helpers.tiny_runs import STEPS, tiny
 
 LORA = LoraVariationalConfig(learning_rate=1e-2)
+MIXTURE = replace(LORA, cond=ClosedFormCond.mixture, buffer_size=6, replay=5, train_batch=2)
+CAMERA_LORA = LoraCameraVariationalConfig(learning_rate=1e-2)
 KINDS = ("latent_epsilon", "latent_v", "pixel")
 
 
@@ -65,7 +74,9 @@ def train(steps: int, config: Config, folder: Path) -> Trainer:
 
 
 @pytest.mark.parametrize(
-    "variational", [LORA, ClosedFormVariationalConfig()], ids=["lora", "closed"]
+    "variational",
+    [LORA, MIXTURE, CAMERA_LORA, ClosedFormVariationalConfig()],
+    ids=["lora", "mixture", "camera", "closed"],
 )
 @pytest.mark.parametrize("kind", KINDS)
 def test_resume_bit_for_bit(
@@ -142,7 +153,9 @@ def test_gradient_against_single_calls(
     models: Path, tmp_path: Path, kind: str, lam: float, view_prompts: ViewPrompts
 ) -> None:
     model = DiffusersPriorConfig(path=str(models / kind), view_prompts=view_prompts)
-    config = learned(models / kind, prior=model, lambda_esd=lam, negative_prompt="blurry")
+    config = learned(
+        models / kind, CAMERA_LORA, prior=model, lambda_esd=lam, negative_prompt="blurry"
+    )
     components = train(3, config, tmp_path).components
     views, x_t, log_snr = some_views(3)
     noisy = NoisyViews(x_t, torch.zeros_like(x_t), log_snr, views, 0.5)
@@ -157,7 +170,7 @@ def test_gradient_against_single_calls(
 
     p, q = components.prior, components.variational
     assert isinstance(p, DiffusionModelPrior)
-    assert isinstance(q, LoraScore)
+    assert isinstance(q, CameraLoraScore)
     view_weights = build_view_weights(model)
     for i in range(3):
         one = slice(i, i + 1)
@@ -166,10 +179,8 @@ def test_gradient_against_single_calls(
             prompt = p.prompts.views[view_weights(views.cameras)[i].argmax()[None]]
         eps_uncond = p.denoiser(x_t[one], log_snr[one], p.prompts.negative)
         eps_phi = eps_uncond + 7.5 * (p.denoiser(x_t[one], log_snr[one], prompt) - eps_uncond)
-        eps_psi_uncond, eps_psi_cond = (
-            q.predict_noise(x_t[one], log_snr[one], views[one], uncond=torch.tensor([uncond]))
-            for uncond in (True, False)
-        )
+        both = NeededPredictions(uncond=True, cond=True)
+        eps_psi_uncond, eps_psi_cond = q.predict_noise(x_t[one], log_snr[one], views[one], both)
         source = lam * eps_psi_uncond + (1 - lam) * eps_psi_cond
         sigma_squared = 1 / (1 + log_snr[i].exp())
         expected = sigma_squared * (eps_phi - source)

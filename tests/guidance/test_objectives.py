@@ -8,10 +8,11 @@ from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import add_noise
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.noisy_views import noise_views
-from gs_esd.guidance.objectives import EsdSource, NeededPredictions, SdsSource, Source, VsdSource
+from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
 from gs_esd.guidance.predict import distillation_gradient, predict_separately
 from gs_esd.guidance.weighting import one, sigma_over_alpha
 from gs_esd.priors.image_bank import ImageBankPrior
+from gs_esd.variational.base import NeededPredictions, PsiPredictions
 from gs_esd.variational.closed_form import ClosedFormPixelScore
 from tests.helpers.small_images import (
     alpha_sigma_of,
@@ -25,6 +26,13 @@ from tests.helpers.small_images import (
 )
 
 SIZE = 8
+
+
+def learn_from(variational: ClosedFormPixelScore, rgba: Tensor, x_0: Tensor, views: Views) -> None:
+    """An update with renderings."""
+    variational.update(renderings_of(rgba), x_0, views, LOG_SNR[: len(x_0)])
+
+
 LOG_SNR = torch.tensor([-6.0, -4.0, -3.0, -1.0])
 """From noise that hides everything to noise that leaves some doubt of the image."""
 
@@ -43,8 +51,8 @@ class Scene:
         self.variational = ClosedFormPixelScore(buffer_size=8)
         self.x_0 = over(self.rgba, self.views.background).float()
         old_x_0 = over(self.old, self.views.background).float()
-        self.variational.update(renderings_of(self.old), old_x_0, views_from(self.old_azimuth))
-        self.variational.update(renderings_of(self.rgba), self.x_0, self.views)
+        learn_from(self.variational, self.old, old_x_0, views_from(self.old_azimuth))
+        learn_from(self.variational, self.rgba, self.x_0, self.views)
         self.eps = torch.randn(4, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(4))
 
     def gradient(self, source: Source) -> Tensor:
@@ -110,7 +118,7 @@ def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
 
 def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
     variational = ClosedFormPixelScore(buffer_size=0)
-    variational.update(renderings_of(scene.rgba), scene.x_0, scene.views)
+    learn_from(variational, scene.rgba, scene.x_0, scene.views)
     noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
     args = (sigma_over_alpha, scene.prior, variational, noisy)
     vsd, sds = distillation_gradient(VsdSource(), *args), distillation_gradient(SdsSource(), *args)
@@ -144,13 +152,13 @@ class Spy(ClosedFormPixelScore):
         self.calls = 0
 
     def predict_noise(
-        self, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: Tensor
-    ) -> Tensor:
+        self, x_t: Tensor, log_snr: Tensor, views: Views, needed: NeededPredictions
+    ) -> PsiPredictions:
         """As of the mixture, and noted; images are told apart by their azimuths."""
-        self.null += views.cameras.azimuth[uncond].tolist()
-        self.camera += views.cameras.azimuth[~uncond].tolist()
+        self.null += views.cameras.azimuth.tolist() * needed.uncond
+        self.camera += views.cameras.azimuth.tolist() * needed.cond
         self.calls += 1
-        return super().predict_noise(x_t, log_snr, views, uncond=uncond)
+        return super().predict_noise(x_t, log_snr, views, needed)
 
 
 ALL = [0.0, 1.0, 2.0, 3.0]
@@ -206,7 +214,7 @@ def test_omega_weighs_each_image_by_its_noise_level(scene: Scene) -> None:
 def test_the_uncond_noise_is_the_posterior_mean_over_cameras(scene: Scene) -> None:
     # ε_ψ(∅) = Σ_c p(c | x_t) ε_ψ(c), for every finite set of equally likely cameras.
     variational = ClosedFormPixelScore(buffer_size=0)
-    variational.update(renderings_of(scene.rgba), scene.x_0, scene.views)
+    learn_from(variational, scene.rgba, scene.x_0, scene.views)
     x_t = add_noise(scene.x_0, scene.eps, LOG_SNR)
     uncond = branch(variational, x_t, LOG_SNR, scene.views, uncond=True)
     images = over(scene.rgba, scene.views.background)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from gs_esd.build.components import build_components
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraCameraVariationalConfig
 from gs_esd.config.options import ClosedFormVariationalConfig, Config, Weighting
 from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.system import torchrun
@@ -27,7 +27,9 @@ def configuration(case: str, model: Path) -> Config:
     if case.startswith("bank"):
         densify = "mcmc" if case.endswith("mcmc") else "default"
         return tiny(densify=DENSIFY[densify], lambda_esd=0.5)
-    lora = LoraVariationalConfig(learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5)
+    lora = LoraCameraVariationalConfig(
+        learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5, replay=4
+    )
     return tiny(
         prior=DiffusersPriorConfig(path=str(model)),
         variational=lora if case == "lora" else ClosedFormVariationalConfig(),

@@ -6,7 +6,8 @@ from torch import Tensor
 from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.cameras.views import Views
 from gs_esd.render.renderings import Renderings
-from gs_esd.variational.base import VariationalScore
+from gs_esd.system.device import Scalars
+from gs_esd.variational.base import NeededPredictions, VariationalScore
 
 BACKGROUND = (0.2, 0.5, 0.9)
 
@@ -42,8 +43,15 @@ def branch(
     variational: VariationalScore, x_t: Tensor, log_snr: Tensor, views: Views, *, uncond: bool
 ) -> Tensor:
     """ε_ψ(∅) of every row, or ε_ψ(c) of every row."""
-    rows = torch.full_like(log_snr, uncond, dtype=torch.bool)
-    return variational.predict_noise(x_t, log_snr, views, uncond=rows)
+    needed = NeededPredictions(uncond=uncond, cond=not uncond)
+    predictions = variational.predict_noise(x_t, log_snr, views, needed)
+    return predictions.uncond if uncond else predictions.cond
+
+
+def learn(variational: VariationalScore, x_0: Tensor, views: Views, level: float = 0.0) -> Scalars:
+    """An update with renderings whose pixels do not matter, all needed at one noise level."""
+    unseen = renderings_of(torch.zeros(len(x_0), 4, 8, 8))
+    return variational.update(unseen, x_0, views, torch.full((len(x_0),), level))
 
 
 def over(rgba: Tensor, background: Tensor) -> Tensor:

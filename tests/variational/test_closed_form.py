@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
+from gs_esd.variational.base import NeededPredictions
 from gs_esd.variational.closed_form import ClosedFormPixelScore
 from tests.helpers.small_images import blobs, branch, exact_noise, over, renderings_of, views_from
 
@@ -14,7 +15,8 @@ def _batch(azimuths: list[float], size: int = 8, seed: int = 0) -> tuple[Tensor,
 
 
 def _update(score: ClosedFormPixelScore, rgba: Tensor, views: Views) -> dict[str, float]:
-    return score.update(renderings_of(rgba), over(rgba, views.background).float(), views)
+    x_0 = over(rgba, views.background).float()
+    return score.update(renderings_of(rgba), x_0, views, torch.zeros(len(rgba)))
 
 
 def _x_t(n: int, size: int = 8) -> Tensor:
@@ -144,20 +146,15 @@ def test_background_of_buffered_renderings() -> None:
     torch.testing.assert_close(uncond, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_cond_and_uncond_rows() -> None:
+def test_both_predictions_at_once() -> None:
     score = ClosedFormPixelScore(buffer_size=4)
     for i in range(2):
         rgba, views = _batch([0.1 + i, 0.2 + i], seed=i)
         _update(score, rgba, views)
-    x_t, log_snr = _x_t(4), torch.tensor([-3.0, -2.0, -3.0, -2.0])
-    uncond, of = torch.tensor([True, False, False, True]), torch.tensor([0, 1, 0, 1])
-    mixed = score.predict_noise(x_t, log_snr, views[of], uncond=uncond)
-    for row in range(4):
-        alone = branch(
-            score,
-            x_t[row : row + 1],
-            log_snr[row : row + 1],
-            views[of[row : row + 1]],
-            uncond=bool(uncond[row]),
-        )
-        torch.testing.assert_close(mixed[row], alone[0], atol=1e-5, rtol=1e-5)
+    x_t, log_snr = _x_t(2), torch.tensor([-3.0, -2.0])
+    both = score.predict_noise(x_t, log_snr, views, NeededPredictions(uncond=True, cond=True))
+    for found, uncond in zip(both, (True, False), strict=True):
+        alone = branch(score, x_t, log_snr, views, uncond=uncond)
+        torch.testing.assert_close(found, alone, atol=1e-5, rtol=1e-5)
+    none = score.predict_noise(x_t, log_snr, views, NeededPredictions(uncond=False, cond=False))
+    assert not any(bool(each.any()) for each in none)

@@ -17,9 +17,11 @@ from torch.nn.functional import interpolate, mse_loss
 from gs_esd.diffusion.parameterization import training_target
 from gs_esd.diffusion.process import add_noise
 from gs_esd.priors.unet import UnetDenoiser
+from gs_esd.variational.base import NeededPredictions
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora import LoraScore
-from tests.helpers.small_images import renderings_of, views_from
+from gs_esd.variational.lora import AnyLora, CameraLoraScore, LoraScore
+from gs_esd.variational.lora_training import LoraOptions
+from tests.helpers.small_images import learn, views_from
 from tests.helpers.tiny_models import tiny_denoiser, tiny_schedule, tiny_text
 
 BATCH = 16
@@ -31,7 +33,6 @@ WORLD = IMAGES[:2]
 DISTANCE_SQ = float((WORLD[0] - WORLD[1]).square().sum())
 """D²."""
 TWO_CAMERAS = views_from(torch.tensor([0.0, math.pi]))
-RENDERINGS = renderings_of(torch.zeros(2, 4, 8, 8))
 WHICH = torch.arange(2).repeat(BATCH // 2)
 """Index of the image and camera of each row of a batch."""
 
@@ -40,10 +41,10 @@ def _log_snr(view_kl: float) -> float:
     return math.log(2 * view_kl / DISTANCE_SQ)
 
 
-def _levels(n: int, generator: torch.Generator) -> Tensor:
+def _levels(log_snr: Tensor, generator: torch.Generator) -> Tensor:
     """log_snr uniform from view KL = 0.15 to 4."""
     low, high = _log_snr(0.15), _log_snr(4.0)
-    return low + (high - low) * torch.rand(n, generator=generator)
+    return low + (high - low) * torch.rand(len(log_snr), generator=generator)
 
 
 def _trained_phi(steps: int) -> UnetDenoiser:
@@ -65,7 +66,7 @@ def _trained_phi(steps: int) -> UnetDenoiser:
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         x_0 = IMAGES[torch.randint(len(IMAGES), (BATCH,), generator=generator)]
-        log_snr = _levels(BATCH, generator)
+        log_snr = _levels(torch.zeros(BATCH), generator)
         eps = torch.randn(x_0.shape, generator=generator)
         v = denoiser.predict(add_noise(x_0, eps, log_snr), log_snr, tiny_text().expand(BATCH))
         mse_loss(v, training_target(x_0, eps, log_snr, "v_prediction")).backward()
@@ -75,61 +76,69 @@ def _trained_phi(steps: int) -> UnetDenoiser:
     return denoiser
 
 
-def _train(score: LoraScore, steps: int) -> None:
+def _train(score: AnyLora, steps: int) -> None:
     for _ in range(steps):
-        score.update(RENDERINGS, WORLD[WHICH], TWO_CAMERAS[WHICH])
+        learn(score, WORLD[WHICH], TWO_CAMERAS[WHICH])
 
 
-def _errors(score: LoraScore) -> tuple[float, float]:
+def _errors(score: AnyLora) -> tuple[float, float]:
     """Relative errors of ε_ψ(c) and ε_ψ(∅) against the oracle, over VIEW_KLS and 128 draws each."""
     oracle = ClosedFormLatentScore(buffer_size=0)
-    oracle.update(RENDERINGS, WORLD, TWO_CAMERAS)
+    learn(oracle, WORLD, TWO_CAMERAS)
     generator = torch.Generator().manual_seed(5)
     which = torch.arange(2).repeat(64 * len(VIEW_KLS))
     log_snr = torch.tensor([_log_snr(view_kl) for view_kl in VIEW_KLS]).repeat_interleave(128)
     eps = torch.randn(len(which), 4, 4, 4, generator=generator)
     x_t, views = add_noise(WORLD[which], eps, log_snr), TWO_CAMERAS[which]
-    cond = torch.zeros(len(which), dtype=torch.bool)
 
     def distance(one: Tensor, other: Tensor) -> float:
         """RMS distance in units of x_0, in which every noise level counts equally."""
         return float(((-log_snr).exp() * (one - other).square().sum((1, 2, 3))).mean().sqrt())
 
-    exact = [oracle.predict_noise(x_t, log_snr, views, uncond=each) for each in (cond, ~cond)]
-    learned = [score.predict_noise(x_t, log_snr, views, uncond=each) for each in (cond, ~cond)]
+    both = NeededPredictions(uncond=True, cond=True)
+    exact, learned = (each.predict_noise(x_t, log_snr, views, both) for each in (oracle, score))
     scale = distance(*exact)
-    return distance(learned[0], exact[0]) / scale, distance(learned[1], exact[1]) / scale
-
-
-def _score(denoiser: UnetDenoiser, learning_rate: float) -> LoraScore:
-    return LoraScore(
-        denoiser,
-        tiny_text(),
-        torch.Generator().manual_seed(2),
-        rank=8,
-        learning_rate=learning_rate,
-        camera_dropout=0.5,
-        draw_levels=_levels,
+    return (
+        distance(learned.cond, exact.cond) / scale,
+        distance(learned.uncond, exact.uncond) / scale,
     )
 
 
-def test_error_to_oracle_falls() -> None:
-    score = _score(_trained_phi(steps=400), learning_rate=4e-3)
-    errors = [_errors(score)]
-    for _ in range(4):
-        _train(score, steps=120)
+def _score(denoiser: UnetDenoiser, learning_rate: float, dropout: float) -> AnyLora:
+    """A LoRA with camera conditioning, or one for ∅ alone where cameras are always dropped."""
+    options = LoraOptions(
+        rank=8,
+        learning_rate=learning_rate,
+        modulation_learning_rate=learning_rate,
+        draw_levels=_levels,
+    )
+    arguments = (denoiser, tiny_text(), torch.Generator().manual_seed(2), options)
+    if dropout == 1:
+        return LoraScore(*arguments)
+    return CameraLoraScore(*arguments, camera_dropout=dropout)
+
+
+@pytest.mark.parametrize("dropout", [0.5, 1.0])
+def test_error_to_oracle_falls(dropout: float) -> None:
+    score = _score(_trained_phi(steps=400), 4e-3, dropout)
+    errors = []
+    for _ in range(5):
+        _train(score, steps=120 if errors else 1)
         errors.append(_errors(score))
     cond, uncond = zip(*errors, strict=True)
-    assert cond[0] > 1.2
-    assert cond[1] < 0.75
-    assert cond[4] < 0.6
     assert uncond[0] > 0.9
     assert uncond[4] < 0.6
+    if dropout == 1:
+        assert max(cond) < 1e-3
+    else:
+        assert cond[0] > 1.2
+        assert cond[1] < 0.75
+        assert cond[4] < 0.6
 
 
 @pytest.mark.slow
 def test_error_to_oracle_after_long_training() -> None:
-    score = _score(_trained_phi(steps=2500), learning_rate=2e-3)
+    score = _score(_trained_phi(steps=2500), 2e-3, 0.5)
     _train(score, steps=2500)
     cond, uncond = _errors(score)
     assert cond < 0.25
