@@ -16,7 +16,12 @@ GROUPS: dict[str, dict[str, type]] = {
         "diffusers": DiffusersPriorConfig,
     },
     "variational": {"closed_form": c.ClosedFormVariationalConfig, "lora": LoraVariationalConfig},
-    "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
+    "guidance": {
+        "sds": c.SdsConfig,
+        "debiased_sds": c.DebiasedSdsConfig,
+        "vsd": c.VsdConfig,
+        "esd": c.EsdConfig,
+    },
     "timesteps": {
         "entropic_time": schedule.EntropicTimestepsConfig,
         "uniform": schedule.UniformTimestepsConfig,
