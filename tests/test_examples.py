@@ -11,14 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from examples import gaussian_2d, janus_1d, two_modes, view_collapse
+from examples import collapse_metrics, gaussian_2d, janus_1d, two_modes, view_collapse
 from examples.gaussian_2d import Rest
 from examples.gaussian_world import SIGMA, at_rest, principal_stds
 from examples.janus_1d import Run
 from examples.two_modes import BANDWIDTH, spread_of, spread_of_prior
 from examples.view_collapse import Outcome
 from gs_esd.errors import UserError
+from gs_esd.evaluation.evaluate import find_targets
 from gs_esd.export.images import save_png
+from tests.helpers.run_dirs import make_run_with_splats
 
 ROOT = Path(__file__).parents[1]
 
@@ -173,6 +175,34 @@ def test_view_collapse_is_drawn_with_the_renderings_that_there_are(
         save_png(tmp_path / "0.5.png", torch.rand(16, 128, 3))
     view_collapse_figure.draw([outcome(lam, 0) for lam in (0.0, 0.5, 1.0)], "drawn")
     assert is_drawn(tmp_path / "drawn.png")
+
+
+def test_collapse_metrics_of_a_run(tmp_path: Path) -> None:
+    make_run_with_splats(tmp_path / "one_ball", "a corgi")
+    [target] = find_targets(tmp_path)
+    metrics = collapse_metrics.measure(target, images=8)
+    assert len(metrics.fid) == len(collapse_metrics.FRONT_BIASES)
+    assert min(metrics.fid) > 10  # a ball is no corgi
+    row = collapse_metrics.to_table([metrics]).splitlines()[-1]
+    assert row.startswith(f"| one_ball | {metrics.quality:.2f} | {metrics.variety:.2f} |")
+    assert row.endswith(f" | {metrics.fid[-1]:.1f} |")
+
+
+def test_collapse_metrics_prefer_fronts_where_the_reference_has_only_fronts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run_with_splats(tmp_path / "run", "a corgi")
+    [target] = find_targets(tmp_path)
+    fid = []
+    for bias in (0.0, 5.0):
+        images = collapse_metrics.true_images(target, bias, 24)
+        monkeypatch.setattr(collapse_metrics, "renderings_of", lambda *args, images=images: images)
+        fid.append(collapse_metrics.measure(target, images=24).fid)
+    sides, fronts = fid
+    assert sides[0] == pytest.approx(0, abs=1e-3)
+    assert fronts[-1] == pytest.approx(0, abs=1e-3)
+    assert sides[0] < fronts[0]
+    assert sides[-1] > fronts[-1]
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

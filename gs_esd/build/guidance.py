@@ -9,6 +9,7 @@ from torch import Tensor
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import (
     Config,
+    DebiasedSdsConfig,
     EsdConfig,
     GuidanceConfig,
     LambdaSchedule,
@@ -28,7 +29,7 @@ from gs_esd.config.schedule import (
 )
 from gs_esd.guidance import timesteps, weighting
 from gs_esd.guidance.lambda_schedules import LambdaAt, constant, linear, noise_consistent
-from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
+from gs_esd.guidance.objectives import DebiasedSdsSource, EsdSource, SdsSource, Source, VsdSource
 from gs_esd.priors.base import DiffusionPrior, ImageSetPrior, LearnedPrior
 
 DrawLevels = Callable[[Views, float, torch.Generator], Float[Tensor, " B"]]
@@ -40,6 +41,8 @@ def build_source(config: GuidanceConfig, lambda_esd: float, prior: DiffusionPrio
     match config:
         case SdsConfig():
             return SdsSource()
+        case DebiasedSdsConfig():
+            return DebiasedSdsSource(config.clip_start, config.clip_end)
         case VsdConfig():
             return VsdSource()
         case EsdConfig():

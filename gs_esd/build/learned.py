@@ -20,6 +20,7 @@ from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.errors import UserError
 from gs_esd.priors.base import DiffusionPrior, LearnedPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.priors.front_words import split_words
 from gs_esd.priors.hub.download import find_model
 from gs_esd.priors.hub.files import ModelFiles
 from gs_esd.priors.load import dtype_of, load_denoiser, load_prior
@@ -56,6 +57,7 @@ def build_learned_prior(
         revision=model.revision or None,
         guidance_scale=model.guidance_scale,
         view_weights=build_view_weights(model),
+        front_words=split_words(model.front_words),
         perp_neg=model.view_prompts == ViewPrompts.perp_neg,
         device=device,
         precision=model.precision.value,

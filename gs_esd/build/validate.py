@@ -10,12 +10,14 @@ from typing import Any
 
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.build.validate_models import check_models
+from gs_esd.build.validate_prompt import front_word_warnings
 from gs_esd.config.commands import install_command, train_command
 from gs_esd.config.kinds import kind_of
 from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
     Config,
+    DebiasedSdsConfig,
     Device,
     HardwareConfig,
     ImagesPriorConfig,
@@ -210,8 +212,7 @@ def _check_tracking(config: Config) -> None:
 def _lambda_warnings(config: Config) -> list[str]:
     lam = config.lambda_esd
     if config.guidance.uses_lambda:
-        outside = f"lambda_esd={lam} is outside [0, 1]: the paper's derivation does not cover it"
-        return [] if 0 <= lam <= 1 else [outside]
+        return [] if 0 <= lam <= 1 else [_outside_0_to_1(lam)]
     if lam != 0:
         kind = kind_of("guidance", config.guidance)
         raise UserError(
@@ -220,18 +221,29 @@ def _lambda_warnings(config: Config) -> list[str]:
     return []
 
 
+def _outside_0_to_1(lam: float) -> str:
+    if lam > 1:
+        effect = "renderings spread out further than the prior's images"
+    else:
+        effect = "entropy is penalised, and renderings become more alike than at lambda_esd=0"
+    return f"lambda_esd={lam} is outside [0, 1]. The paper's theorem holds there too, but {effect}"
+
+
 def _text_warnings(config: Config) -> list[str]:
+    if isinstance(config.prior, DiffusersPriorConfig):
+        return front_word_warnings(config.prior, config.prompt)
     if config.negative_prompt.strip() and config.prior.is_image_set:
         return ["negative_prompt means nothing to this prior, which reads no text; it is ignored"]
     return []
 
 
 def _waste_warnings(config: Config) -> list[str]:
-    if isinstance(config.guidance, SdsConfig) and isinstance(
+    if isinstance(config.guidance, SdsConfig | DebiasedSdsConfig) and isinstance(
         config.variational, AnyLoraVariationalConfig
     ):
+        kind = kind_of("guidance", config.guidance)
         return [
-            "guidance=sds needs no distribution of renderings: variational=lora would be trained "
-            "for nothing. Leave it out"
+            f"guidance={kind} needs no distribution of renderings: variational=lora would be "
+            "trained for nothing. Leave it out"
         ]
     return []

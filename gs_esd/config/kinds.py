@@ -24,7 +24,12 @@ GROUPS: dict[str, dict[str, type]] = {
         "lora": LoraVariationalConfig,
         "lora_camera": LoraCameraVariationalConfig,
     },
-    "guidance": {"sds": c.SdsConfig, "vsd": c.VsdConfig, "esd": c.EsdConfig},
+    "guidance": {
+        "sds": c.SdsConfig,
+        "debiased_sds": c.DebiasedSdsConfig,
+        "vsd": c.VsdConfig,
+        "esd": c.EsdConfig,
+    },
     "timesteps": {
         "entropic_time": schedule.EntropicTimestepsConfig,
         "uniform": schedule.UniformTimestepsConfig,

@@ -37,6 +37,9 @@ class DiffusersPriorConfig(PriorConfig):
     """Scale of classifier-free guidance; 1 is the model without guidance."""
     view_prompts: ViewPrompts = ViewPrompts.nearest
     """The view nearest the camera, a mix of the two nearest, or that and away from the others."""
+    front_words: str = ""
+    """Words and phrases of the prompt that only a front can show, separated by commas, such as
+    "smiling,eyes": left out of the prompts for side, back and overhead views."""
     front_deg: float = option(30.0, low=0, high=180)
     """Up to this azimuth from the front it is "front view" (view_prompts=nearest)."""
     back_deg: float = option(30.0, low=0, high=180)

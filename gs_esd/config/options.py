@@ -130,6 +130,19 @@ class SdsConfig(GuidanceConfig):
 
 
 @dataclass
+class DebiasedSdsConfig(GuidanceConfig):
+    """Score distillation with every element of ε_φ − ε clipped, at a threshold that rises.
+
+    See gs_esd/guidance/score_clipping.py.
+    """
+
+    clip_start: float = option(2.0, low=1e-3, high=1e6, at_most="clip_end")
+    """The threshold at the start of the run; the values are those of the paper's code."""
+    clip_end: float = option(8.0, low=1e-3, high=1e6)
+    """The threshold at its end."""
+
+
+@dataclass
 class VsdConfig(GuidanceConfig):
     """Variational score distillation: the source is the score of each camera, as at λ = 0."""
 

@@ -1,4 +1,4 @@
-"""Score distillation: the equation, and the three objectives that are cases of it.
+"""Score distillation: the equation, and the objectives that are cases of it.
 
 Notation (see also gs_esd/diffusion/process.py)
     ε_φ(y)      noise predicted by the prior p in the noisy rendering x_t, given the prompt y
@@ -7,12 +7,15 @@ Notation (see also gs_esd/diffusion/process.py)
     ε           the noise that was drawn
     λ           entropy weight, `lambda_esd`: 0 is VSD, 1 matches the whole distribution of views
     ω(t)        weighting of the noise level, see gs_esd/guidance/weighting.py
+    τ           threshold of Debiased-SDS, see gs_esd/guidance/score_clipping.py
 
     gradient on x_0  =  ω(t) (ε_φ(y) - source)
 
     SDS   source = ε                                         (DreamFusion, arXiv 2209.14988, Eq. 3)
     VSD   source = ε_ψ(c)                                    (ProlificDreamer, 2305.16213, Eq. 9)
     ESD   source = λ ε_ψ(∅) + (1 - λ) ε_ψ(c)                 (arXiv 2401.00909, Eq. 6 and 7)
+    Debiased-SDS
+          source = ε, clipped to within τ of ε_φ(y)          (arXiv 2303.15413)
 
 The parameters descend along it: θ ← θ - η (∂x_0/∂θ)ᵀ gradient. Algorithm 1 of the ESD paper prints
 a plus, which is wrong for ε as the predicted noise (a score is -ε/σ).
@@ -29,6 +32,7 @@ from torch import Tensor
 
 from gs_esd.guidance.lambda_schedules import LambdaAt
 from gs_esd.guidance.noisy_views import NoisyViews
+from gs_esd.guidance.score_clipping import rising_threshold
 from gs_esd.guidance.weighting import WeightingFn
 from gs_esd.system.device import Scalars
 from gs_esd.variational.base import NeededPredictions
@@ -83,6 +87,37 @@ class SdsSource:
     def scalars(self, noisy: NoisyViews) -> Scalars:
         """Nothing."""
         return {}
+
+
+class DebiasedSdsSource:
+    """Debiased-SDS: ε clipped element by element to [ε_φ - τ, ε_φ + τ].
+
+    The gradient is then ω(t) clip(ε_φ - ε, -τ, τ), where ε_φ is with guidance; τ rises over the
+    run, and where nothing is clipped it is SDS. Source: arXiv 2303.15413, whose other half, prompt
+    debiasing, is in gs_esd/priors/front_words.py.
+    """
+
+    def __init__(self, start: float, end: float) -> None:
+        """start, end: τ at the beginning and at the end of the run."""
+        self.start = start
+        self.end = end
+
+    def needed(self, noisy: NoisyViews) -> NeededPredictions:
+        """Nothing of q."""
+        return NeededPredictions(uncond=False, cond=False)
+
+    def __call__(self, eps: Predictions, noisy: NoisyViews) -> Float[Tensor, "B C h w"]:
+        """ε, clipped to within τ of ε_φ."""
+        tau = self.threshold(noisy)
+        return noisy.eps.clamp(eps.phi - tau, eps.phi + tau)
+
+    def scalars(self, noisy: NoisyViews) -> Scalars:
+        """τ."""
+        return {"clip_threshold": self.threshold(noisy)}
+
+    def threshold(self, noisy: NoisyViews) -> float:
+        """τ at the progress of a batch."""
+        return rising_threshold(self.start, self.end, noisy.progress)
 
 
 class VsdSource:

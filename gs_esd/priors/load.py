@@ -4,6 +4,7 @@ Components are loaded one after another, and text encoders are released as soon 
 embedded, so that the largest text encoder and the denoiser are never in memory together.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -58,6 +59,7 @@ def load_prior(
     revision: str | None = None,
     guidance_scale: float = 7.5,
     view_weights: ViewWeightsFn | None = None,
+    front_words: Sequence[str] = (),
     perp_neg: bool = False,
     device: torch.device,
     precision: str = "auto",
@@ -74,6 +76,7 @@ def load_prior(
         revision: branch, tag or commit on the Hub.
         guidance_scale: classifier-free guidance scale; 1 is no guidance.
         view_weights: view-dependent prompting (view_prompts.py); none if None.
+        front_words: left out of the prompts of every view but the front (front_words.py).
         perp_neg: guide by Perp-Neg.
         device: of weights and predictions.
         precision: "float32", "bfloat16", "float16" or "auto"; see `dtype_of`.
@@ -87,7 +90,9 @@ def load_prior(
     """
     files, dtype = find_model(path, revision), dtype_of(precision, device)
     memory = memory or MemoryConfig()
-    texts = prompt_texts(prompt, negative_prompt, views=view_weights is not None)
+    texts = prompt_texts(
+        prompt, negative_prompt, views=view_weights is not None, front_words=front_words
+    )
     embeddings = load_text(files, texts, device, dtype)
     return DiffusionModelPrior(
         load_denoiser(files, device, dtype, compile=compile),

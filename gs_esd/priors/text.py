@@ -10,7 +10,7 @@ Notation
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +24,7 @@ from transformers import (
     T5EncoderModel,
 )
 
+from gs_esd.priors.front_words import without_words
 from gs_esd.priors.view_prompts import PROMPT_VIEWS
 
 log = logging.getLogger(__name__)
@@ -95,10 +96,23 @@ class PromptEmbeddings:
         return cls(rows[:1], rows[1:2], rows[2:])
 
 
-def prompt_texts(prompt: str, negative_prompt: str, *, views: bool) -> list[str]:
-    """All texts to embed: prompt, negative prompt and, with `views`, "a corgi, front view" etc."""
-    view_prompts = [f"{prompt}, {view} view" for view in PROMPT_VIEWS] if views else []
-    return [prompt, negative_prompt, *view_prompts]
+def prompt_texts(
+    prompt: str, negative_prompt: str, *, views: bool, front_words: Sequence[str] = ()
+) -> list[str]:
+    """All texts to embed: prompt, negative prompt and, with `views`, "a corgi, front view" etc.
+
+    Args:
+        prompt: Without view words.
+        negative_prompt: May be empty.
+        views: Whether prompts for views are among them.
+        front_words: Left out of the prompts of every view but the front.
+    """
+    if not views:
+        return [prompt, negative_prompt]
+    front, *others = PROMPT_VIEWS
+    elsewhere = without_words(prompt, front_words)
+    of_others = [f"{elsewhere}, {view} view" for view in others]
+    return [prompt, negative_prompt, f"{prompt}, {front} view", *of_others]
 
 
 def embed_for_unet(

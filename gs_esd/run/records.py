@@ -44,7 +44,7 @@ class Run:
         path: The run directory.
         name: The same relative to the sweep's folder, with slashes.
         status: FINISHED, FAILED or UNFINISHED (under way, or stopped).
-        guidance: the kind of objective, "esd", "vsd" or "sds"; λ has an effect on the first only.
+        guidance: the kind of objective, such as "esd" or "sds"; λ has an effect on the first only.
         lambda_esd: λ; None where the run failed before its configuration was written.
         seed: None likewise.
         error: The last error of the log's last session; empty unless failed.

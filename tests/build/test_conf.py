@@ -71,7 +71,7 @@ def test_the_defaults_are_those_of_the_dataclasses() -> None:
 
 
 @pytest.mark.parametrize("prior", ["toyzoo", "tiny", "sd21"])
-@pytest.mark.parametrize("kind", ["sds", "vsd"])
+@pytest.mark.parametrize("kind", ["sds", "debiased_sds", "vsd"])
 def test_objectives_without_lambda_set_it_to_zero(kind: str, prior: str) -> None:
     assert composed(f"guidance={kind}", f"prior={prior}").lambda_esd == 0
 
@@ -132,11 +132,12 @@ def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:
     assert prior_of("hardware=cuda", "experiment=quick", "prior=tiny") == "bundled"
 
 
-def test_sds_has_no_score_of_renderings_learned() -> None:
+@pytest.mark.parametrize("kind", ["sds", "debiased_sds"])
+def test_sds_has_no_score_of_renderings_learned(kind: str) -> None:
     assert isinstance(
-        composed("prior=sd21", "guidance=sds").variational, ClosedFormVariationalConfig
+        composed("prior=sd21", f"guidance={kind}").variational, ClosedFormVariationalConfig
     )
-    explicit = composed("prior=sd21", "guidance=sds", "variational=lora")
+    explicit = composed("prior=sd21", f"guidance={kind}", "variational=lora")
     assert isinstance(explicit.variational, LoraVariationalConfig)
 
 

@@ -10,14 +10,16 @@ import torch
 
 from gs_esd.build.validate import _beside, check_folder, check_hardware, validate
 from gs_esd.config.kinds import every_option
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
+from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
 from gs_esd.config.option import option_of
 from gs_esd.config.options import (
     BallInitConfig,
     CamerasConfig,
     Config,
+    DebiasedSdsConfig,
     Device,
     EsdConfig,
+    GuidanceConfig,
     HardwareConfig,
     ImagesPriorConfig,
     McmcDensifyConfig,
@@ -194,10 +196,18 @@ def test_the_largest_bank_that_is_allowed_fits_exactly() -> None:
         validate(replace(GOOD, prior=ToyZooPriorConfig(num_images=most + 1)))
 
 
-@pytest.mark.parametrize("lam", [-0.1, 1.1])
-def test_lambda_outside_0_to_1_warns(lam: float) -> None:
+@pytest.mark.parametrize(
+    ("lam", "effect"),
+    [
+        (-0.1, "entropy is penalised, and renderings become more alike"),
+        (1.1, "renderings spread out further than the prior's images"),
+    ],
+)
+def test_lambda_outside_0_to_1_warns(lam: float, effect: str) -> None:
     [warning] = validate(replace(GOOD, lambda_esd=lam, guidance=EsdConfig()))
     assert f"lambda_esd={lam}" in warning
+    assert effect in warning
+    assert "theorem holds there too" in warning  # for any real λ
 
 
 @pytest.mark.parametrize("lam", [0.0, 0.5, 1.0])
@@ -205,8 +215,11 @@ def test_lambda_from_0_to_1_does_not_warn(lam: float) -> None:
     assert validate(replace(GOOD, lambda_esd=lam)) == []
 
 
-@pytest.mark.parametrize(("guidance", "name"), [(SdsConfig(), "sds"), (VsdConfig(), "vsd")])
-def test_lambda_is_refused_where_there_is_none(guidance: SdsConfig | VsdConfig, name: str) -> None:
+@pytest.mark.parametrize(
+    ("guidance", "name"),
+    [(SdsConfig(), "sds"), (DebiasedSdsConfig(), "debiased_sds"), (VsdConfig(), "vsd")],
+)
+def test_lambda_is_refused_where_there_is_none(guidance: GuidanceConfig, name: str) -> None:
     assert validate(replace(GOOD, guidance=guidance, lambda_esd=0.0)) == []
     with pytest.raises(UserError, match=f"means nothing to guidance={name}"):
         validate(replace(GOOD, guidance=guidance, lambda_esd=0.5))
@@ -247,9 +260,30 @@ def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
         validate(replace(learned, prior=DiffusersPriorConfig(path=str(tmp_path / "missing"))))
 
 
-def test_a_lora_that_sds_never_asks_is_told(learned: Config) -> None:
-    [warning] = validate(replace(learned, guidance=SdsConfig(), lambda_esd=0.0))
+@pytest.mark.parametrize(
+    ("guidance", "name"), [(SdsConfig(), "sds"), (DebiasedSdsConfig(), "debiased_sds")]
+)
+def test_lora_that_is_never_evaluated(learned: Config, guidance: GuidanceConfig, name: str) -> None:
+    [warning] = validate(replace(learned, guidance=guidance, lambda_esd=0.0))
+    assert f"guidance={name} needs no distribution of renderings" in warning
     assert "variational=lora would be trained for nothing" in warning
+
+
+def test_clip_threshold_must_not_fall() -> None:
+    falling = DebiasedSdsConfig(clip_start=3.0, clip_end=2.0)
+    with pytest.raises(UserError, match=r"guidance\.clip_start=3\.0 is above guidance\.clip_end"):
+        validate(replace(GOOD, guidance=falling, lambda_esd=0.0))
+
+
+def test_front_words_of_the_prompt(learned: Config) -> None:
+    smiling = replace(learned, prompt="a smiling dragon")
+    [warning] = validate(smiling)
+    assert 'the prompt has "smiling"' in warning
+    [remedy] = re.findall(r'prior\.front_words="(.+)"', warning)
+    assert isinstance(learned.prior, DiffusersPriorConfig)
+    assert validate(replace(smiling, prior=replace(learned.prior, front_words=remedy))) == []
+    no_views = replace(learned.prior, view_prompts=ViewPrompts.off)
+    assert validate(replace(smiling, prior=no_views)) == []
 
 
 def test_paths_must_exist(tmp_path: Path) -> None:

@@ -8,7 +8,13 @@ from gs_esd.cameras.views import Views
 from gs_esd.diffusion.process import add_noise
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.noisy_views import noise_views
-from gs_esd.guidance.objectives import EsdSource, SdsSource, Source, VsdSource
+from gs_esd.guidance.objectives import (
+    DebiasedSdsSource,
+    EsdSource,
+    SdsSource,
+    Source,
+    VsdSource,
+)
 from gs_esd.guidance.predict import distillation_gradient, predict_separately
 from gs_esd.guidance.weighting import one, sigma_over_alpha
 from gs_esd.priors.image_bank import ImageBankPrior
@@ -116,6 +122,29 @@ def test_sds_subtracts_the_drawn_noise(scene: Scene) -> None:
     torch.testing.assert_close(scene.gradient(SdsSource()), omega * (eps_phi - scene.eps))
 
 
+@pytest.mark.parametrize("progress", [0.0, 0.5, 0.99])
+def test_debiased_sds_clips_elements_before_omega(scene: Scene, progress: float) -> None:
+    noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, progress)
+    args = (scene.prior, scene.variational, noisy)
+    sds = distillation_gradient(SdsSource(), one, *args)
+    threshold = 0.02 + 0.2 * progress
+    clipped = sds.abs() > threshold
+    assert 0.01 < clipped.float().mean() < 0.99
+    found = distillation_gradient(DebiasedSdsSource(0.02, 0.22), one, *args)
+    assert torch.equal(found[~clipped], sds[~clipped])
+    torch.testing.assert_close(found[clipped], threshold * sds[clipped].sign())
+    omega = sigma_over_alpha(LOG_SNR)[:, None, None, None]
+    weighed = distillation_gradient(DebiasedSdsSource(0.02, 0.22), sigma_over_alpha, *args)
+    torch.testing.assert_close(weighed, omega * found)
+    assert DebiasedSdsSource(0.02, 0.22).scalars(noisy) == {
+        "clip_threshold": pytest.approx(threshold)
+    }
+
+
+def test_debiased_sds_at_a_high_threshold_is_sds_bit_for_bit(scene: Scene) -> None:
+    assert torch.equal(scene.gradient(DebiasedSdsSource(100, 100)), scene.gradient(SdsSource()))
+
+
 def test_vsd_is_sds_where_each_camera_has_one_rendering(scene: Scene) -> None:
     variational = ClosedFormPixelScore(buffer_size=0)
     learn_from(variational, scene.rgba, scene.x_0, scene.views)
@@ -184,10 +213,11 @@ def test_a_branch_is_evaluated_where_it_has_weight_and_all_in_one_call(
     assert (spy.null, spy.camera, spy.calls) == (null, camera, 1)
 
 
-def test_sds_asks_q_nothing(scene: Scene) -> None:
+@pytest.mark.parametrize("source", [SdsSource(), DebiasedSdsSource(2, 8)])
+def test_sds_asks_q_nothing(scene: Scene, source: Source) -> None:
     spy = Spy(scene.variational)
     noisy = noise_views(scene.x_0, scene.views, LOG_SNR, scene.eps, 0.0)
-    distillation_gradient(SdsSource(), one, scene.prior, spy, noisy)
+    distillation_gradient(source, one, scene.prior, spy, noisy)
     assert spy.calls == 0
 
 

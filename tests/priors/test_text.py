@@ -120,6 +120,15 @@ def test_prompt_texts() -> None:
     assert len(prompts.views) == 4
 
 
+def test_prompt_texts_without_front_words() -> None:
+    words = {"front_words": ("smiling", "blue eyes")}
+    prompt = "a Smiling corgi, blue  eyes"
+    texts = prompt_texts(prompt, "smiling", views=True, **words)
+    assert texts[:3] == [prompt, "smiling", f"{prompt}, front view"]
+    assert texts[3:] == [f"a corgi, {view} view" for view in ("side", "back", "overhead")]
+    assert prompt_texts(prompt, "", views=False, **words) == [prompt, ""]
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 def test_text_embeddings_by_row(pooled: bool) -> None:
     tokens = torch.arange(12.0).reshape(3, 2, 2)
