@@ -1,5 +1,5 @@
 # Two commands on a fresh machine with Python 3.11-3.13, pip and make:
-#   make corgi    installs into .venv and makes a corgi in outputs/a-corgi
+#   make corgi    installs into .venv and makes a corgi in outputs/a-corgi, on a GPU if there is one
 #   make test     installs what the tests need and runs them
 # Others: make check (style, types, spelling), make docs (into docs/_build/html), make clean
 # (removes .venv and what is built, keeps outputs).
@@ -16,14 +16,18 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TORCH := $(shell sed -n '/^torch==/p' constraints.txt)
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 HAS_GPU := $(shell ls /dev/nvidia[0-9]* /dev/dxg 2>/dev/null)
-# On a GPU the prior is Stable Diffusion.
+# What Stable Diffusion needs, the default prior of train.py on a GPU.
 EXTRA := $(if $(HAS_GPU),[diffusers])
 
 .PHONY: corgi test check docs clean
 .DELETE_ON_ERROR:
 
 corgi: $(VENV)/installed
-	$(BIN)/python train.py prompt="a corgi"
+	$(BIN)/python train.py prompt="a corgi" prior=toyzoo
+ifneq ($(HAS_GPU),)
+	@echo 'With Stable Diffusion, which is downloaded (5 GB) and takes about an hour:' \
+		'$(BIN)/python train.py prompt="a corgi" prior=sd21 (docs/diffusion.md)'
+endif
 
 test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=15

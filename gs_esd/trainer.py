@@ -201,9 +201,8 @@ class Trainer:
     def _update_splats(self, renderings: Renderings) -> None:
         """Step the optimisers at this step's learning rates, then densify."""
         c, rates = self.components, self.config.learning_rates
-        decay = rates.final_fraction**self.progress
         for name, optimizer in c.optimizers.items():
-            optimizer.param_groups[0]["lr"] = getattr(rates, name) * decay
+            optimizer.param_groups[0]["lr"] = rates.at(name, self.progress)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         c.densifier.step_post_backward(self.step, gather_info(c.ranks, renderings.info))

@@ -40,6 +40,7 @@ from gs_esd.config.schedule import STAGES
 from gs_esd.guidance.lambda_schedules import constant
 from gs_esd.guidance.objectives import EsdSource
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
+from gs_esd.priors.load import dtype_of
 from gs_esd.render import gsplat_build
 from gs_esd.trainer import Trainer
 from gs_esd.variational.lora import AnyLora
@@ -117,7 +118,7 @@ def measure(rows: Rows, options: argparse.Namespace) -> None:
     """Rates, steps, their parts, synchronisations and memory."""
     device = torch.device(options.device)
     rows.add(lambda: {"device": name_of(device), "torch": torch.__version__}, kind="machine")
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype_of("auto", device)
     sizes = (512,) if device.type == "cpu" else SIZES
     rows.add(lambda: {"flops_per_s": matmul_rate(device, dtype, sizes)}, kind="rate")
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, 
 from benchmarks.step.memory_count import fake_step
 from gs_esd.cameras.views import Views
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
-from gs_esd.variational.lora import AnyLora
+from gs_esd.variational.base import VariationalScore
 
 SIZES = (2048, 4096, 8192)
 """Sizes of the square matrices whose products are timed."""
@@ -39,13 +39,15 @@ ATTENTION_ON_CPU: dict[Any, Any] = {
 }
 
 
-def step_flops(prior: DiffusionModelPrior, lora: AnyLora, views: Views, lambda_esd: float) -> int:
+def step_flops(
+    prior: DiffusionModelPrior, variational: VariationalScore, views: Views, lambda_esd: float
+) -> int:
     """FLOPs of a step's networks: encoding and its gradient, φ, the branches of ψ, ψ's update."""
 
     def counter(weights: Any) -> FlopCounterMode:
         return FlopCounterMode(display=False, custom_mapping=ATTENTION_ON_CPU)
 
-    _, counted = fake_step(prior, lora, views, counter, lambda_esd)
+    _, counted = fake_step(prior, variational, views, counter, lambda_esd)
     return counted.get_total_flops()
 
 

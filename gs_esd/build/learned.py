@@ -23,7 +23,7 @@ from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.front_words import split_words
 from gs_esd.priors.hub.download import find_model
 from gs_esd.priors.hub.files import ModelFiles
-from gs_esd.priors.load import dtype_of, load_denoiser, load_prior
+from gs_esd.priors.load import check_zero_snr, dtype_of, load_denoiser, load_prior
 from gs_esd.priors.unet import Denoiser, UnetDenoiser
 from gs_esd.priors.view_prompts import ViewWeightsFn, interpolated_views, nearest_view
 from gs_esd.system.ranks import Ranks
@@ -46,10 +46,13 @@ def build_learned_prior(
     """Build the prior p from a model in diffusers' format.
 
     Raises:
-        UserError: see gs_esd.priors.load.load_prior.
+        UserError: see gs_esd.priors.load, `load_prior` and `check_zero_snr`.
     """
+    files = find_model(model.path, model.revision or None)
     if device.type == "cpu":
-        _warn_if_large(find_model(model.path, model.revision or None))
+        _warn_if_large(files)
+    if model.expect_zero_snr:
+        check_zero_snr(files)
     return load_prior(
         model.path,
         prompt=config.prompt,

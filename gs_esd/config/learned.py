@@ -17,7 +17,7 @@ class ViewPrompts(Enum):
 
 
 class Precision(Enum):
-    """The number format of frozen networks; auto is one that the device is fast at."""
+    """The number format of frozen networks; for auto see `dtype_of` in gs_esd/priors/load.py."""
 
     auto = "auto"
     float32 = "float32"
@@ -34,7 +34,8 @@ class DiffusersPriorConfig(PriorConfig):
     revision: str = ""
     """A branch, tag or commit on the Hub."""
     guidance_scale: float = option(7.5, low=0, high=1000)
-    """Scale of classifier-free guidance; 1 is the model without guidance."""
+    """Scale s of classifier-free guidance, ε_∅ + s (ε_y - ε_∅); 1 is the model without guidance.
+    The scale of DreamFusion and of threestudio's SDS is s - 1."""
     view_prompts: ViewPrompts = ViewPrompts.nearest
     """The view nearest the camera, a mix of the two nearest, or that and away from the others."""
     front_words: str = ""
@@ -49,6 +50,8 @@ class DiffusersPriorConfig(PriorConfig):
     image_size: int = option(0, low=0, high=4096)
     """Pixels a side that renderings are resized to; 0 for what it was trained on. Smaller images
     have fewer latents, and so a lower view KL at the same noise level."""
+    expect_zero_snr: bool = False
+    """Refuse a model whose files do not say that its noisiest level has no signal."""
     precision: Precision = Precision.auto
     compile: bool = False
     """Run the network through torch.compile, which takes minutes at first."""

@@ -261,7 +261,7 @@ class SolidBackgroundConfig(BackgroundConfig):
 
 @dataclass
 class LearningRatesConfig:
-    """Adam's rates at the start; they decay exponentially to `final_fraction`."""
+    """Adam's rates at the start; they decay exponentially to a fraction of that."""
 
     means: float = option(1e-2, low=0, high=10)
     quats: float = option(2e-2, low=0, high=10)
@@ -270,6 +270,19 @@ class LearningRatesConfig:
     sh0: float = option(4e-2, low=0, high=10)
     shN: float = option(2e-3, low=0, high=10)
     final_fraction: float = option(0.05, low=1e-6, high=1)
+    """Of the rates at the start, what is left at the end of the run."""
+    means_final_fraction: float = option(0.0, low=0, high=1)
+    """The same of the means alone; 0 takes final_fraction."""
+    means_decay_until: float = option(1.0, low=1e-3, high=1)
+    """The fraction of the run at which the means' rate has decayed; it then stays."""
+
+    def at(self, name: str, progress: float) -> float:
+        """The rate of a parameter of the splats when a fraction of the run, in [0, 1), is done."""
+        fraction, decayed = self.final_fraction, progress
+        if name == "means":
+            fraction = self.means_final_fraction or fraction
+            decayed = min(progress / self.means_decay_until, 1.0)
+        return getattr(self, name) * fraction**decayed
 
 
 @dataclass

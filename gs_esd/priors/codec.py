@@ -15,6 +15,9 @@ from torch.nn.functional import interpolate
 
 from gs_esd.priors.patch_codec import PatchCodec
 
+MAX_EXPONENT = 100
+"""Of the power of two that gradients are scaled by, which float32 must hold."""
+
 
 @runtime_checkable
 class Codec(Protocol):
@@ -73,15 +76,44 @@ class VaeCodec:
 
     def encode(self, images: Float[Tensor, "B H W 3"]) -> Float[Tensor, "B C h w"]:
         """Encode images to scaled latents in float32."""
-        encoded = self.vae.encode(resize(images, self._size).to(self.vae.dtype))
+        pixels = resize(images, self._size)
+        encoded = self.vae.encode(pixels.to(self.vae.dtype))
         latents = encoded.latents if isinstance(self.vae, PatchCodec) else encoded.latent_dist.mean
-        return (latents.float() - self._shift) * self._scale
+        latents = latents.float()
+        if self.vae.dtype == torch.float16 and pixels.requires_grad:
+            scale_gradients(latents, pixels)
+        return (latents - self._shift) * self._scale
 
     @torch.no_grad()
     def decode(self, x_0: Float[Tensor, "B C h w"]) -> Float[Tensor, "B H W 3"]:
         """Decode scaled latents to images in [0, 1]."""
         latents = x_0 / self._scale + self._shift
         return to_images(self.vae.decode(latents.to(self.vae.dtype)).sample.float())
+
+
+def scale_gradients(outputs: Float[Tensor, "B ..."], inputs: Float[Tensor, "B ..."]) -> None:
+    """Scale gradients on their way from `outputs` to `inputs` so that float16 can hold them.
+
+    The gradient of each image is divided by its largest magnitude, rounded up to a power of two,
+    and multiplied by it again where it leaves. At noise levels of little weight it would underflow
+    otherwise, and at a large guidance scale it might overflow.
+
+    Args:
+        outputs: float32, converted from float16.
+        inputs: float32, about to be converted to float16; not a leaf.
+    """
+    exponents: list[Tensor] = []
+
+    def scale(gradient: Tensor) -> Tensor:
+        largest = gradient.abs().flatten(1).amax(1).reshape(-1, *[1] * (gradient.ndim - 1))
+        exponents.append(largest.frexp().exponent.clamp(-MAX_EXPONENT, MAX_EXPONENT))
+        return gradient.ldexp(-exponents[-1])
+
+    def unscale(gradient: Tensor) -> Tensor:
+        return gradient.ldexp(exponents.pop())
+
+    outputs.register_hook(scale)
+    inputs.register_hook(unscale)
 
 
 def resize(images: Float[Tensor, "B H W 3"], size: int) -> Float[Tensor, "B 3 size size"]:

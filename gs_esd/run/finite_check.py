@@ -67,8 +67,9 @@ class FiniteCheck:
         exists = self._checkpoint.exists()
         good = f"the last good checkpoint is {self._checkpoint}" if exists else "no checkpoint yet"
         raise NonFiniteError(
-            f"step {step:.0f}: {what} became NaN or infinite; {good}. Lower learning_rates.* "
-            "(this makes another run, in a folder of its own)."
+            f"step {step:.0f}: {what} became NaN or infinite; {good}. Lower learning_rates.*, or "
+            "keep a network from overflowing with prior.precision=float32 (either makes another "
+            "run, in a folder of its own)."
         )
 
     def _note(self, what: str, failed: Tensor, step: int) -> None:

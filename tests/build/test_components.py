@@ -45,7 +45,10 @@ TINY = [
     *(f"stages.{stage}.views=2" for stage in ("coarse", "middle", "fine")),
 ]
 SIZES = {"toyzoo": ["prior.num_images=8"], "ball": ["init.gaussians=30"]}
-NEEDS_A_NETWORK = {("variational", kind) for kind in ("lora", "lora_short", "lora_camera")} | {
+NEEDS_A_NETWORK = {
+    *(("variational", kind) for kind in ("lora", "lora_short", "lora_camera")),
+    ("experiment", "sd_ten_minutes"),
+} | {
     (group, kind)
     for group, kind in CHOICES
     if group == "vram" or (group == "timesteps" and kind != "entropic_time")
@@ -73,6 +76,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_pipeline("latent_epsilon").save(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="module")
+def zero_snr_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_pipeline("latent_v").save(tmp_path_factory.mktemp("zero_snr_model"))
+
+
 def train_two_steps(config: Config, folder: Path) -> Trainer:
     validate(config)
     trainer = Trainer.from_config(config, folder)
@@ -86,7 +94,13 @@ def train_two_steps(config: Config, folder: Path) -> Trainer:
 
 @pytest.mark.parametrize(("group", "kind"), CHOICES)
 def test_two_steps_of_every_conf_file(
-    group: str, kind: str, images: Path, splat: Path, model: Path, tmp_path: Path
+    group: str,
+    kind: str,
+    images: Path,
+    splat: Path,
+    model: Path,
+    zero_snr_model: Path,
+    tmp_path: Path,
 ) -> None:
     if kind == "cuda" and not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA")
@@ -94,6 +108,7 @@ def test_two_steps_of_every_conf_file(
     chosen = {"prior": prior, "init": "ball", group: kind}
     needed = {"images": [f"prior.path={images}"], "ply": [f"init.path={splat}"]}
     needed |= {learned: [f"prior.path={model}"] for learned in LEARNED}
+    needed["sd21-zsnr"] = [f"prior.path={zero_snr_model}"]
     assert needed.keys() >= NEEDED.keys()
     overrides = [
         value

@@ -141,6 +141,84 @@ def test_sds_has_no_score_of_renderings_learned(kind: str) -> None:
     assert isinstance(explicit.variational, LoraVariationalConfig)
 
 
+TEXT_TO_IMAGE = [prior for prior in LEARNED if prior != "tiny"]
+
+
+@pytest.mark.parametrize("prior", TEXT_TO_IMAGE)
+def test_guidance_scale_of_sds(prior: str) -> None:
+    def scale(*overrides: str) -> float:
+        config = composed(f"prior={prior}", *NEEDED.get(prior, []), *overrides)
+        assert isinstance(config.prior, DiffusersPriorConfig)
+        return config.prior.guidance_scale
+
+    assert scale() == scale("guidance=vsd") == 7.5
+    assert scale("guidance=sds") == 100
+    assert scale("guidance=sds", "prior.guidance_scale=30") == 30
+
+
+def test_guidance_scale_of_sds_elsewhere() -> None:
+    tiny, tiny_sds = (composed("prior=tiny", f"guidance={kind}").prior for kind in ("esd", "sds"))
+    assert tiny == tiny_sds
+    assert composed("guidance=sds").prior == Config().prior
+    from_hardware = composed("hardware=cuda", "guidance=sds").prior
+    assert from_hardware == composed("prior=sd21", "guidance=sds").prior
+
+
+def test_zero_snr_is_expected_of_its_prior_alone() -> None:
+    expecting = [
+        prior
+        for prior in LEARNED
+        if composed(f"prior={prior}", *NEEDED.get(prior, [])).prior.expect_zero_snr  # type: ignore[attr-defined]
+    ]
+    assert expecting == ["sd21-zsnr"]
+
+
+def test_ten_minutes_of_stable_diffusion() -> None:
+    def config(*overrides: str) -> Config:
+        return composed("experiment=sd_ten_minutes", *overrides)
+
+    hour, short = composed("prior=sd21"), config()
+    assert short.prior == hour.prior
+    assert short.steps * short.learning_rates.means == hour.steps * hour.learning_rates.means
+    loras = (hour.variational, short.variational)
+    rates = [lora.learning_rate for lora in loras if isinstance(lora, LoraVariationalConfig)]
+    assert hour.steps * rates[0] == pytest.approx(short.steps * rates[1])
+    assert config("prior=sd15").prior == composed("prior=sd15").prior
+    sds = config("guidance=sds")
+    assert isinstance(sds.variational, ClosedFormVariationalConfig)
+    assert sds.prior == composed("prior=sd21", "guidance=sds").prior
+    chosen = config("variational=lora_short").variational
+    assert chosen == composed("prior=sd21", "variational=lora_short").variational
+    set_here = config("variational.learning_rate=0.25").variational
+    assert isinstance(set_here, LoraVariationalConfig)
+    assert set_here.learning_rate == 0.25
+    for one in (short, sds, config("prior=sd21-zsnr"), config("prior=tiny")):
+        check_pairings(one)
+
+
+def test_no_stage_of_stable_diffusion_is_small_and_long() -> None:
+    stages = composed("prior=sd21").stages
+    parts = [stages.at(step / 1000) for step in range(1000)]
+    views = sum(part.views for part in parts)
+    assert sum(part.views for part in parts if part.resolution < 256) < 0.2 * views
+    assert sum(part.views for part in parts if part.resolution == 512) > 0.6 * views
+    assert all(part.views > 1 for part in parts)  # a view KL is about two
+
+
+def test_learning_rates_of_stable_diffusion_at_512_pixels() -> None:
+    config = composed("prior=sd21")
+    rates = config.learning_rates
+    for name in ("quats", "scales", "opacities", "sh0"):
+        assert rates.at(name, 0.99) > 0.25 * rates.at(name, 0.0)
+    assert rates.at("means", 0.5) < 0.05 * rates.at("means", 0.0)
+
+
+def test_the_zoo_on_a_gpu_is_the_zoo() -> None:
+    usual = composed()
+    on_gpu = composed("hardware=cuda", "prior=toyzoo")
+    assert replace(on_gpu, hardware=usual.hardware) == usual
+
+
 def test_a_lora_for_short_runs_learns_faster() -> None:
     short = composed("prior=tiny", "variational=lora_short").variational
     usual = composed("prior=sd21").variational
@@ -199,6 +277,11 @@ def test_a_value_without_default_must_be_given(choice: str, key: str) -> None:
         (["prompt='a corgi'", "prior=images"], "outputs/a-corgi-images/lam1.0-seed0"),
         (["prompt='a corgi'", "steps=5", "hardware=cpu"], "outputs/a-corgi/lam1.0-seed0-steps=5"),
         (["prompt='a corgi'", "experiment=quick"], "outputs/quick/a-corgi/lam1.0-seed0"),
+        (["prompt='a corgi'", "prior=toyzoo"], "outputs/a-corgi/lam1.0-seed0"),
+        (
+            ["prompt='a corgi'", "experiment=sd_ten_minutes"],
+            "outputs/ten_minutes/a-corgi-sd21/lam0.5-seed0",
+        ),
         (["prompt='a corgi'", "hydra.sweep.dir=x"], "x/a-corgi/lam1.0-seed0"),
         (["prompt='a corgi'", "prior=sd21"], "outputs/a-corgi-sd21/lam0.5-seed0"),
         (["prompt='a corgi'", "hardware=cuda"], "outputs/a-corgi-sd21/lam0.5-seed0"),

@@ -102,6 +102,19 @@ def test_image_size(models: Path, tmp_path: Path) -> None:
     assert views.shape == (1, 4, 16, 16)
 
 
+def test_zero_snr_is_checked(models: Path) -> None:
+    def built(kind: str, expect_zero_snr: bool) -> DiffusionModelPrior:
+        prior = DiffusersPriorConfig(path=str(models / kind), expect_zero_snr=expect_zero_snr)
+        built = build_components(learned(models / kind, prior=prior)).prior
+        assert isinstance(built, DiffusionModelPrior)
+        return built
+
+    with pytest.raises(UserError, match=r"use prior\.expect_zero_snr=false"):
+        built("latent_epsilon", expect_zero_snr=True)
+    assert float(built("latent_epsilon", expect_zero_snr=False).schedule.log_snr[-1]) > -6
+    assert float(built("latent_v", expect_zero_snr=True).schedule.log_snr[-1]) == -20
+
+
 def test_warning_of_large_model_on_cpu(
     models: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -88,6 +88,36 @@ def test_half_precision() -> None:
     torch.testing.assert_close(x_0, expected, atol=0.05, rtol=0.05)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e6])
+def test_float16_gradients_of_any_size(size: float) -> None:
+    vae = tiny_vae().requires_grad_(False)
+    # One image's gradient is a million times the other's, and neither may spoil the other.
+    weights = size * torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    weights[1] *= 1e-6
+    gradients = []
+    for dtype in (torch.float32, torch.float16):
+        images = _images(16).requires_grad_()
+        VaeCodec(vae.to(dtype), 16, 8).encode(images).backward(weights)
+        assert images.grad is not None
+        gradients.append(images.grad)
+    expected, found = gradients
+    for one in (0, 1):
+        error = (found[one] - expected[one]).norm() / expected[one].norm()
+        assert float(error) < 0.01
+
+
+def test_float16_gradient_of_zero() -> None:
+    images = _images(16).requires_grad_()
+    VaeCodec(tiny_vae().requires_grad_(False).half(), 16, 8).encode(images).mul(0).sum().backward()
+    assert images.grad is not None
+    assert float(images.grad.abs().max()) == 0
+
+
+def test_float16_without_gradient() -> None:
+    codec = VaeCodec(tiny_vae().requires_grad_(False).half(), 16, 8)
+    assert bool(codec.encode(_images(16)).isfinite().all())
+
+
 def test_resize_is_antialiased() -> None:
     checkers = ((torch.arange(16)[:, None] + torch.arange(16)) % 2).float()
     images = checkers[None, :, :, None].expand(1, 16, 16, 3)

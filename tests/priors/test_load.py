@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMScheduler, EulerDiscreteScheduler, PNDMScheduler, StableDiffusionPipeline
-from torch import nn
+from torch import Tensor, nn
 
 from gs_esd.config.options import MemoryConfig
 from gs_esd.diffusion.cfg import perp_neg_guidance
@@ -18,7 +18,8 @@ from gs_esd.errors import UserError
 from gs_esd.priors import load as load_module
 from gs_esd.priors.codec import PixelCodec, VaeCodec
 from gs_esd.priors.flow import FlowDenoiser
-from gs_esd.priors.load import dtype_of, load_prior, trained_schedule
+from gs_esd.priors.hub.files import read_model
+from gs_esd.priors.load import check_zero_snr, dtype_of, load_prior, trained_schedule
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.priors.view_prompts import interpolated_views, perp_neg_weights
@@ -236,8 +237,98 @@ def test_dtype_of_device() -> None:
 
 
 @pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
-def test_dtype_of_gpu_without_bfloat16(
-    native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dtype_of_gpu(native: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
-    assert dtype_of("auto", torch.device("cuda")) == dtype
+    assert dtype_of("auto", torch.device("cuda")) == torch.float16
+    assert dtype_of("auto", torch.device("cuda"), flow=True) == dtype
+    assert dtype_of("bfloat16", torch.device("cuda")) == torch.bfloat16
+
+
+@pytest.mark.parametrize("pipeline", ["unet", "flow"])
+def test_dtype_by_kind_of_network(
+    pipeline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = tiny_pipeline("latent_epsilon") if pipeline == "unet" else tiny_flow_pipeline()
+    parts.save(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        load_module,
+        "dtype_of",
+        lambda precision, device, *, flow: asked.append(flow) or torch.float32,
+    )
+    _load(tmp_path)
+    assert asked == [pipeline == "flow"]
+
+
+def save_overflowing_vae(folder: Path, force_upcast: bool | None) -> None:
+    """Save a model whose VAE overflows float16, with an entry of its configuration, or without."""
+    parts = tiny_pipeline("latent_epsilon")
+    assert parts.vae is not None
+    with torch.no_grad():
+        parts.vae.encoder.conv_in.weight *= 1e5
+    parts.save(folder)
+    file = folder / "vae" / "config.json"
+    settings = json.loads(file.read_text())
+    del settings["force_upcast"]
+    if force_upcast is not None:
+        settings["force_upcast"] = force_upcast
+    file.write_text(json.dumps(settings))
+
+
+def encoding_and_gradient(folder: Path, precision: str) -> tuple[Tensor, Tensor]:
+    images = torch.rand(2, 16, 16, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    x_0 = _load(folder, precision=precision).encode(images)
+    x_0.square().sum().backward()
+    assert images.grad is not None
+    return x_0.detach(), images.grad
+
+
+def test_vae_that_overflows_float16(tmp_path: Path) -> None:
+    save_overflowing_vae(tmp_path, force_upcast=True)
+    expected = encoding_and_gradient(tmp_path, "float32")
+    for found, right in zip(encoding_and_gradient(tmp_path, "float16"), expected, strict=True):
+        assert torch.equal(found, right)
+    save_overflowing_vae(tmp_path, force_upcast=None)
+    assert not bool(encoding_and_gradient(tmp_path, "float16")[0].isfinite().all())
+
+
+@pytest.mark.parametrize(
+    ("force_upcast", "precision", "dtype"),
+    [
+        (None, "float16", torch.float16),
+        (False, "float16", torch.float16),
+        (True, "float16", torch.float32),
+        (True, "bfloat16", torch.bfloat16),
+        (True, "float32", torch.float32),
+    ],
+)
+def test_dtype_of_vae(
+    force_upcast: bool | None, precision: str, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    save_overflowing_vae(tmp_path, force_upcast)
+    prior = _load(tmp_path, precision=precision)
+    assert prior.codec.vae.dtype == dtype
+    assert prior.denoiser.unet.dtype == getattr(torch, precision)
+
+
+def test_zero_snr_by_the_schedule(tmp_path: Path) -> None:
+    file = tiny_pipeline("latent_v").save(tmp_path) / "scheduler" / "scheduler_config.json"
+    complete = json.loads(file.read_text())
+    check_zero_snr(read_model(tmp_path))
+    lacking = {
+        "rescale_betas_zero_snr": r"log SNR -5\.36",
+        "prediction_type": "predicts epsilon",
+    }
+    for key, message in lacking.items():
+        file.write_text(json.dumps({name: complete[name] for name in complete if name != key}))
+        with pytest.raises(UserError, match=message):
+            check_zero_snr(read_model(tmp_path))
+    # What the message says to add.
+    named = {"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}
+    file.write_text(json.dumps(json.loads(file.read_text()) | named))
+    check_zero_snr(read_model(tmp_path))
+
+
+def test_zero_snr_of_rectified_flow(tmp_path: Path) -> None:
+    tiny_flow_pipeline().save(tmp_path)
+    check_zero_snr(read_model(tmp_path))

@@ -1,8 +1,12 @@
 """ε-prediction by a U-Net with any prediction type."""
 
+import copy
+
 import pytest
 import torch
-from torch import nn
+from diffusers import UNet2DConditionModel
+from diffusers.models.attention_processor import Attention
+from torch import Tensor, nn
 
 from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps, training_target
 from gs_esd.diffusion.process import add_noise
@@ -79,6 +83,34 @@ def test_half_precision() -> None:
     eps = half(x_t, LOG_SNR, tiny_text(4))
     assert eps.dtype == torch.float32
     torch.testing.assert_close(eps, expected, atol=0.05, rtol=0.05)
+
+
+def test_attention_scores_beyond_float16() -> None:
+    unet = tiny_unet()
+    with torch.no_grad():
+        for name, weight in unet.named_parameters():
+            if name.endswith((".attn1.to_q.weight", ".attn1.to_k.weight")):
+                weight *= 1500
+    assert _attention_scores(unet) > torch.finfo(torch.float16).max
+    # What "upcast_attention" of Stable Diffusion 2.1 is for; torch's fused attention needs none.
+    for upcast in (False, True):
+        for layer in unet.modules():
+            if isinstance(layer, Attention):
+                layer.upcast_attention = upcast
+        half = UnetDenoiser(copy.deepcopy(unet).half(), tiny_schedule(), "v_prediction")
+        eps = half(tiny_latents(4), LOG_SNR, tiny_text(4))
+        assert bool(eps.isfinite().all())
+
+
+def _attention_scores(unet: UNet2DConditionModel) -> float:
+    """The largest product of a query and a key, in float32."""
+    found: list[Tensor] = []
+    layer = next(layer for layer in unet.modules() if isinstance(layer, Attention))
+    layer.to_q.register_forward_hook(lambda module, args, output: found.append(output))
+    layer.to_k.register_forward_hook(lambda module, args, output: found.append(output))
+    UnetDenoiser(unet, tiny_schedule(), "v_prediction")(tiny_latents(4), LOG_SNR, tiny_text(4))
+    query, key = (each.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for each in found)
+    return float((query @ key.mT).detach().abs().max())
 
 
 def test_zero_class_labels() -> None:
