@@ -2,11 +2,13 @@
 
     python -m benchmarks.quality.regularizers                      the corgi, seed 0
     ... --animals corgi panda --seeds 0 1 --cases none clamp scale tv_color
+    ... --name regularizers_guided prior=tiny prior.guidance_scale=7.5
 
-A run is what `python train.py prompt="a corgi" ...` does with the overrides of its case, less the
-exported files. Each regulariser is alone at its weight in conf/prior/diffusers.yaml (where that is
-0, at another system's) and at ten times that: the gradient of the zoo's exact scores is of the
-order of Stable Diffusion's at a guidance scale of 1 to 10, which cannot be known better without it.
+A run is what `python train.py prompt="a corgi" ...` does with the overrides given and those of its
+case, less the exported files. Each regulariser is alone at its weight in conf/prior/diffusers.yaml
+(where that is 0, at another system's) and at ten times that: the gradient of the zoo's exact scores
+is of the order of Stable Diffusion's at a guidance scale of 1 to 10, which is not known better
+without it.
 
 Sides in place and PSNR are those of view_evaluation.py. Besides,
 
@@ -18,14 +20,23 @@ Finished runs are kept in a file of JSON lines and not made again; delete it aft
 """
 
 import argparse
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import torch
 from torch.nn import ParameterDict
 
 from benchmarks.kept import complete
-from benchmarks.quality.evaluated_run import RESULTS, configured, train_and_evaluate
+from benchmarks.quality.evaluated_run import (
+    RESULTS,
+    add_study_options,
+    configured,
+    parse_study,
+    train_and_evaluate,
+)
 from benchmarks.quality.view_evaluation import NUM_RENDERINGS
 from gs_esd.cameras.orbit import make_orbit, turntable
 from gs_esd.config.options import CamerasConfig
@@ -84,16 +95,17 @@ def main() -> None:
     """Run what is not yet there and print the table."""
     options = _options()
     jobs = list(product(options.animals, options.seeds, options.cases))
-    kept, processes = RESULTS / "regularizers.jsonl", options.processes
-    table = to_table(complete(kept, Outcome, jobs, run, _job_of, processes))
-    (RESULTS / "regularizers.md").write_text(table, encoding="utf-8")
+    kept, processes = RESULTS / f"{options.name}.jsonl", options.processes
+    make = partial(run, name=options.name, overrides=options.overrides)
+    table = to_table(complete(kept, Outcome, jobs, make, _job_of, processes))
+    (RESULTS / f"{options.name}.md").write_text(table, encoding="utf-8")
     print(table)
 
 
-def run(animal: str, seed: int, case: str) -> Outcome:
-    """Train splats on one thread and evaluate them."""
-    words = [f"prompt=a {animal}", f"seed={seed}", "hardware.threads=1", *CASES[case]]
-    image = RESULTS / "regularizers" / f"{animal}-{case}-seed{seed}.png"
+def run(animal: str, seed: int, case: str, *, name: str, overrides: Sequence[str]) -> Outcome:
+    """Train splats on one thread and evaluate them; `name` is that of the folder of images."""
+    words = [f"prompt=a {animal}", f"seed={seed}", "hardware.threads=1", *overrides, *CASES[case]]
+    image = RESULTS / name / f"{animal}-{case}-seed{seed}.png"
     evaluated = train_and_evaluate(configured(words), animal, image)
     needles, flakes = elongated(evaluated.splats)
     return Outcome(
@@ -168,7 +180,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0])
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--processes", type=int, default=1)
-    return parser.parse_args()
+    add_study_options(parser, "regularizers")
+    return parse_study(parser, sys.argv[1:])
 
 
 if __name__ == "__main__":

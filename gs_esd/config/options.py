@@ -63,14 +63,14 @@ class CamerasConfig:
 
     distance: float = option(3.0, low=MIN_CAMERA_DISTANCE, high=1000)
     """From the origin; objects fill the unit ball."""
+    fov_deg: float = option(40.0, low=MIN_FOV_DEG, high=MAX_FOV_DEG)
+    elevation_min_deg: float = option(0.0, low=-89, high=89, at_most="elevation_max_deg")
+    elevation_max_deg: float = option(30.0, low=-89, high=89)
     distance_jitter: float = option(0.0, low=0, high=0.9)
     """Renderings are taken from distances within this fraction of the usual one, either way."""
-    fov_deg: float = option(40.0, low=MIN_FOV_DEG, high=MAX_FOV_DEG)
     fov_jitter_deg: float = option(0.0, low=0, high=90)
     """Renderings have fields of view within this of fov_deg, either way; their cameras are moved
     nearer or further, so that the object keeps its size."""
-    elevation_min_deg: float = option(0.0, low=-89, high=89, at_most="elevation_max_deg")
-    elevation_max_deg: float = option(30.0, low=-89, high=89)
 
 
 @dataclass

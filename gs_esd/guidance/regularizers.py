@@ -92,7 +92,7 @@ def opacity(gaussians: Activated) -> Float[Tensor, ""]:
 def scale(gaussians: Activated) -> Float[Tensor, ""]:
     """mean s, over Gaussians and axes.
 
-    LucidDreamer and ASD; threestudio-3dgs `lambda_scales` has the sum.
+    As in LucidDreamer; threestudio-3dgs `lambda_scales` has the sum.
     """
     return gaussians.scales.mean()
 
