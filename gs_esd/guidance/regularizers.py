@@ -67,12 +67,11 @@ def regularizer_losses(
     images: Float[Tensor, "B H W 3"],
 ) -> dict[str, Float[Tensor, ""]]:
     """The losses whose weight is not 0, by the name of the weight, before weighting."""
-    gaussians = activate(splats)
     losses = {
-        "opacity": lambda: opacity(gaussians),
-        "scale": lambda: scale(gaussians),
-        "scale_ratio": lambda: scale_ratio(gaussians, config.max_scale_ratio),
-        "position": lambda: position(gaussians),
+        "opacity": lambda: opacity(activate(splats)),
+        "scale": lambda: scale(activate(splats)),
+        "scale_ratio": lambda: scale_ratio(activate(splats), config.max_scale_ratio),
+        "position": lambda: position(activate(splats)),
         "sparsity": lambda: sparsity(renderings.alpha),
         "opaque": lambda: opaque(renderings.alpha),
         "tv_color": lambda: total_variation(images),

@@ -54,11 +54,12 @@ def gaussians() -> r.Activated:
     splats["means"].data = torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 1.0]])
     splats["scales"].data = torch.tensor([[2.0, 1.0, 2.0], [0.1, 0.1, 1.6]]).log()
     splats["opacities"].data = torch.tensor([0.25, 0.5]).logit()
-    return activate(splats)
+    with torch.no_grad():
+        return activate(splats)
 
 
 def test_formulas_of_gaussians(gaussians: r.Activated) -> None:
-    assert float(r.position(gaussians)) == pytest.approx((5 + 1) / 2)
+    assert float(r.position(gaussians).detach()) == pytest.approx((5 + 1) / 2)
     assert float(r.scale(gaussians)) == pytest.approx((2 + 1 + 2 + 0.1 + 0.1 + 1.6) / 6)
     sizes = 3.0, math.sqrt(0.01 + 0.01 + 2.56)
     assert float(r.opacity(gaussians)) == pytest.approx((0.25 * sizes[0] + 0.5 * sizes[1]) / 2)
@@ -155,9 +156,19 @@ def test_a_weight_of_0_is_not_computed(name: str) -> None:
     splats = ball()
     _, scalars = add(only(name), splats)
     assert scalars.keys() == {f"loss_{name}"}
-    none = ball()
-    assert add(RegularizersConfig(), none)[1] == {}
-    assert all(each.grad is None for each in none.values())
+
+
+def test_weights_of_0_compute_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    splats = ball()
+    renderings = render(splats, CAMERAS)
+
+    def refuse(splats: ParameterDict) -> r.Activated:
+        raise AssertionError("parameters were activated")
+
+    monkeypatch.setattr(r, "activate", refuse)
+    config = RegularizersConfig()
+    assert r.add_gradients(config, splats, renderings, renderings.over(WHITE), 1.0) == {}
+    assert all(each.grad is None for each in splats.values())
 
 
 @pytest.mark.parametrize("name", NAMES)
