@@ -17,14 +17,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gs_esd.build.components import Components, build_components
-from gs_esd.cameras.orbit import sample_orbit
+from gs_esd.cameras.orbit import Cameras, sample_orbit
 from gs_esd.cameras.views import Views
 from gs_esd.config.options import Config
 from gs_esd.config.schedule import StageConfig
 from gs_esd.export.images import preview, save_png
 from gs_esd.guidance.noisy_views import NoisyViews, noise_views
 from gs_esd.guidance.objectives import score_difference
+from gs_esd.guidance.regularizers import add_gradients
 from gs_esd.guidance.view_kl import ViewKlMonitor, view_kl
+from gs_esd.render.clamp import clamp_renderings
 from gs_esd.render.distributed import gather_info, gather_renderings
 from gs_esd.render.renderings import Renderings, render
 from gs_esd.run.checkpoint import (
@@ -153,9 +155,10 @@ class Trainer:
         views = self.draw_views()
         mine = c.ranks.share(len(views))  # of several processes, this one's views; else all
 
-        renderings = render(c.splats, views.cameras[mine])
+        renderings = self._render(views.cameras[mine])
         c.densifier.step_pre_backward(self.step, renderings.info)
-        x_0 = c.prior.encode(renderings.over(views.background))
+        images = renderings.over(views.background)
+        x_0 = c.prior.encode(images)
         all_x_0, all_renderings = c.ranks.gather(x_0), gather_renderings(c.ranks, renderings)
 
         noisy = self.draw_noise(all_x_0, views)
@@ -164,6 +167,8 @@ class Trainer:
         noisy = noisy[mine]  # drawn for all views: the same numbers on every process
         eps = c.predict(c.prior, c.variational, noisy, c.source.needed(noisy))
         gradient = score_difference(eps, noisy, c.source, c.weighting)
+        weights, share = self.config.regularizers, 1 / c.ranks.count
+        scalars |= add_gradients(weights, c.splats, renderings, images, share)
         # Distillation has no loss: the gradient on x_0 is given, and this is the chain rule to θ.
         # The mean over all views, whichever process renders them.
         x_0.backward(gradient / len(views))
@@ -173,6 +178,11 @@ class Trainer:
         self._check(scalars, all_renderings.alpha)
         self._update_splats(renderings)
         return self._end_step()
+
+    def _render(self, cameras: Cameras) -> Renderings:
+        with_depth = self.config.regularizers.tv_depth > 0
+        renderings = render(self.components.splats, cameras, with_depth=with_depth)
+        return clamp_renderings(renderings) if self.config.clamp_renderings else renderings
 
     def draw_views(self) -> Views:
         """The cameras and the background of the next step."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
+from torch.nn import ParameterDict
 
 from benchmarks.quality.view_evaluation import ViewEvaluation, evaluate_views
 from gs_esd.build import hydra_schema
@@ -24,11 +25,12 @@ IMAGE_COLUMNS = 8
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """The evaluation of a run's splats, their number of Gaussians, and how long the run took."""
+    """A run's splats, their evaluation and number of Gaussians, and how long the run took."""
 
     views: ViewEvaluation
     gaussians: int
     seconds: float
+    splats: ParameterDict
 
 
 def train_and_evaluate(
@@ -60,7 +62,7 @@ def train_and_evaluate(
     image.parent.mkdir(parents=True, exist_ok=True)
     every = len(views.renderings) // IMAGE_COLUMNS
     save_png(image, contact_sheet(views.renderings[::every], columns=IMAGE_COLUMNS))
-    return EvaluatedRun(views, len(splats["means"]), round(seconds, 1))
+    return EvaluatedRun(views, len(splats["means"]), round(seconds, 1), splats)
 
 
 def configured(overrides: Sequence[str]) -> Config:

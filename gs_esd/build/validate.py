@@ -1,5 +1,6 @@
 """Checks of a configuration, before anything slow begins; imports no torch on a CPU."""
 
+import math
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -16,6 +17,10 @@ from gs_esd.config.kinds import kind_of
 from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
+    MAX_FOV_DEG,
+    MIN_CAMERA_DISTANCE,
+    MIN_FOV_DEG,
+    CamerasConfig,
     Config,
     DebiasedSdsConfig,
     Device,
@@ -49,6 +54,7 @@ def validate(config: Config) -> list[str]:
     _check_text(config)
     _check_numbers(config)
     _check_stages(config)
+    _check_cameras(config.cameras)
     warnings = [*_lambda_warnings(config), *_text_warnings(config), *_waste_warnings(config)]
     check_pairings(config)
     _check_init(config)
@@ -160,6 +166,27 @@ def _check_stages(config: Config) -> None:
             )
     if config.stages.fine.until != 1:
         raise UserError("stages.fine.until must be 1: the last stage ends with the run")
+
+
+def _check_cameras(cameras: CamerasConfig) -> None:
+    """Check the ends of the ranges that cameras of renderings are drawn from."""
+    narrowest = cameras.fov_deg - cameras.fov_jitter_deg
+    widest = cameras.fov_deg + cameras.fov_jitter_deg
+    if narrowest < MIN_FOV_DEG or widest > MAX_FOV_DEG:
+        raise UserError(
+            f"cameras.fov_deg={cameras.fov_deg:g} and cameras.fov_jitter_deg="
+            f"{cameras.fov_jitter_deg:g} give fields of view from {narrowest:g} to {widest:g}; "
+            f"they must be from {MIN_FOV_DEG} to {MAX_FOV_DEG}: lower cameras.fov_jitter_deg"
+        )
+    usual, wide = (math.tan(math.radians(0.5 * fov)) for fov in (cameras.fov_deg, widest))
+    nearest = cameras.distance * (1 - cameras.distance_jitter) * usual / wide
+    if nearest < MIN_CAMERA_DISTANCE:
+        raise UserError(
+            f"cameras come as near as {nearest:.2f} to the origin, at the field of view of "
+            f"{widest:g} degrees; they must be {MIN_CAMERA_DISTANCE} or more from it, outside the "
+            "unit ball: raise cameras.distance, or lower cameras.distance_jitter or "
+            "cameras.fov_jitter_deg"
+        )
 
 
 def _numbers(node: Any, prefix: str = "") -> Iterator[tuple[str, tuple[float, Option]]]:

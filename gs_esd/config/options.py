@@ -3,8 +3,8 @@
 `conf/` selects and overrides these, and defines nothing of its own. The rest of the program gets
 the dataclasses and never sees Hydra. Angles are degrees here (`_deg`), radians everywhere else.
 Fractions are of the whole run, so that changing `steps` rescales every schedule. Options of
-stages and noise levels are in schedule.py, of learned priors and scores in learned.py, the table of
-kinds in kinds.py.
+stages and noise levels are in schedule.py, of regularisers in regularizers.py, of learned priors
+and scores in learned.py, the table of kinds in kinds.py.
 """
 
 from dataclasses import dataclass, field
@@ -12,10 +12,14 @@ from enum import Enum
 from typing import ClassVar
 
 from gs_esd.config.option import about, option
+from gs_esd.config.regularizers import RegularizersConfig
 from gs_esd.config.schedule import EntropicTimestepsConfig, StagesConfig, TimestepsConfig
 
 MISSING = "???"
 """What OmegaConf takes as 'the user must give this'."""
+MIN_CAMERA_DISTANCE = 1.1
+"""From the origin, just outside the unit ball."""
+MIN_FOV_DEG, MAX_FOV_DEG = 1, 170
 
 
 class Device(Enum):
@@ -52,13 +56,21 @@ class MemoryConfig:
 
 @dataclass
 class CamerasConfig:
-    """The orbit that renderings and, for prior=toyzoo, images are taken from."""
+    """The orbit that renderings and, for prior=toyzoo, images are taken from.
 
-    distance: float = option(3.0, low=1.1, high=1000)
+    Previews, turntables, evaluation and the toy zoo's images take the middle of each range.
+    """
+
+    distance: float = option(3.0, low=MIN_CAMERA_DISTANCE, high=1000)
     """From the origin; objects fill the unit ball."""
-    fov_deg: float = option(40.0, low=1, high=170)
+    fov_deg: float = option(40.0, low=MIN_FOV_DEG, high=MAX_FOV_DEG)
     elevation_min_deg: float = option(0.0, low=-89, high=89, at_most="elevation_max_deg")
     elevation_max_deg: float = option(30.0, low=-89, high=89)
+    distance_jitter: float = option(0.0, low=0, high=0.9)
+    """Renderings are taken from distances within this fraction of the usual one, either way."""
+    fov_jitter_deg: float = option(0.0, low=0, high=90)
+    """Renderings have fields of view within this of fov_deg, either way; their cameras are moved
+    nearer or further, so that the object keeps its size."""
 
 
 @dataclass
@@ -308,6 +320,8 @@ class Config:
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
     weighting: Weighting = Weighting.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
+    clamp_renderings: bool = False
+    """Clamp colours to [0, 1], as a viewer does; see gs_esd/render/clamp.py."""
     view: bool = option(False, changes_result=False)
     """Open the viewer in a browser, in which the splat is seen growing; of a sweep, all splats."""
     hardware: HardwareConfig = field(
@@ -326,6 +340,7 @@ class Config:
     densify: DensifyConfig = field(default_factory=DefaultDensifyConfig)
     background: BackgroundConfig = field(default_factory=RandomBackgroundConfig)
     learning_rates: LearningRatesConfig = field(default_factory=LearningRatesConfig)
+    regularizers: RegularizersConfig = field(default_factory=RegularizersConfig)
     tracking: TrackingConfig = field(
         default_factory=TrackingConfig, metadata=about(changes_result=False)
     )

@@ -25,26 +25,30 @@ class Renderings:
         rgb: colours premultiplied by alpha (over black), at least 0; 1 is white.
         alpha: opacity in [0, 1].
         info: gsplat's intermediate results; `means2d` [B, N, 2] has its gradient after backward.
+        depth: in world units behind the plane through the origin that faces the camera, weighted
+            as colours are, so 0 where nothing is; None unless it was rendered.
     """
 
     rgb: Float[Tensor, "B H W 3"]
     alpha: Float[Tensor, "B H W 1"]
     info: dict[str, Any]
+    depth: Float[Tensor, "B H W 1"] | None = None
 
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "B H W 3"]:
         """Composite the renderings over a solid background, RGB in [0, 1]."""
         return composite(self.rgb, self.alpha, background)
 
 
-def render(splats: ParameterDict, cameras: Cameras) -> Renderings:
+def render(splats: ParameterDict, cameras: Cameras, *, with_depth: bool = False) -> Renderings:
     """Render splats from every camera; differentiable in all parameters of the splats.
 
     Args:
         splats: raw parameters as in gs_esd/splats/parameters.py, on the cameras' device.
         cameras: B cameras.
+        with_depth: render depth too, as a fourth channel.
     """
     activated = activate(splats)
-    rgb, alpha, info = _backend(activated.means)(
+    channels, alpha, info = _backend(activated.means)(
         means=activated.means,
         quats=activated.quats,
         scales=activated.scales,
@@ -56,10 +60,14 @@ def render(splats: ParameterDict, cameras: Cameras) -> Renderings:
         height=cameras.height,
         sh_degree=activated.sh_degree,
         packed=False,
+        render_mode="RGB+D" if with_depth else "RGB",
     )
     if info["means2d"].requires_grad:
         info["means2d"].retain_grad()
-    return Renderings(rgb, alpha, info)
+    if not with_depth:
+        return Renderings(channels, alpha, info)
+    of_origin = cameras.viewmats[:, 2, 3][:, None, None, None]
+    return Renderings(channels[..., :3], alpha, info, channels[..., 3:] - alpha * of_origin)
 
 
 def _backend(tensor: Tensor) -> Any:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from gs_esd.build import hydra_schema
 from gs_esd.build.compatibility import check_pairings
+from gs_esd.build.validate import _check_cameras
 from gs_esd.cli.help import help_text, summary
 from gs_esd.config.kinds import GROUPS
 from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig
@@ -119,6 +120,25 @@ def test_images_are_weighed_in_their_own_units_and_latents_as_in_the_literature(
     assert composed("prior=sd21").weighting == Weighting.one_minus_alpha_bar
     for prior in ("toyzoo", "tiny"):
         assert composed(f"prior={prior}").weighting == Weighting.sigma_over_alpha
+
+
+def test_large_models_regularise_clamp_and_vary_cameras_and_others_do_not() -> None:
+    usual = Config()
+    for prior in ("toyzoo", "tiny", "images"):
+        config = composed(f"prior={prior}", *NEEDED.get(prior, []))
+        assert config.regularizers == usual.regularizers
+        assert config.cameras == usual.cameras
+        assert not config.clamp_renderings
+    for prior in ("diffusers", "sd21", "sd15", "sd21-zsnr"):
+        config = composed(f"prior={prior}", *NEEDED.get(prior, []))
+        assert config.regularizers != usual.regularizers
+        assert config.clamp_renderings
+        cameras = config.cameras
+        assert (cameras.distance, cameras.fov_deg) == (3.0, 40.0)
+        assert (cameras.elevation_min_deg, cameras.elevation_max_deg) == (-10.0, 45.0)
+        assert cameras.distance_jitter > 0
+        assert cameras.fov_jitter_deg > 0
+        _check_cameras(cameras)
 
 
 def test_a_gpu_gets_stable_diffusion_unless_something_else_is_named() -> None:

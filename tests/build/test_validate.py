@@ -29,6 +29,7 @@ from gs_esd.config.options import (
     ToyZooPriorConfig,
     VsdConfig,
 )
+from gs_esd.config.regularizers import RegularizersConfig
 from gs_esd.config.schedule import (
     DreamtimeTimestepsConfig,
     EntropicTimeRange,
@@ -105,11 +106,37 @@ def test_numbers_must_be_finite(value: float) -> None:
         CamerasConfig(elevation_max_deg=90.0),
         CamerasConfig(elevation_min_deg=20.0, elevation_max_deg=10.0),
         CamerasConfig(distance=1.0),
+        CamerasConfig(fov_deg=20.0, fov_jitter_deg=20.0),
+        CamerasConfig(fov_deg=150.0, fov_jitter_deg=21.0),
+        CamerasConfig(distance=1.2, distance_jitter=0.1),
+        CamerasConfig(distance=1.5, fov_jitter_deg=20.0),
+        CamerasConfig(distance_jitter=-0.1),
     ],
 )
 def test_cameras_that_cannot_be_are_refused(cameras: CamerasConfig) -> None:
     with pytest.raises(UserError, match=r"cameras\."):
         validate(replace(GOOD, cameras=cameras))
+
+
+@pytest.mark.parametrize(
+    ("refused", "remedy"),
+    [
+        (CamerasConfig(fov_deg=20.0, fov_jitter_deg=20.0), {"fov_jitter_deg": 10.0}),
+        (CamerasConfig(distance=1.2, distance_jitter=0.1), {"distance": 1.3}),
+        (CamerasConfig(distance=1.2, distance_jitter=0.1), {"distance_jitter": 0.05}),
+        (CamerasConfig(distance=1.5, fov_jitter_deg=20.0), {"fov_jitter_deg": 10.0}),
+    ],
+)
+def test_remedies_for_ranges_of_cameras(refused: CamerasConfig, remedy: dict[str, float]) -> None:
+    with pytest.raises(UserError, match=rf"(raise|lower|or) cameras\.{next(iter(remedy))}"):
+        validate(replace(GOOD, cameras=refused))
+    assert validate(replace(GOOD, cameras=replace(refused, **remedy))) == []
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.inf, math.nan])
+def test_weights_of_regularizers_are_finite_and_not_negative(weight: float) -> None:
+    with pytest.raises(UserError, match=r"regularizers\.scale"):
+        validate(replace(GOOD, regularizers=RegularizersConfig(scale=weight)))
 
 
 def stages(name: str, **changes: float) -> StagesConfig:

@@ -1,6 +1,7 @@
 """Cameras on an orbit: matrices, intrinsics, sampling."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,8 +80,24 @@ def test_angles_of_viewmats(azimuth: float, elevation: float) -> None:
     assert float(cameras.elevation[0]) == elevation
 
 
-def test_camera_above_the_origin() -> None:
-    assert not look_at_origin(torch.tensor([[0.0, 0.0, 2.0]])).isfinite().all()
+@pytest.mark.parametrize("height", [2.0, -2.0])
+def test_camera_above_or_below_the_origin(height: float) -> None:
+    [viewmat] = look_at_origin(torch.tensor([[0.0, 0.0, height]]))
+    torch.testing.assert_close(viewmat[:3, :3] @ viewmat[:3, :3].T, torch.eye(3))
+    assert torch.linalg.det(viewmat[:3, :3]) == pytest.approx(1)
+    torch.testing.assert_close(viewmat[:3, 3], torch.tensor([0.0, 0.0, 2.0]))
+    near = look_at_origin(torch.tensor([[1e-3, 0.0, height]]))[0]  # at azimuth 0
+    torch.testing.assert_close(viewmat, near, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("elevation_deg", [-90, -89, 89, 89.9, 90])
+def test_steep_elevations_are_finite(elevation_deg: float) -> None:
+    elevation = torch.full((6,), math.radians(elevation_deg))
+    cameras = orbit_cameras(torch.arange(6.0), elevation, distance=3.0, fov=0.7, resolution=8)
+    rotation = cameras.viewmats[:, :3, :3]
+    torch.testing.assert_close(
+        rotation @ rotation.mT, torch.eye(3).expand(6, 3, 3), atol=1e-5, rtol=0
+    )
 
 
 @given(fov=st.floats(0.1, 2.5), resolution=st.integers(1, 512))
@@ -132,3 +149,53 @@ def test_indexing(part: slice | torch.Tensor) -> None:
         for name in ("viewmats", "Ks", "azimuth", "elevation"):
             assert torch.equal(getattr(some, name), getattr(cameras, name)[part])
     assert torch.equal(views[part].background, views.background)
+
+
+JITTERED = replace(ORBIT, distance_jitter=0.2, fov_jitter=math.radians(15))
+
+
+def _fov(cameras: Cameras) -> torch.Tensor:
+    return 2 * (0.5 * cameras.width / cameras.Ks[:, 0, 0]).atan()
+
+
+def test_jittered_fields_of_view_and_distances_fill_their_ranges() -> None:
+    generator = torch.Generator().manual_seed(0)
+    cameras = sample_orbit(2000, JITTERED, 16, generator)
+    uniform = (torch.arange(2000) + 0.5) / 2000
+    fov, distance = _fov(cameras), cameras.viewmats[:, 2, 3]
+    expected = ORBIT.fov + JITTERED.fov_jitter * (2 * uniform - 1)
+    torch.testing.assert_close(fov.sort().values, expected, atol=0.02, rtol=0)
+    relative = distance / JITTERED.distance_at(fov)
+    torch.testing.assert_close(
+        relative.sort().values, 1 + 0.2 * (2 * uniform - 1), atol=0.02, rtol=0
+    )
+    assert abs(float(torch.corrcoef(torch.stack([fov, relative]))[0, 1])) < 0.1
+
+
+def test_object_keeps_its_size_at_every_field_of_view() -> None:
+    cameras = sample_orbit(32, replace(JITTERED, distance_jitter=0.0), 64, torch.Generator())
+    pixels_per_unit = cameras.Ks[:, 0, 0] / cameras.viewmats[:, 2, 3]
+    usual = turntable(1, 0.0, ORBIT, 64)
+    expected = usual.Ks[0, 0, 0] / usual.viewmats[0, 2, 3]
+    torch.testing.assert_close(pixels_per_unit, expected.expand(32))
+    assert float(_fov(cameras).std()) > 0.1
+
+
+@pytest.mark.parametrize("name", ["distance_jitter", "fov_jitter"])
+def test_jitter_leaves_angles_as_they_are_and_none_draws_nothing(name: str) -> None:
+    plain, jittered = torch.Generator().manual_seed(0), torch.Generator().manual_seed(0)
+    cameras = sample_orbit(8, ORBIT, 16, plain)
+    others = sample_orbit(8, replace(ORBIT, **{name: 0.1}), 16, jittered)
+    assert torch.equal(cameras.azimuth, others.azimuth)
+    assert torch.equal(cameras.elevation, others.elevation)
+    drawn = torch.Generator().manual_seed(0)
+    torch.rand(1, generator=drawn)
+    torch.rand(8, generator=drawn)
+    assert torch.equal(plain.get_state(), drawn.get_state())
+    assert not torch.equal(jittered.get_state(), drawn.get_state())
+
+
+def test_turntable_takes_the_middle_of_the_ranges() -> None:
+    usual, jittered = turntable(4, 0.3, ORBIT, 8), turntable(4, 0.3, JITTERED, 8)
+    assert torch.equal(usual.viewmats, jittered.viewmats)
+    assert torch.equal(usual.Ks, jittered.Ks)

@@ -14,18 +14,25 @@ import torch
 from gs_esd.build.components import build_components
 from gs_esd.config.learned import DiffusersPriorConfig, LoraCameraVariationalConfig
 from gs_esd.config.options import ClosedFormVariationalConfig, Config, Weighting
+from gs_esd.config.regularizers import RegularizersConfig
 from gs_esd.config.schedule import TwoStageTimestepsConfig
 from gs_esd.system import torchrun
 from gs_esd.trainer import Trainer
 from tests.helpers.tiny_runs import DENSIFY, tiny
 
-STEPS = {"bank": 7, "bank-mcmc": 7, "latent": 3, "lora": 3}
+STEPS = {"bank": 7, "bank-mcmc": 7, "bank-regularized": 7, "latent": 3, "lora": 3}
+REGULARIZED = RegularizersConfig(
+    opacity=1, scale=1, scale_ratio=1, max_scale_ratio=1, position=1, sparsity=1, opaque=1,
+    tv_color=10, tv_depth=10,
+)  # fmt: skip
 
 
 def configuration(case: str, model: Path) -> Config:
     """The configuration of a case; its first densifications are after steps 4 and 6."""
     if case.startswith("bank"):
         densify = "mcmc" if case.endswith("mcmc") else "default"
+        if case.endswith("regularized"):
+            return tiny(densify=DENSIFY[densify], regularizers=REGULARIZED, clamp_renderings=True)
         return tiny(densify=DENSIFY[densify], lambda_esd=0.5)
     lora = LoraCameraVariationalConfig(
         learning_rate=1e-2, steps_per_update=2, camera_dropout=0.5, replay=4

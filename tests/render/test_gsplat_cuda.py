@@ -81,6 +81,11 @@ def test_render_agrees_on_both_devices() -> None:
     ours = render(splats, cameras).over(white).detach()
     theirs = render(splats.cuda(), cameras.to("cuda")).over(white.cuda()).detach().cpu()
     assert_images_agree(theirs, ours)
+    ours, theirs = (
+        render(there, seen, with_depth=True).depth
+        for there, seen in ((splats, cameras), (splats.cuda(), cameras.to("cuda")))
+    )
+    assert_images_agree(theirs.detach().cpu(), ours.detach())
 
 
 def test_relocation_agrees() -> None:
