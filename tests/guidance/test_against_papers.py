@@ -93,7 +93,9 @@ def lora_on(
 
 def update(score: VariationalScore, x_0: Tensor) -> dict[str, Tensor | float]:
     """A training step of ψ."""
-    return score.update(renderings_of(torch.zeros(len(x_0), 4, 16, 16)), x_0, views(), torch.zeros(len(x_0)))
+    return score.update(
+        renderings_of(torch.zeros(len(x_0), 4, 16, 16)), x_0, views(), torch.zeros(len(x_0))
+    )
 
 
 def trained(denoiser: UnetDenoiser, prior: DiffusionModelPrior) -> CameraLoraScore:
@@ -171,7 +173,9 @@ def branches_of(score: VariationalScore, x_t: Tensor, log_snr: Tensor) -> PsiPre
 
 
 @pytest.mark.parametrize("calls", ["separate", "chosen"])
-def test_vsd_gradient(pair: tuple[Papers, DiffusionModelPrior, CameraLoraScore], calls: str) -> None:
+def test_vsd_gradient(
+    pair: tuple[Papers, DiffusionModelPrior, CameraLoraScore], calls: str
+) -> None:
     papers, prior, score = pair
     predict = choose_predict(prior, score) if calls == "chosen" else predict_separately
     of_camera, _ = branches(papers, score)
