@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 def recipe(gpu: str) -> list[str]:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
-    command = ["make", "--dry-run", "corgi", f"HAS_GPU={gpu}"]
+    command = ["make", "--dry-run", "--no-print-directory", "corgi", f"HAS_GPU={gpu}"]
     listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return listed.stdout.replace("\\\n", "").splitlines()
 

@@ -14,7 +14,12 @@ from gs_esd.build.validate_models import check_models
 from gs_esd.build.validate_prompt import front_word_warnings
 from gs_esd.config.commands import install_command, train_command
 from gs_esd.config.kinds import kind_of
-from gs_esd.config.learned import AnyLoraVariationalConfig, DiffusersPriorConfig
+from gs_esd.config.learned import (
+    AnyLoraVariationalConfig,
+    ClosedFormCond,
+    DiffusersPriorConfig,
+    LoraVariationalConfig,
+)
 from gs_esd.config.option import Option, option_of
 from gs_esd.config.options import (
     MAX_FOV_DEG,
@@ -273,4 +278,16 @@ def _waste_warnings(config: Config) -> list[str]:
             f"guidance={kind} needs no distribution of renderings: variational=lora would be "
             "trained for nothing. Leave it out"
         ]
+    if isinstance(config.variational, LoraVariationalConfig) and config.lambda_esd == 0:
+        return _vsd_warnings(config.variational)
     return []
+
+
+def _vsd_warnings(lora: LoraVariationalConfig) -> list[str]:
+    if lora.cond != ClosedFormCond.noise:
+        return []
+    return [
+        "without entropy (lambda_esd=0) the source is the drawn noise with variational.cond=noise: "
+        "this is SDS, and the LoRA is trained for nothing. For VSD with a learned score use "
+        "variational=lora_camera"
+    ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import Field, fields, is_dataclass
+from enum import Enum
 from typing import Any
 
 from gs_esd.config import options as c
@@ -78,6 +79,17 @@ def every_option() -> Iterator[tuple[str, "Field[Any]"]]:
         kinds = GROUPS.get(entry.name, {}).values() or [entry.type]
         for kind in kinds:
             yield from _options_below(entry.name, kind)
+
+
+def is_default(key: str, value: Any) -> bool:
+    """Whether an option of this dotted key has this value when it is not given.
+
+    Args:
+        key: dotted; of several kinds with the same key, any.
+        value: as a configuration file has it, where an enum is its name.
+    """
+    defaults = [entry.default for each, entry in every_option() if each == key]
+    return value in [d.name if isinstance(d, Enum) else d for d in defaults]
 
 
 def free_text_keys() -> set[str]:

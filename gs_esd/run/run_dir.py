@@ -16,7 +16,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from gs_esd.config.kinds import is_within, keys_without_effect, uses_lambda
+from gs_esd.config.kinds import is_default, is_within, keys_without_effect, uses_lambda
 from gs_esd.config.renamed import RENAMED_CHOICES, RENAMED_KEYS, renamed
 from gs_esd.errors import UserError
 from gs_esd.run.records import flat
@@ -144,8 +144,12 @@ def prepare_run_dir(run_dir: Path, settings: DictConfig, overrides: Sequence[str
         # Only here: it imports torch, which the run now needs anyway.
         from gs_esd.run.checkpoint import check_same_config
 
-        saved, now = record.read_text(encoding="utf-8"), OmegaConf.to_yaml(settings)
-        check_same_config(_flat(saved), _flat(now), ignore=keys_without_effect())
+        now = _flat(OmegaConf.to_yaml(settings))
+        saved = _flat(record.read_text(encoding="utf-8"))
+        # An option that is newer than the run has no effect at its default.
+        new = {key: value for key, value in now.items() if key not in saved}
+        saved |= {key: value for key, value in new.items() if is_default(key, value)}
+        check_same_config(saved, now, ignore=keys_without_effect())
 
 
 def _flat(yaml: str) -> dict[str, Any]:

@@ -10,7 +10,13 @@ import torch
 
 from gs_esd.build.validate import _beside, check_folder, check_hardware, validate
 from gs_esd.config.kinds import every_option
-from gs_esd.config.learned import DiffusersPriorConfig, LoraVariationalConfig, ViewPrompts
+from gs_esd.config.learned import (
+    ClosedFormCond,
+    DiffusersPriorConfig,
+    LoraCameraVariationalConfig,
+    LoraVariationalConfig,
+    ViewPrompts,
+)
 from gs_esd.config.option import option_of
 from gs_esd.config.options import (
     BallInitConfig,
@@ -285,6 +291,19 @@ def test_parts_that_do_not_go_together_are_refused(learned: Config) -> None:
 def test_a_model_must_be_there(learned: Config, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"prior\.path"):
         validate(replace(learned, prior=DiffusersPriorConfig(path=str(tmp_path / "missing"))))
+
+
+@pytest.mark.parametrize("guidance", [EsdConfig(), VsdConfig()])
+def test_vsd_without_a_learned_score_of_each_camera(
+    learned: Config, guidance: GuidanceConfig
+) -> None:
+    config = replace(learned, guidance=guidance, lambda_esd=0.0)
+    [warning] = validate(config)
+    assert "this is SDS" in warning
+    remedy = LoraCameraVariationalConfig()
+    assert not validate(replace(config, variational=remedy))
+    mixture = LoraVariationalConfig(cond=ClosedFormCond.mixture)
+    assert not validate(replace(config, variational=mixture))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models.attention_processor import Attention
-from torch import Tensor, nn
+from torch import Tensor
 
 from gs_esd.diffusion.parameterization import PREDICTION_TYPES, to_eps, training_target
 from gs_esd.diffusion.process import add_noise
@@ -111,15 +111,6 @@ def _attention_scores(unet: UNet2DConditionModel) -> float:
     UnetDenoiser(unet, tiny_schedule(), "v_prediction")(tiny_latents(4), LOG_SNR, tiny_text(4))
     query, key = (each.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for each in found)
     return float((query @ key.mT).detach().abs().max())
-
-
-def test_zero_class_labels() -> None:
-    denoiser, x_t, text = tiny_denoiser(), tiny_latents(4), tiny_text(4)
-    plain = denoiser(x_t, LOG_SNR, text)
-    denoiser.unet.class_embedding = nn.Identity()
-    assert torch.equal(denoiser(x_t, LOG_SNR, text), plain)
-    shifted = denoiser(x_t, LOG_SNR, text, class_labels=torch.full((4, 32), 0.1))
-    assert not torch.allclose(shifted, plain)
 
 
 def test_unknown_prediction_type() -> None:

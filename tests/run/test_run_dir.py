@@ -181,6 +181,20 @@ def test_run_is_resumed_with_the_same_settings(prompt: str) -> None:
         assert record.read_bytes() == begun
 
 
+def test_run_begun_before_an_option_existed(tmp_path: Path) -> None:
+    prepare_run_dir(tmp_path, settings(), [])
+    (tmp_path / "metrics.json").touch()
+    newer = {
+        "clamp_renderings": False,
+        "regularizers": {"opacity": 0.0},
+        "weighting": "sigma_over_alpha",
+    }
+    prepare_run_dir(tmp_path, settings(**newer), [])
+    for changed in ({"clamp_renderings": True}, {"regularizers": {"opacity": 0.5}}):
+        with pytest.raises(UserError, match="'absent' in the checkpoint"):
+            prepare_run_dir(tmp_path, settings(**{**newer, **changed}), [])
+
+
 def test_relative_paths_are_valid_after_chdir(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
