@@ -142,7 +142,7 @@ def too_bright(splats: ParameterDict) -> float:
 def to_table(outcomes: list[Outcome]) -> str:
     """A Markdown table with a row a case: medians over animals and seeds."""
     columns = ["case", "runs", "sides of 16", "PSNR dB", "Gaussians"]
-    columns += ["needles %", "flakes %", "too bright %", "s a run"]
+    columns += ["needles %", "flakes %", "too bright %"]
     lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for case in CASES:
         if these := [outcome for outcome in outcomes if outcome.case == case]:
@@ -158,7 +158,6 @@ def _cells(outcomes: list[Outcome]) -> list[str]:
         ("needles", 100, ".1f"),
         ("flakes", 100, ".1f"),
         ("too_bright", 100, ".1f"),
-        ("seconds", 1, ".0f"),
     )
     return [
         format(factor * _median([getattr(each, key) for each in outcomes]), digits)

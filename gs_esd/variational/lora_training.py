@@ -215,7 +215,7 @@ class TrainedLora:
     def _draw_batch(self, log_snr: Float[Tensor, " B"]) -> TrainingBatch:
         """Noise some of the last renderings."""
         generator, device, available = self._generator, log_snr.device, len(self._replay)
-        n = self.options.train_batch or len(log_snr)
+        n = min(self.options.train_batch or len(log_snr), available)
         rows = to_device(torch.randperm(available, generator=generator)[:n], device)
         level_of = to_device(torch.randint(len(log_snr), (n,), generator=generator), device)
         x_0 = self._replay["x_0"][rows]

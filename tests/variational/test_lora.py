@@ -304,6 +304,12 @@ def test_renderings_of_a_training_step(
     assert trained_on == set(range(1 + -(-replay // 4)))
 
 
+def test_a_training_step_of_more_renderings_than_there_are() -> None:
+    score = _score(tiny_denoiser(), "noise", replay=6, train_batch=5)
+    losses = _train(score, updates=2)  # 4 renderings, then 8
+    assert all(math.isfinite(loss) for loss in losses)
+
+
 def test_uniform_timesteps() -> None:
     schedule = tiny_schedule()
     log_snr = uniform_timesteps(schedule)(torch.zeros(20_000), _generator())
