@@ -25,7 +25,7 @@ EXTRA := $(if $(HAS_GPU),[diffusers])
 corgi: $(VENV)/installed
 	$(BIN)/python train.py prompt="a corgi" prior=toyzoo
 ifneq ($(HAS_GPU),)
-	@echo 'With Stable Diffusion, which is downloaded (5 GB) and takes about an hour:' \
+	@echo 'With Stable Diffusion, which is downloaded (5 GB) and takes an hour by count:' \
 		'$(BIN)/python train.py prompt="a corgi" prior=sd21 (docs/diffusion.md)'
 endif
 

@@ -37,7 +37,7 @@ from gs_esd.toyzoo.prompt import parse_prompt
 from gs_esd.variational.base import NeededPredictions, VariationalScore
 from gs_esd.variational.closed_form import ClosedFormLatentScore
 from gs_esd.variational.lora import CameraLoraScore
-from gs_esd.variational.lora_training import LoraOptions
+from gs_esd.variational.lora_options import LoraOptions
 
 ANIMAL, IMAGES = "pig", 512
 BATCH = 16

@@ -43,7 +43,7 @@ from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.load import dtype_of
 from gs_esd.render import gsplat_build
 from gs_esd.trainer import Trainer
-from gs_esd.variational.lora import AnyLora
+from gs_esd.variational.lora_training import TrainedLora
 
 STRETCHES, STEPS = 5, 4
 """Number of measurements, and steps per measurement."""
@@ -110,7 +110,7 @@ def add_counted(rows: Rows, views: list[int]) -> None:
             rows.add(count, kind="counted", views=n, lambda_esd=lam)
 
 
-def _tflops(prior: DiffusionModelPrior, lora: AnyLora, views: Views, lambda_esd: float) -> Row:
+def _tflops(prior: DiffusionModelPrior, lora: TrainedLora, views: Views, lambda_esd: float) -> Row:
     return {"tflops": step_flops(prior, lora, views, lambda_esd) / 1e12}
 
 

@@ -22,7 +22,7 @@ from gs_esd.priors.load import trained_schedule
 from gs_esd.priors.text import PromptEmbeddings, TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.variational.lora import LoraScore
-from gs_esd.variational.lora_training import LoraOptions
+from gs_esd.variational.lora_options import LoraOptions
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory.md"
 UNET: dict[str, Any] = {

@@ -29,7 +29,7 @@ from gs_esd.guidance.weighting import one
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.render.renderings import Renderings
 from gs_esd.variational.base import VariationalScore
-from gs_esd.variational.lora import AnyLora
+from gs_esd.variational.lora_training import TrainedLora
 
 Counter = TypeVar("Counter", bound=AbstractContextManager[Any])
 
@@ -113,7 +113,7 @@ def fake_step(
         The weights and the context manager.
     """
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    lora = variational if isinstance(variational, AnyLora) else None
+    lora = variational if isinstance(variational, TrainedLora) else None
     # Generators cannot be copied in fake mode, and fake operations do not advance them.
     memo: dict[int, Any] = {
         id(o): o for o in vars(variational).values() if isinstance(o, torch.Generator)
@@ -129,7 +129,7 @@ def fake_step(
 
 
 def _step(
-    prior: DiffusionModelPrior, lora: AnyLora | None, views: Views, lambda_esd: float
+    prior: DiffusionModelPrior, lora: TrainedLora | None, views: Views, lambda_esd: float
 ) -> None:
     """The part of gs_esd/trainer.py's step that uses networks, with random renderings."""
     device, cameras = views.background.device, views.cameras

@@ -28,8 +28,9 @@ from gs_esd.priors.unet import Denoiser, UnetDenoiser
 from gs_esd.priors.view_prompts import ViewWeightsFn, interpolated_views, nearest_view
 from gs_esd.system.ranks import Ranks
 from gs_esd.system.rng import stream
-from gs_esd.variational.lora import AnyLora, CameraLoraScore, LoraScore
-from gs_esd.variational.lora_training import LoraOptions, levels_nearby, uniform_timesteps
+from gs_esd.variational.lora import CameraLoraScore, LoraScore
+from gs_esd.variational.lora_options import LoraOptions, levels_nearby, uniform_timesteps
+from gs_esd.variational.lora_training import TrainedLora
 
 LOG_SNR_TOLERANCE = 1e-2
 """Largest difference of two equal schedules: alpha and sigma then differ by at most 0.3 %."""
@@ -101,7 +102,7 @@ def build_lora(
     prior: DiffusionPrior,
     device: torch.device,
     ranks: Ranks,
-) -> AnyLora:
+) -> TrainedLora:
     """Build the variational model q on the prior's U-Net, or on that of lora.base_path.
 
     Raises:

@@ -85,7 +85,7 @@ class AnyLoraVariationalConfig(VariationalConfig):
     rank: int = option(4, low=1, high=1024)
     learning_rate: float = option(1e-4, low=0, high=1)
     modulation_learning_rate: float = option(1e-2, low=0, high=1)
-    """Of the layers that tell the U-Net of the background, and of the camera (lora_camera)."""
+    """Of the layers that condition the U-Net on the background and, in lora_camera, the camera."""
     steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats."""
     train_batch: int = option(0, low=0, high=1024)

@@ -9,14 +9,12 @@ from gs_esd.priors.base import DiffusionPrior
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.text import concatenate
 from gs_esd.variational.base import NeededPredictions, VariationalScore
-from gs_esd.variational.lora import CameraLoraScore, LoraScore
+from gs_esd.variational.lora_training import TrainedLora
 
 
 def choose_predict(prior: DiffusionPrior, variational: VariationalScore) -> PredictFn:
     """`predict_batched` where p and q are one U-Net that takes all rows at once, else separate."""
-    if not isinstance(prior, DiffusionModelPrior) or not isinstance(
-        variational, LoraScore | CameraLoraScore
-    ):
+    if not isinstance(prior, DiffusionModelPrior) or not isinstance(variational, TrainedLora):
         return predict_separately
     is_shared = prior.denoiser is variational.denoiser
     # A compiled U-Net ignores the hooks by which rows of ψ differ from rows of φ.
@@ -37,7 +35,7 @@ def predict_batched(
     A few images leave a GPU idle between kernel launches: one call takes less time than two.
     """
     assert isinstance(prior, DiffusionModelPrior)
-    assert isinstance(variational, LoraScore | CameraLoraScore)
+    assert isinstance(variational, TrainedLora)
     text_phi = prior.text_rows(len(noisy), noisy.views)
     conditions = variational.network_conditions(noisy.views, needed)
     text_psi = variational.prompt.expand(len(conditions))

@@ -35,15 +35,15 @@ from gs_esd.system.device import Scalars
 from gs_esd.system.ranks import Ranks
 from gs_esd.variational.base import NeededPredictions, PsiPredictions, split_branches
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora_training import LoraOptions, TrainedLora, dropped
+from gs_esd.variational.lora_options import LoraOptions
+from gs_esd.variational.lora_training import DEFAULTS, TrainedLora, dropped
 from gs_esd.variational.ring_buffer import RingBuffer
 
-DEFAULTS = LoraOptions()
 BOTH = NeededPredictions(uncond=True, cond=True)
 
 
 class LoraScore(TrainedLora):
-    """ε_ψ(∅) as a LoRA, and ε_ψ(c) in closed form; a `VariationalScore` (base.py)."""
+    """ε_ψ(∅) as a LoRA, and ε_ψ(c) in closed form."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class LoraScore(TrainedLora):
             mixture: earlier renderings in ε_mix; ε_ψ(c) is the drawn noise if None.
             ranks: processes between which the rows of a batch are divided in training.
         """
-        super().__init__(denoiser, prompt, generator, options, 1.0, ranks)
+        super().__init__(denoiser, prompt, generator, options, camera_dropout=1.0, ranks=ranks)
         self._mixture = None if mixture is None else ClosedFormLatentScore(mixture)
         self._batch = RingBuffer(0)
 
@@ -81,17 +81,6 @@ class LoraScore(TrainedLora):
         if self._mixture:
             self._mixture.update(renderings, x_0, views, log_snr)
         return super().update(renderings, x_0, views, log_snr)
-
-    def predict_noise(
-        self,
-        x_t: Float[Tensor, "B C h w"],
-        log_snr: Float[Tensor, " B"],
-        views: Views,
-        needed: NeededPredictions,
-    ) -> PsiPredictions:
-        """Predict ε_ψ(∅), ε_ψ(c) or both."""
-        eps = self.evaluate(x_t, log_snr, self.network_conditions(views, needed))
-        return self.assemble(eps, x_t, log_snr, views, needed)
 
     def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
         """What each row of a call of the U-Net is conditioned on: every image once, or no row."""
@@ -141,43 +130,8 @@ class LoraScore(TrainedLora):
 class CameraLoraScore(TrainedLora):
     """ε_ψ(∅) and ε_ψ(c) as a LoRA with camera conditioning (arXiv 2401.00909, Algorithm 1).
 
-    A condition is the features of a view (camera_conditioning.py) and a last number that is 1 for
-    ∅, which replaces a fraction of the cameras in training.
+    ∅ replaces a fraction of the cameras in training.
     """
-
-    def __init__(
-        self,
-        denoiser: UnetDenoiser,
-        prompt: TextEmbeddings,
-        generator: torch.Generator,
-        options: LoraOptions = DEFAULTS,
-        *,
-        camera_dropout: float = 0.1,
-        ranks: Ranks | None = None,
-    ) -> None:
-        """Inject the LoRA and hook the U-Net's layers.
-
-        Args:
-            denoiser: the prior's, or another of the same schedule.
-            prompt: without view words, one row.
-            generator: on the CPU.
-            options: how it is made and trained.
-            camera_dropout: fraction of images on which ε_ψ(∅) is trained, in [0, 1]. At 0 it is
-                never trained, and λ > 0 would follow noise.
-            ranks: processes between which the rows of a batch are divided in training.
-        """
-        super().__init__(denoiser, prompt, generator, options, camera_dropout, ranks)
-
-    def predict_noise(
-        self,
-        x_t: Float[Tensor, "B C h w"],
-        log_snr: Float[Tensor, " B"],
-        views: Views,
-        needed: NeededPredictions,
-    ) -> PsiPredictions:
-        """Predict ε_ψ(∅), ε_ψ(c) or both."""
-        eps = self.evaluate(x_t, log_snr, self.network_conditions(views, needed))
-        return self.assemble(eps, x_t, log_snr, views, needed)
 
     def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
         """What each row of a call of the U-Net is conditioned on: ∅ first, then cameras."""
@@ -195,6 +149,3 @@ class CameraLoraScore(TrainedLora):
     ) -> PsiPredictions:
         """The predictions, from the output of the U-Net for the rows of `network_conditions`."""
         return split_branches(eps, len(x_t), needed)
-
-
-AnyLora = LoraScore | CameraLoraScore

@@ -2,7 +2,8 @@
 
 Notation
     R           rows of a call of the U-Net: an image, noise level and condition each
-    F           numbers of a condition: none if a model knows no cameras, else those of a view
+    F           numbers of a condition: the features of a view (camera_conditioning.py), and a last
+                one that is 1 for ∅, which takes the place of its camera but keeps its background
 
 As in ProlificDreamer (arXiv 2305.16213): AdamW with betas of 0.9 and 0.99, rank 4, the prompt
 without view words, a training step for each step of the splats. Unlike there, ψ equals φ exactly at
@@ -10,7 +11,8 @@ initialisation, is trained at the noise levels at which it is evaluated, and its
 whatever the network predicts.
 """
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 
@@ -21,7 +23,6 @@ from torch import Tensor
 from gs_esd.cameras.views import Views
 from gs_esd.diffusion.parameterization import training_target, v_weight
 from gs_esd.diffusion.process import add_noise
-from gs_esd.diffusion.schedule import NoiseSchedule
 from gs_esd.errors import UserError
 from gs_esd.priors.text import TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser, chunks
@@ -29,61 +30,11 @@ from gs_esd.render.renderings import Renderings
 from gs_esd.system.device import Scalars, to_device
 from gs_esd.system.ranks import Ranks
 from gs_esd.variational.adapter import LoraAdapter
+from gs_esd.variational.base import NeededPredictions, PsiPredictions
 from gs_esd.variational.camera_conditioning import CameraConditioning, camera_features
 from gs_esd.variational.closed_form import ClosedFormLatentScore
+from gs_esd.variational.lora_options import LoraOptions
 from gs_esd.variational.ring_buffer import RingBuffer
-
-LEVEL_SPREAD = 1.0
-"""How far from a level of evaluation ψ is trained, in log SNR, to either side."""
-
-DrawTrainingLevels = Callable[[Float[Tensor, " R"], torch.Generator], Float[Tensor, " R"]]
-"""Draws noise levels (log_snr) to train at, from those at which ψ will be evaluated."""
-
-
-def levels_nearby(log_snr: Float[Tensor, " R"], generator: torch.Generator) -> Float[Tensor, " R"]:
-    """Within LEVEL_SPREAD of the levels of evaluation, uniformly."""
-    offset = LEVEL_SPREAD * (2 * torch.rand(len(log_snr), generator=generator) - 1)
-    return log_snr + to_device(offset, log_snr.device)
-
-
-def uniform_timesteps(schedule: NoiseSchedule) -> DrawTrainingLevels:
-    """Draw t uniformly from {0 .. T - 1}, as in the training of φ."""
-    return lambda log_snr, generator: schedule.log_snr.cpu()[
-        torch.randint(len(schedule), (len(log_snr),), generator=generator)
-    ]
-
-
-@dataclass(frozen=True)
-class LoraOptions:
-    """How a LoRA is made and trained.
-
-    Attributes:
-        rank: of the low-rank matrices.
-        learning_rate: of AdamW, for these.
-        modulation_learning_rate: the same for the modulation by the view.
-        steps_per_update: optimiser steps per batch of renderings.
-        train_batch: renderings of an optimiser step; as many as a batch has if 0.
-        replay: earlier renderings that are trained on as well.
-        draw_levels: noise levels in training.
-        v_loss: minimise the squared error of v, instead of what the network predicts. An error of
-            ε counts 1/SNR times less in much noise than the same error of x_0.
-        rows_per_call: images per call of the U-Net without gradients, all if 0; fewer take less
-            memory.
-        train_rows: the same with gradients; these are accumulated.
-        gradient_checkpointing: recompute activations in the backward pass to save memory.
-    """
-
-    rank: int = 4
-    learning_rate: float = 1e-4
-    modulation_learning_rate: float = 1e-2
-    steps_per_update: int = 1
-    train_batch: int = 0
-    replay: int = 0
-    draw_levels: DrawTrainingLevels = levels_nearby
-    v_loss: bool = True
-    rows_per_call: int = 0
-    train_rows: int = 0
-    gradient_checkpointing: bool = False
 
 
 @dataclass(frozen=True)
@@ -105,8 +56,11 @@ class TrainingBatch:
         return TrainingBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
-class TrainedLora:
-    """A LoRA on a U-Net that is trained on every batch of renderings.
+DEFAULTS = LoraOptions()
+
+
+class TrainedLora(ABC):
+    """A LoRA on a U-Net that is trained on every batch of renderings; a `VariationalScore`.
 
     It is injected into the denoiser's U-Net, which may be the prior's, and is enabled only during
     calls of this object: otherwise the U-Net's output is bit for bit what it was before.
@@ -123,9 +77,10 @@ class TrainedLora:
         denoiser: UnetDenoiser,
         prompt: TextEmbeddings,
         generator: torch.Generator,
-        options: LoraOptions,
-        camera_dropout: float,
-        ranks: Ranks | None,
+        options: LoraOptions = DEFAULTS,
+        *,
+        camera_dropout: float = 0.1,
+        ranks: Ranks | None = None,
     ) -> None:
         """Inject the LoRA; the U-Net's own weights, of any float dtype, are frozen.
 
@@ -134,7 +89,8 @@ class TrainedLora:
             prompt: without view words, one row.
             generator: on the CPU; draws initial weights, renderings, noise levels and noise.
             options: how it is made and trained.
-            camera_dropout: fraction of images on which ε_ψ(∅) is trained, in [0, 1].
+            camera_dropout: fraction of images on which ε_ψ(∅) is trained, in [0, 1]. At 0 it is
+                never trained, and λ > 0 would follow noise.
             ranks: processes between which the rows of a batch are divided in training.
         """
         self.denoiser = denoiser
@@ -185,6 +141,32 @@ class TrainedLora:
         self._optimizer_step(batch.x_t.numel())
         return self._ranks.sum(squared_error) / batch.x_t.numel()
 
+    def predict_noise(
+        self,
+        x_t: Float[Tensor, "B C h w"],
+        log_snr: Float[Tensor, " B"],
+        views: Views,
+        needed: NeededPredictions,
+    ) -> PsiPredictions:
+        """Predict ε_ψ(∅), ε_ψ(c) or both."""
+        eps = self._evaluate(x_t, log_snr, self.network_conditions(views, needed))
+        return self.assemble(eps, x_t, log_snr, views, needed)
+
+    @abstractmethod
+    def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
+        """What each row of a call of the U-Net is conditioned on, a multiple of the images."""
+
+    @abstractmethod
+    def assemble(
+        self,
+        eps: Float[Tensor, "R C h w"],
+        x_t: Float[Tensor, "B C h w"],
+        log_snr: Float[Tensor, " B"],
+        views: Views,
+        needed: NeededPredictions,
+    ) -> PsiPredictions:
+        """The predictions, from the output of the U-Net for the rows of `network_conditions`."""
+
     def conditions(self, views: Views) -> Float[Tensor, "B F"]:
         """The features of each view, and a zero: the camera is not ∅."""
         features = camera_features(views)
@@ -196,7 +178,7 @@ class TrainedLora:
         """Context in which the U-Net's rows from `first` on are conditioned on views."""
         return self._modulation.enabled(conditions[:, :-1], conditions[:, -1] > 0, first)
 
-    def evaluate(
+    def _evaluate(
         self,
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],

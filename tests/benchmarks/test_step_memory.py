@@ -28,7 +28,7 @@ from gs_esd.priors.flow import FlowDenoiser
 from gs_esd.priors.text import PromptEmbeddings
 from gs_esd.variational.closed_form import ClosedFormLatentScore
 from gs_esd.variational.lora import LoraScore
-from gs_esd.variational.lora_training import LoraOptions
+from gs_esd.variational.lora_options import LoraOptions
 from tests.helpers.small_images import renderings_of
 from tests.helpers.tiny_models import (
     LATENT_SIZE,

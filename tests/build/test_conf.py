@@ -172,7 +172,7 @@ def test_guidance_scale_of_sds(prior: str) -> None:
         return config.prior.guidance_scale
 
     assert scale() == scale("guidance=vsd") == 7.5
-    assert scale("guidance=sds") == 100
+    assert scale("guidance=sds") == scale("guidance=debiased_sds") == 100
     assert scale("guidance=sds", "prior.guidance_scale=30") == 30
 
 

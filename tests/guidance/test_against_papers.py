@@ -32,7 +32,7 @@ from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.priors.view_prompts import nearest_view
 from gs_esd.variational.base import NeededPredictions, PsiPredictions, VariationalScore
 from gs_esd.variational.lora import CameraLoraScore
-from gs_esd.variational.lora_training import DrawTrainingLevels, LoraOptions, levels_nearby
+from gs_esd.variational.lora_options import DrawTrainingLevels, LoraOptions, levels_nearby
 from tests.helpers.paper_formulas import (
     EPS,
     NEGATIVE,

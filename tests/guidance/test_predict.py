@@ -18,8 +18,9 @@ from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.priors.view_prompts import interpolated_views
 from gs_esd.variational.base import NeededPredictions
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora import AnyLora, CameraLoraScore, LoraScore
-from gs_esd.variational.lora_training import LoraOptions
+from gs_esd.variational.lora import CameraLoraScore, LoraScore
+from gs_esd.variational.lora_options import LoraOptions
+from gs_esd.variational.lora_training import TrainedLora
 from tests.helpers.small_images import learn, views_from
 from tests.helpers.tiny_models import LATENT_SIZE, tiny_denoiser, tiny_latents, tiny_text, tiny_vae
 
@@ -34,7 +35,7 @@ def prior_of(denoiser: UnetDenoiser, **options: Any) -> DiffusionModelPrior:
     return DiffusionModelPrior(denoiser, codec, PROMPTS, **options)
 
 
-def trained(denoiser: UnetDenoiser, kind: str = "camera") -> AnyLora:
+def trained(denoiser: UnetDenoiser, kind: str = "camera") -> TrainedLora:
     """A ψ that is far from φ, of which every camera is told apart."""
     arguments = (
         *(denoiser, tiny_text(), torch.Generator().manual_seed(1)),
@@ -51,7 +52,7 @@ def trained(denoiser: UnetDenoiser, kind: str = "camera") -> AnyLora:
 
 
 def both_ways(
-    prior: DiffusionModelPrior, variational: AnyLora, asked: NeededPredictions
+    prior: DiffusionModelPrior, variational: TrainedLora, asked: NeededPredictions
 ) -> tuple[Predictions, Predictions]:
     x_0, eps = tiny_latents(3, seed=5), tiny_latents(3, seed=6)
     noisy = noise_views(x_0, VIEWS, LOG_SNR, eps, progress=0.0)

@@ -18,13 +18,9 @@ from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.run.checkpoint import load_checkpoint, save_checkpoint
 from gs_esd.variational.base import NeededPredictions
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora import AnyLora, CameraLoraScore, LoraScore
-from gs_esd.variational.lora_training import (
-    LEVEL_SPREAD,
-    LoraOptions,
-    TrainingBatch,
-    uniform_timesteps,
-)
+from gs_esd.variational.lora import CameraLoraScore, LoraScore
+from gs_esd.variational.lora_options import LEVEL_SPREAD, LoraOptions, uniform_timesteps
+from gs_esd.variational.lora_training import TrainedLora, TrainingBatch
 from tests.helpers.small_images import branch, learn, renderings_of, views_from
 from tests.helpers.tiny_models import (
     tiny_denoiser,
@@ -51,20 +47,20 @@ def _generator(seed: int = 1) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _score(denoiser: UnetDenoiser, kind: str = "camera", **options: Any) -> AnyLora:
+def _score(denoiser: UnetDenoiser, kind: str = "camera", **options: Any) -> TrainedLora:
     return KINDS[kind](denoiser, tiny_text(), _generator(), LoraOptions(**options))
 
 
-def _predict(score: AnyLora, views: Views = VIEWS) -> Tensor:
+def _predict(score: TrainedLora, views: Views = VIEWS) -> Tensor:
     """ε_ψ(∅) of four images, then ε_ψ(c)."""
     return torch.cat(score.predict_noise(tiny_latents(4, seed=5), LOG_SNR, views, BOTH))
 
 
-def _update(score: AnyLora, x_0: Tensor, views: Views = VIEWS) -> float:
+def _update(score: TrainedLora, x_0: Tensor, views: Views = VIEWS) -> float:
     return float(score.update(RENDERINGS, x_0, views, LEVELS[: len(x_0)])["lora_loss"])
 
 
-def _train(score: AnyLora, updates: int = 3) -> list[float]:
+def _train(score: TrainedLora, updates: int = 3) -> list[float]:
     return [_update(score, tiny_latents(4, seed=3)) for _ in range(updates)]
 
 
@@ -82,7 +78,7 @@ def _weights(unet: UNet2DConditionModel) -> dict[str, Tensor]:
     }
 
 
-def _learned(score: AnyLora) -> dict[str, Tensor]:
+def _learned(score: TrainedLora) -> dict[str, Tensor]:
     """What is trained, by name."""
     return {name: score.state_dict()[name] for name in score.parameters}
 
@@ -265,14 +261,30 @@ def test_loss(prediction_type: str, v_loss: bool) -> None:
 
 
 def test_gradient_of_the_loss() -> None:
-    """That of the mean, although the sum is what is sent backwards."""
+    """The optimiser steps along that of the mean, although the sum is what is sent backwards."""
     denoiser = tiny_denoiser("v_prediction")
-    score = _score(denoiser, "camera")
+    score, name = _score(denoiser, "noise"), "camera.map_weights.bias"
+    bias, before = score.parameters[name], score.state_dict()
     _train(score, updates=1)
-    moments = score.state_dict()
-    name = "camera.map_weights.bias"
-    assert float(moments[f"optimizer.exp_avg.{name}"].abs().max()) < 1.0
-    assert float(moments[f"optimizer.exp_avg.{name}"].abs().max()) > 0
+    gradient = 10 * score.state_dict()[f"optimizer.exp_avg.{name}"]  # (1 - 0.9) of it
+    largest, losses = int(gradient.abs().argmax()), []
+    for step in (-0.05, 0.05):
+        score.load_state_dict(before)
+        with torch.no_grad():
+            bias[largest] += step
+        losses += _train(score, updates=1)
+    slope = (losses[1] - losses[0]) / 0.1
+    assert slope == pytest.approx(float(gradient[largest]), rel=0.02)
+    assert abs(slope) > 1e-4
+
+
+def test_compiled_unet() -> None:
+    plain, compiled = tiny_denoiser(), tiny_denoiser()
+    compiled.unet.compile(backend="eager")
+    scores = [_score(each, learning_rate=0.1) for each in (plain, compiled)]
+    assert torch.equal(_phi(compiled), _phi(plain))  # traced once without the LoRA
+    assert _train(scores[0]) == pytest.approx(_train(scores[1]))
+    torch.testing.assert_close(_predict(scores[0]), _predict(scores[1]), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("replay", "train_batch"), [(0, 0), (0, 3), (6, 0), (6, 2)])

@@ -19,8 +19,9 @@ from gs_esd.diffusion.process import add_noise
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.variational.base import NeededPredictions
 from gs_esd.variational.closed_form import ClosedFormLatentScore
-from gs_esd.variational.lora import AnyLora, CameraLoraScore, LoraScore
-from gs_esd.variational.lora_training import LoraOptions
+from gs_esd.variational.lora import CameraLoraScore, LoraScore
+from gs_esd.variational.lora_options import LoraOptions
+from gs_esd.variational.lora_training import TrainedLora
 from tests.helpers.small_images import learn, views_from
 from tests.helpers.tiny_models import tiny_denoiser, tiny_schedule, tiny_text
 
@@ -76,12 +77,12 @@ def _trained_phi(steps: int) -> UnetDenoiser:
     return denoiser
 
 
-def _train(score: AnyLora, steps: int) -> None:
+def _train(score: TrainedLora, steps: int) -> None:
     for _ in range(steps):
         learn(score, WORLD[WHICH], TWO_CAMERAS[WHICH])
 
 
-def _errors(score: AnyLora) -> tuple[float, float]:
+def _errors(score: TrainedLora) -> tuple[float, float]:
     """Relative errors of ε_ψ(c) and ε_ψ(∅) against the oracle, over VIEW_KLS and 128 draws each."""
     oracle = ClosedFormLatentScore(buffer_size=0)
     learn(oracle, WORLD, TWO_CAMERAS)
@@ -104,7 +105,7 @@ def _errors(score: AnyLora) -> tuple[float, float]:
     )
 
 
-def _score(denoiser: UnetDenoiser, learning_rate: float, dropout: float) -> AnyLora:
+def _score(denoiser: UnetDenoiser, learning_rate: float, dropout: float) -> TrainedLora:
     """A LoRA with camera conditioning, or one for ∅ alone where cameras are always dropped."""
     options = LoraOptions(
         rank=8,
