@@ -23,6 +23,7 @@ from gs_esd.priors.text import PromptEmbeddings, TextEmbeddings
 from gs_esd.priors.unet import UnetDenoiser
 from gs_esd.variational.lora import LoraScore
 from gs_esd.variational.lora_options import LoraOptions
+from gs_esd.variational.lora_training import TrainedLora
 
 RESULTS = Path(__file__).parents[1] / "results" / "memory.md"
 UNET: dict[str, Any] = {
@@ -45,8 +46,8 @@ PRESETS = ("none", "24", "16", "12", "8")
 
 
 def networks_without_contents(
-    memory: MemoryConfig,
-) -> tuple[DiffusionModelPrior, LoraScore]:
+    memory: MemoryConfig, make_lora: type[TrainedLora] = LoraScore
+) -> tuple[DiffusionModelPrior, TrainedLora]:
     """Stable Diffusion 2.1-base in float16, and a LoRA on it."""
     with torch.device("meta"):
         unet, vae = UNet2DConditionModel(**UNET), AutoencoderKL(**VAE)
@@ -63,7 +64,7 @@ def networks_without_contents(
         PromptEmbeddings.from_rows(text),
         rows_per_call=memory.rows_per_call,
     )
-    lora = LoraScore(
+    lora = make_lora(
         denoiser,
         prior.prompt,
         torch.Generator(),

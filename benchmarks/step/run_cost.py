@@ -15,6 +15,7 @@ from gs_esd.config.options import Config, MemoryConfig
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.variational.base import VariationalScore
 from gs_esd.variational.closed_form import ClosedFormLatentScore
+from gs_esd.variational.lora import CameraLoraScore
 
 RESULTS = Path(__file__).parents[1] / "results" / "run_cost.md"
 ASSUMED_FLOPS_PER_S = 50e12
@@ -22,6 +23,7 @@ RUNS = {
     "`prior=sd21`": ("prior=sd21",),
     "`experiment=sd_ten_minutes`": ("experiment=sd_ten_minutes",),
 }
+LORA, CAMERA_LORA = "ESD, `variational=lora`", "ESD, `variational=lora_camera`, 0 < λ < 1"
 HEAD = (
     *("run", "steps", "views in all", "objective"),
     *("TFLOP a view", "PFLOP a run", "minutes at 50 TFLOP/s"),
@@ -36,9 +38,10 @@ def views_of_run(config: Config) -> int:
 def flops_of_objectives() -> dict[str, int]:
     """Operations of the networks for one view, by objective."""
     prior, lora = networks_without_contents(MemoryConfig())
+    conditioned = networks_without_contents(MemoryConfig(), CameraLoraScore)
     return {
-        "ESD, one row of ψ (λ = 0 or 1)": _flops(prior, lora, 1.0),
-        "ESD, two rows of ψ (λ between)": _flops(prior, lora, 0.5),
+        LORA: _flops(prior, lora, 0.5),
+        CAMERA_LORA: _flops(*conditioned, 0.5),
         "SDS": _flops(prior, ClosedFormLatentScore(0), 0.0),
     }
 
