@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import ParameterDict
 
 from gs_esd.build.components import Components, build_components
 from gs_esd.cameras.orbit import Cameras, sample_orbit
@@ -28,14 +29,14 @@ from gs_esd.guidance.regularizers import add_gradients
 from gs_esd.guidance.view_kl import ViewKlMonitor, view_kl
 from gs_esd.render.clamp import clamp_renderings
 from gs_esd.render.distributed import gather_info, gather_renderings
-from gs_esd.render.renderings import Renderings, render
+from gs_esd.render.renderings import Renderings, concatenate, render
 from gs_esd.run.checkpoint import (
     generator_states,
     load_checkpoint,
+    particle_state,
     restore_generators,
-    restore_splats,
+    restore_particle,
     save_checkpoint,
-    splats_state,
 )
 from gs_esd.run.console import ProgressBar
 from gs_esd.run.finite_check import FiniteCheck
@@ -44,6 +45,7 @@ from gs_esd.run.metrics_log import MetricsLog
 from gs_esd.run.results import write_results
 from gs_esd.run.snapshots import Snapshots
 from gs_esd.run.trackers import Tracking
+from gs_esd.splats.particle import Particle
 from gs_esd.system.device import Scalars, to_device, to_floats
 from gs_esd.system.memory import reset_peak_memory
 
@@ -120,12 +122,12 @@ class Trainer:
         ):
             while self.step < self.config.steps:
                 if self._is_writer:
-                    snapshots.update(self.components.splats, self.step)
+                    snapshots.update(self._all_splats(), self.step)
                 started = time.monotonic()
                 scalars = self.train_step()
                 now = time.monotonic()
                 self.seconds += now - started
-                bar.update(self.step, scalars, len(self.components.splats["means"]))
+                bar.update(self.step, scalars, self._num_gaussians())
                 if self._should_log():
                     tracking.scalars(scalars, self.step)
                 # Read once: a signal after the save waits for the next step.
@@ -140,8 +142,8 @@ class Trainer:
                     preview_at = now + self.config.preview_every_s
         self.save()
         if self._is_writer:
-            splats, orbit = self.components.splats, self.components.orbit
-            write_results(self.run_dir, self.config, splats, orbit, self.seconds)
+            orbit = self.components.orbit
+            write_results(self.run_dir, self.config, self._all_splats(), orbit, self.seconds)
             snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
@@ -155,34 +157,45 @@ class Trainer:
         views = self.draw_views()
         mine = c.ranks.share(len(views))  # of several processes, this one's views; else all
 
-        renderings = self._render(views.cameras[mine])
-        c.densifier.step_pre_backward(self.step, renderings.info)
+        of_particles = [self._render(particle, views.cameras[mine]) for particle in c.particles]
+        renderings = concatenate(of_particles)
         images = renderings.over(views.background)
         x_0 = c.prior.encode(images)
         all_x_0, all_renderings = c.ranks.gather(x_0), gather_renderings(c.ranks, renderings)
 
-        noisy = self.draw_noise(all_x_0, views)
-        scalars = c.variational.update(all_renderings, all_x_0, views, noisy.log_snr)
+        all_views = views.repeated(len(c.particles))
+        noisy = self.draw_noise(all_x_0, all_views)
+        scalars = c.variational.update(all_renderings, all_x_0, all_views, noisy.log_snr)
         scalars |= self._monitor_view_kl(all_x_0, noisy)
-        noisy = noisy[mine]  # drawn for all views: the same numbers on every process
+        noisy = noisy[c.ranks.share(len(noisy))]  # drawn for all: the same on every process
         eps = c.predict(c.prior, c.variational, noisy, c.source.needed(noisy))
         gradient = score_difference(eps, noisy, c.source, c.weighting)
-        weights, share = self.config.regularizers, 1 / c.ranks.count
-        scalars |= add_gradients(weights, c.splats, renderings, images, share)
+        scalars |= self._regularize(of_particles, images)
         # Distillation has no loss: the gradient on x_0 is given, and this is the chain rule to θ.
         # The mean over all views, whichever process renders them.
         x_0.backward(gradient / len(views))
-        c.ranks.sum_gradients(c.splats.values())
 
         scalars |= self._describe(gradient, noisy, renderings)
-        self._check(scalars, all_renderings.alpha)
-        self._update_splats(renderings)
+        self._update_particles(scalars, of_particles, all_renderings.alpha)
         return self._end_step()
 
-    def _render(self, cameras: Cameras) -> Renderings:
+    def _render(self, particle: Particle, cameras: Cameras) -> Renderings:
         with_depth = self.config.regularizers.tv_depth > 0
-        renderings = render(self.components.splats, cameras, with_depth=with_depth)
+        renderings = render(particle.splats, cameras, with_depth=with_depth)
+        particle.densifier.step_pre_backward(self.step, renderings.info)
         return clamp_renderings(renderings) if self.config.clamp_renderings else renderings
+
+    def _regularize(
+        self, of_particles: list[Renderings], images: Float[Tensor, "B H W 3"]
+    ) -> Scalars:
+        """Add the gradients of the regularisers; returns the last particle's losses."""
+        c, scalars = self.components, Scalars()
+        parts = images.tensor_split(len(of_particles))
+        for particle, renderings, part in zip(c.particles, of_particles, parts, strict=True):
+            scalars |= add_gradients(
+                self.config.regularizers, particle.splats, renderings, part, 1 / c.ranks.count
+            )
+        return scalars
 
     def draw_views(self) -> Views:
         """The cameras and the background of the next step."""
@@ -208,25 +221,32 @@ class Trainer:
         """The stage that the current step belongs to."""
         return self.config.stages.at(self.progress)
 
-    def _update_splats(self, renderings: Renderings) -> None:
-        """Step the optimisers at this step's learning rates, then densify."""
-        c, rates = self.components, self.config.learning_rates
-        for name, optimizer in c.optimizers.items():
-            optimizer.param_groups[0]["lr"] = rates.at(name, self.progress)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        c.densifier.step_post_backward(self.step, gather_info(c.ranks, renderings.info))
-        self.finite_check.note_parameters(c.splats, self.step)
+    def _update_particles(
+        self, scalars: Scalars, of_particles: list[Renderings], alpha: Float[Tensor, "B H W 1"]
+    ) -> None:
+        """Step the optimisers and densify, with a check before and after of what is not finite."""
+        c = self.components
+        self.finite_check.note_alpha(alpha, self.step)
+        for particle in c.particles:
+            c.ranks.sum_gradients(particle.splats.values())
+            self.finite_check.note_gradients(scalars.values(), particle.splats, self.step)
+        if self._should_sync():
+            self.finite_check.check()
+            self._last_scalars = c.ranks.mean(to_floats(scalars))
+        for particle, renderings in zip(c.particles, of_particles, strict=True):
+            self._update_splats(particle, renderings)
         if self._should_sync():
             self.finite_check.check()
 
-    def _check(self, scalars: Scalars, alpha: Float[Tensor, "B H W 1"]) -> None:
-        """Note what is not finite or not visible; when due, read that and the scalars back."""
-        self.finite_check.note_gradients(scalars.values(), self.components.splats, self.step)
-        self.finite_check.note_alpha(alpha, self.step)
-        if self._should_sync():
-            self.finite_check.check()
-            self._last_scalars = self.components.ranks.mean(to_floats(scalars))
+    def _update_splats(self, particle: Particle, renderings: Renderings) -> None:
+        """Step the optimisers at this step's learning rates, then densify."""
+        c, rates = self.components, self.config.learning_rates
+        for name, optimizer in particle.optimizers.items():
+            optimizer.param_groups[0]["lr"] = rates.at(name, self.progress)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        particle.densifier.step_post_backward(self.step, gather_info(c.ranks, renderings.info))
+        self.finite_check.note_parameters(particle.splats, self.step)
 
     def _end_step(self) -> dict[str, float]:
         """Count the step and, every LOG_EVERY steps, log its scalars."""
@@ -252,9 +272,12 @@ class Trainer:
             "grad_norm": gradient.flatten(1).norm(dim=1).mean(),
             "log_snr": noisy.log_snr.mean(),
             "alpha": renderings.alpha.detach().mean(),
-            "gaussians": float(len(self.components.splats["means"])),
+            "gaussians": float(self._num_gaussians()),
             **self.components.source.scalars(noisy),
         }
+
+    def _num_gaussians(self) -> int:
+        return sum(len(particle.splats["means"]) for particle in self.components.particles)
 
     def _monitor_view_kl(self, x_0: Float[Tensor, "B C h w"], noisy: NoisyViews) -> Scalars:
         if len(x_0) < 2:  # it is about pairs of renderings
@@ -278,10 +301,9 @@ class Trainer:
         state: dict[str, Any] = {
             "step": self.step,
             "seconds": self.seconds,
-            "splats": splats_state(c.splats, c.optimizers),
+            "particles": [particle_state(particle) for particle in c.particles],
             "generators": generator_states(c.generators),
             "variational": c.variational.state_dict(),
-            "densifier": c.densifier.state_dict(),
             "view_kls": self.view_kls.state_dict(),
         }
         save_checkpoint(self.checkpoint, state)
@@ -294,14 +316,17 @@ class Trainer:
         """
         state, c = load_checkpoint(self.checkpoint), self.components
         self.step, self.seconds = state["step"], state["seconds"]
-        restore_splats(c.splats, c.optimizers, state["splats"])
+        for particle, saved in zip(c.particles, state["particles"], strict=True):
+            restore_particle(particle, saved)
         restore_generators(c.generators, state["generators"])
         c.variational.load_state_dict(
             {name: value.to(c.device) for name, value in state["variational"].items()}
         )
-        c.densifier.load_state_dict(state["densifier"])
         self.view_kls.load_state_dict(state["view_kls"])
         log.info("going on from step %d", self.step)
+
+    def _all_splats(self) -> list[ParameterDict]:
+        return [particle.splats for particle in self.components.particles]
 
     def save_preview(self) -> Float[Tensor, "H W 3"]:
         """Write preview.png of the splats as they are, and return the image."""

@@ -252,7 +252,8 @@ def test_a_non_finite_gradient_names_the_step_and_keeps_the_good_checkpoint(
 
     kept = load_checkpoint(trainer.checkpoint)
     assert kept["step"] == 5
-    assert all(bool(p.isfinite().all()) for p in kept["splats"]["parameters"].values())
+    parameters = kept["particles"][0]["splats"]["parameters"]
+    assert all(bool(parameter.isfinite().all()) for parameter in parameters.values())
     assert not is_finished(tmp_path)
     assert splat(finished(config, tmp_path)) == splat(straight("none"))
 

@@ -25,12 +25,15 @@ IMAGE_COLUMNS = 8
 
 @dataclass(frozen=True)
 class EvaluatedRun:
-    """A run's splats, their evaluation and number of Gaussians, and how long the run took."""
+    """A run's splats, their evaluation and number of Gaussians, and how long the run took.
+
+    Of several particles, evaluated are the first.
+    """
 
     views: ViewEvaluation
     gaussians: int
     seconds: float
-    splats: ParameterDict
+    particles: list[ParameterDict]
 
 
 def train_and_evaluate(
@@ -57,12 +60,12 @@ def train_and_evaluate(
             scalars = trainer.train_step()
             watch(trainer.step, scalars)
     seconds = time.monotonic() - started
-    splats = trainer.components.splats
-    views = evaluate_views(splats, trainer.components.orbit, animal)
+    particles = [particle.splats for particle in trainer.components.particles]
+    views = evaluate_views(particles[0], trainer.components.orbit, animal)
     image.parent.mkdir(parents=True, exist_ok=True)
     every = len(views.renderings) // IMAGE_COLUMNS
     save_png(image, contact_sheet(views.renderings[::every], columns=IMAGE_COLUMNS))
-    return EvaluatedRun(views, len(splats["means"]), round(seconds, 1), splats)
+    return EvaluatedRun(views, len(particles[0]["means"]), round(seconds, 1), particles)
 
 
 def configured(overrides: Sequence[str]) -> Config:

@@ -107,7 +107,7 @@ def run(animal: str, seed: int, case: str, *, name: str, overrides: Sequence[str
     words = [f"prompt=a {animal}", f"seed={seed}", "hardware.threads=1", *overrides, *CASES[case]]
     image = RESULTS / name / f"{animal}-{case}-seed{seed}.png"
     evaluated = train_and_evaluate(configured(words), animal, image)
-    needles, flakes = elongated(evaluated.splats)
+    needles, flakes = elongated(evaluated.particles[0])
     return Outcome(
         animal,
         seed,
@@ -117,7 +117,7 @@ def run(animal: str, seed: int, case: str, *, name: str, overrides: Sequence[str
         evaluated.gaussians,
         round(needles, 4),
         round(flakes, 4),
-        round(too_bright(evaluated.splats), 4),
+        round(too_bright(evaluated.particles[0]), 4),
         evaluated.seconds,
     )
 

@@ -36,11 +36,13 @@ class ViewEvaluation:
     renderings: Float[Tensor, "B H W 3"]
 
 
-def evaluate_views(splats: ParameterDict, orbit: Orbit, animal: str) -> ViewEvaluation:
+def evaluate_views(
+    splats: ParameterDict, orbit: Orbit, animal: str, individual: int = 0
+) -> ViewEvaluation:
     """Render splats from all around and compare them with an animal's true views."""
     renderings = render_around(splats, orbit, NUM_RENDERINGS, RESOLUTION)
     azimuths = 2 * math.pi * torch.arange(NUM_RENDERINGS) / NUM_RENDERINGS
-    matches = match_views(renderings, animal, orbit)
+    matches = match_views(renderings, animal, orbit, individual)
     return ViewEvaluation(
         coherence(matches.azimuth, azimuths),
         count_in_place(matches.azimuth, azimuths),

@@ -2,10 +2,12 @@
 
 from gs_esd.config.learned import (
     AnyLoraVariationalConfig,
+    ClosedFormCond,
     DiffusersPriorConfig,
     LoraCameraVariationalConfig,
+    LoraVariationalConfig,
 )
-from gs_esd.config.options import Config, EsdConfig, LambdaSchedule, MemoryConfig
+from gs_esd.config.options import Config, EsdConfig, LambdaSchedule, MemoryConfig, VsdConfig
 from gs_esd.config.schedule import EntropicTimestepsConfig
 from gs_esd.errors import UserError
 
@@ -64,8 +66,24 @@ def _check_lora(config: Config) -> None:
             "variational=lora adapts the prior's U-Net, and this prior has none. Use "
             "variational=closed_form, or a prior with a U-Net: prior=tiny, sd21 or diffusers"
         )
+    if isinstance(variational, LoraVariationalConfig) and config.particles > 1:
+        _check_mixture(config, variational)
     if isinstance(variational, LoraCameraVariationalConfig) and config.guidance.uses_lambda:
         _check_camera_dropout(config, variational)
+
+
+def _check_mixture(config: Config, variational: LoraVariationalConfig) -> None:
+    guidance = config.guidance
+    is_cond_needed = isinstance(guidance, VsdConfig) or (
+        isinstance(guidance, EsdConfig)
+        and (config.lambda_esd != 1 or guidance.schedule != LambdaSchedule.constant)
+    )
+    if is_cond_needed and variational.cond == ClosedFormCond.noise:
+        raise UserError(
+            "variational.cond=noise takes the drawn noise for the score of a camera, as it is for "
+            "one set of splats only, and there are several with particles=2 or more. Use "
+            "variational.cond=mixture, variational=lora_camera or variational=closed_form"
+        )
 
 
 def _check_camera_dropout(config: Config, variational: LoraCameraVariationalConfig) -> None:

@@ -31,6 +31,7 @@ from gs_esd.config.options import (
     RandomBackgroundConfig,
     SolidBackgroundConfig,
 )
+from gs_esd.errors import UserError
 from gs_esd.export.ply import load_splats
 from gs_esd.guidance.objectives import Source
 from gs_esd.guidance.predict import PredictFn
@@ -40,6 +41,7 @@ from gs_esd.render import gsplat_build
 from gs_esd.render.cpu.jit.kernel_cache import delete_stale_kernels
 from gs_esd.splats.densify import Densifier, build_densifier
 from gs_esd.splats.parameters import create_optimizers, init_ball
+from gs_esd.splats.particle import Particle
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.ranks import Ranks, join
 from gs_esd.system.rng import stream
@@ -57,9 +59,7 @@ class Components:
     """
 
     device: torch.device
-    splats: ParameterDict
-    optimizers: dict[str, Optimizer]
-    densifier: Densifier
+    particles: tuple[Particle, ...]
     orbit: Orbit
     prior: DiffusionPrior
     variational: VariationalScore
@@ -70,6 +70,21 @@ class Components:
     draw_background: DrawBackground
     generators: dict[str, torch.Generator]
     ranks: Ranks
+
+    @property
+    def splats(self) -> ParameterDict:
+        """θ: the splats of the first particle, which is the only one unless there are more."""
+        return self.particles[0].splats
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Its optimisers."""
+        return self.particles[0].optimizers
+
+    @property
+    def densifier(self) -> Densifier:
+        """Its densifier."""
+        return self.particles[0].densifier
 
 
 def build_components(config: Config) -> Components:
@@ -86,19 +101,17 @@ def build_components(config: Config) -> Components:
     else:
         delete_stale_kernels()
     ranks = join(device)
+    if config.particles > 1 and ranks.count > 1:
+        raise UserError(
+            f"particles={config.particles} is for one process, and there are {ranks.count}: start "
+            "without torchrun, or with particles=1"
+        )
     orbit = make_orbit(config.cameras)
     prior = build_prior(config, orbit)
     variational = build_variational(config, prior, ranks)
-    splats = build_splats(config.init, stream(config.seed, "init")).to(device)
-    rates = config.learning_rates
-    optimizers = create_optimizers(splats, {name: getattr(rates, name) for name in splats})
     return Components(
         device=device,
-        splats=splats,
-        optimizers=optimizers,
-        densifier=build_densifier(
-            config.densify, splats, optimizers, config.steps, stream(config.seed, "densify")
-        ),
+        particles=tuple(build_particle(config, i, device) for i in range(config.particles)),
         orbit=orbit,
         prior=prior,
         variational=variational,
@@ -113,6 +126,21 @@ def build_components(config: Config) -> Components:
         },
         ranks=ranks,
     )
+
+
+def build_particle(config: Config, index: int, device: torch.device) -> Particle:
+    """Build a set of splats with its optimisers; each index has random numbers of its own.
+
+    Raises:
+        UserError: a file to start from cannot be read, or has too many Gaussians.
+    """
+    number = f" {index}" if index else ""  # the first has those of a run without others
+    splats = build_splats(config.init, stream(config.seed, f"init{number}")).to(device)
+    rates = config.learning_rates
+    optimizers = create_optimizers(splats, {name: getattr(rates, name) for name in splats})
+    generator = stream(config.seed, f"densify{number}")
+    densifier = build_densifier(config.densify, splats, optimizers, config.steps, generator)
+    return Particle(splats, optimizers, densifier)
 
 
 def build_splats(config: InitConfig, generator: torch.Generator) -> ParameterDict:

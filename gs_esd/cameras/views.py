@@ -29,6 +29,10 @@ class Views:
         """Select images by a slice or by indices, which may repeat."""
         return Views(self.cameras[part], self.background)
 
+    def repeated(self, times: int) -> "Views":
+        """All of them several times over, [0 … B-1, 0 … B-1, …]."""
+        return self if times == 1 else self[torch.arange(len(self)).repeat(times)]
+
 
 def black_or_white(generator: torch.Generator) -> Float[Tensor, "3"]:
     """Draw a black or a white background, with equal probability."""

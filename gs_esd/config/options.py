@@ -318,6 +318,9 @@ class Config:
     steps: int = option(700, low=1, high=1e7)
     lambda_esd: float = option(1.0, low=-100, high=100)
     """Entropy weight λ: 0 is VSD, 1 matches the whole distribution of views (guidance=esd)."""
+    particles: int = option(1, low=1, high=64)
+    """Sets of splats that are trained together, as samples of one distribution: see
+    docs/questions.md."""
     weighting: Weighting = Weighting.sigma_over_alpha
     """ω(t), the weight of a noise level in the gradient."""
     clamp_renderings: bool = False

@@ -110,7 +110,9 @@ def to_classifier_input(renderings: Float[Tensor, "V H W 3"]) -> Float[Tensor, "
     return 2 * avg_pool2d(renderings.permute(0, 3, 1, 2), 2) - 1
 
 
-def match_views(renderings: Float[Tensor, "V H W 3"], prompt: str, orbit: Orbit) -> Matches:
+def match_views(
+    renderings: Float[Tensor, "V H W 3"], prompt: str, orbit: Orbit, individual: int = 0
+) -> Matches:
     """Find the true view nearest to each rendering, by the mean squared error.
 
     Args:
@@ -118,18 +120,21 @@ def match_views(renderings: Float[Tensor, "V H W 3"], prompt: str, orbit: Orbit)
             ELEVATIONS_DEG.
         prompt: Names the animal.
         orbit: The distance and field of view of the renderings.
+        individual: Which animal of the kind; 0 is the canonical one.
     """
-    views, azimuths = true_views(prompt, orbit)
+    views, azimuths = true_views(prompt, orbit, individual)
     distances = torch.cdist(renderings.flatten(1), views.flatten(1)).square() / views[0].numel()
     error, nearest = distances.min(dim=1)
     return Matches(azimuths[nearest], error)
 
 
 @lru_cache(maxsize=1)
-def true_views(prompt: str, orbit: Orbit) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
-    """The canonical animal over white from a grid of cameras, and the azimuths in radians."""
+def true_views(
+    prompt: str, orbit: Orbit, individual: int = 0
+) -> tuple[Float[Tensor, "M H W 3"], Float[Tensor, " M"]]:
+    """An animal over white from a grid of cameras, and the azimuths in radians."""
     azimuths = torch.arange(0, 360, AZIMUTH_STEP_DEG).deg2rad()
-    animal = build_animal(parse_prompt(prompt))
+    animal = build_animal(parse_prompt(prompt), individual)
     views = []
     for elevation in ELEVATIONS_DEG:
         cameras = orbit_cameras(

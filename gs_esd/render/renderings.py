@@ -3,9 +3,11 @@
 Both produce the same image (gsplat 1.5.3's), and the `info` that its strategies need.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import ParameterDict
@@ -37,6 +39,14 @@ class Renderings:
     def over(self, background: Float[Tensor, "3"]) -> Float[Tensor, "B H W 3"]:
         """Composite the renderings over a solid background, RGB in [0, 1]."""
         return composite(self.rgb, self.alpha, background)
+
+
+def concatenate(renderings: Sequence[Renderings]) -> Renderings:
+    """Renderings of several sets of splats as one batch, without `info` and depth unless of one."""
+    if len(renderings) == 1:
+        return renderings[0]
+    rgb, alpha = (torch.cat([getattr(r, name) for r in renderings]) for name in ("rgb", "alpha"))
+    return Renderings(rgb, alpha, {})
 
 
 def render(splats: ParameterDict, cameras: Cameras, *, with_depth: bool = False) -> Renderings:

@@ -1,12 +1,13 @@
 """A run on the page: its turntable, its numbers, its splats. templates/card.html shows it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
 from gs_esd.report.measuring import Measured
 from gs_esd.report.media import preview_uris, video_uri
+from gs_esd.run.particle_dirs import particle_dirs
 from gs_esd.run.records import FINISHED, Run
 
 NUMBERS = {
@@ -41,7 +42,7 @@ class Card:
         splats_link: The URL of splats.ply, relative to the page.
         video: The turntable, as a data URI like the images.
         first_image: Where the turntable begins.
-        all_images: The contact sheet.
+        all_images: The contact sheets, one a particle.
     """
 
     run: Run
@@ -54,7 +55,7 @@ class Card:
     splats_link: str
     video: str
     first_image: str
-    all_images: str
+    all_images: Sequence[str]
 
 
 def make_card(
@@ -63,7 +64,7 @@ def make_card(
     """Put a run's card together, with the video and the images in its run directory."""
     values = {**run.numbers, **measured.values}
     splats = run.path / "splats.ply"
-    first_image, all_images = preview_uris(run.path)
+    previews = [preview_uris(folder) for folder in particle_dirs(run.path)]
     return Card(
         run=run,
         numbers={name: as_text(values[key]) for key, name in NUMBERS.items() if key in values},
@@ -74,8 +75,8 @@ def make_card(
         splats_path=str(splats) if splats.exists() else "",
         splats_link=quote(f"./{run.name}/splats.ply", errors="surrogatepass"),
         video=video_uri(run.path),
-        first_image=first_image,
-        all_images=all_images,
+        first_image=previews[0][0],
+        all_images=[sheet for _, sheet in previews if sheet],
     )
 
 

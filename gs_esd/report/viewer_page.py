@@ -8,10 +8,11 @@ page would be too large there are several, with the runs of a prompt on one if t
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import accumulate, groupby
 from pathlib import Path
 
 from gs_esd.errors import UserError
+from gs_esd.run.particle_dirs import particle_dirs
 from gs_esd.run.records import FINISHED, Run
 from viewer.page import page_files
 from viewer.scene.watch import MAX_CELLS, Watch
@@ -95,8 +96,12 @@ def _write(
     page = f"{stem}.html"
     write_single_file(watch, files, folder / page)
     written.pages.append(page)
-    # A cell's id is the index of its run among those given to the watch.
-    written.links |= {runs[cell.id].key: f"{page}#cell={cell.id}" for cell in shown}
+    # A cell's id is the index of its splats among those of the runs given to the watch.
+    ids = accumulate((len(particle_dirs(run.path)) for run in runs[:-1]), initial=0)
+    can_be_shown = {cell.id for cell in shown}
+    for run, id in zip(runs, ids, strict=True):
+        if id in can_be_shown:
+            written.links[run.key] = f"{page}#cell={id}"
     if with_images:
         write_shot(watch, files, folder / f"{stem}.png", _size(watch))
         written.images.append(f"{stem}.png")
@@ -113,5 +118,6 @@ def _splats_of(run: Run) -> bool:
 
 
 def _fits(runs: Sequence[Run]) -> bool:
-    total = sum((run.path / SPLATS).stat().st_size for run in runs)
-    return len(runs) <= MAX_CELLS and total <= MAX_PAGE_BYTES
+    files = [folder / SPLATS for run in runs for folder in particle_dirs(run.path)]
+    total = sum(file.stat().st_size for file in files if file.exists())
+    return len(files) <= MAX_CELLS and total <= MAX_PAGE_BYTES

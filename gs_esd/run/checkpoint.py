@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 
 from gs_esd.config.renamed import renamed
 from gs_esd.errors import UserError
+from gs_esd.splats.particle import Particle
 from gs_esd.system.atomic import atomic_write
 
 VERSION = 2
@@ -74,7 +75,16 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise UserError(
             f"the checkpoint {path} has version {version}, this program writes {VERSION}. {remedy}"
         )
-    return {RENAMED_STATES.get(key, key): value for key, value in state.items()}
+    return _todays_keys(state)
+
+
+def _todays_keys(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state of a run of the previous release, which had one particle, under today's keys."""
+    renamed_state = {RENAMED_STATES.get(key, key): value for key, value in state.items()}
+    if "splats" in renamed_state:
+        only = {name: renamed_state.pop(name) for name in ("splats", "densifier")}
+        renamed_state["particles"] = [only]
+    return renamed_state
 
 
 def splats_state(splats: ParameterDict, optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
@@ -100,6 +110,20 @@ def restore_splats(
         optimizer.state.clear()
         optimizer.param_groups[0]["params"] = [splats[name]]
         optimizer.load_state_dict(deepcopy(state))  # which does not copy tensors itself
+
+
+def particle_state(particle: Particle) -> dict[str, Any]:
+    """The splats of a particle, their optimisers and their densifier, as copies."""
+    return {
+        "splats": splats_state(particle.splats, particle.optimizers),
+        "densifier": particle.densifier.state_dict(),
+    }
+
+
+def restore_particle(particle: Particle, saved: Mapping[str, Any]) -> None:
+    """Restore a particle, in place, from `particle_state`."""
+    restore_splats(particle.splats, particle.optimizers, saved["splats"])
+    particle.densifier.load_state_dict(saved["densifier"])
 
 
 def generator_states(generators: Mapping[str, torch.Generator]) -> dict[str, Tensor]:

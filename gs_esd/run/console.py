@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as RichProgressBar
 from rich.text import Text
 
+from gs_esd.run.particle_dirs import particle_dirs
 from gs_esd.system import torchrun
 
 _SHOWN_SCALARS = {"grad_norm": "grad_norm", "lambda_esd": "λ"}
@@ -147,6 +148,13 @@ def print_results(run_dir: Path) -> None:
         if file.exists():
             command = command.format(uri=file.as_uri(), path=_shell_path(file))
             lines.append(f"  {name:<14} {command}".rstrip())
+    folders = particle_dirs(run_dir.resolve())
+    if len(folders) > 1:
+        names = "particle2" if len(folders) == 2 else f"particle2 … {folders[-1].name}"
+        lines.append(
+            f"the other particles are in {names}; all together: python -m viewer "
+            f"{_shell_path(run_dir.resolve())}"
+        )
     log.info("\n".join(lines))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import platform
 import time
+from collections.abc import Sequence
 from enum import Enum
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -20,6 +21,7 @@ from gs_esd.config.options import Config
 from gs_esd.export.images import preview, save_png
 from gs_esd.export.ply import save_splats
 from gs_esd.export.turntable import save_turntable
+from gs_esd.run.particle_dirs import particle_dir
 from gs_esd.system.atomic import atomic_write
 from gs_esd.system.memory import peak_memory_gb
 
@@ -30,17 +32,18 @@ LEARNED_PACKAGES = ("diffusers", "transformers", "peft")
 
 
 def write_results(
-    run_dir: Path, config: Config, splats: ParameterDict, orbit: Orbit, seconds: float
+    run_dir: Path, config: Config, particles: Sequence[ParameterDict], orbit: Orbit, seconds: float
 ) -> None:
     """Write splats.ply, preview.png, turntable.mp4 and, last, metrics.json.
 
+    The first three of any further particles are in folders of their own: see `particle_dir`.
     metrics.json marks the run as finished. Its peak memory is that since this process started or
     resumed the run.
 
     Args:
         run_dir: the run directory.
         config: the configuration of the run.
-        splats: raw parameters of the finished splats.
+        particles: raw parameters of the finished splats, of one or more particles.
         orbit: the cameras of the preview and the turntable.
         seconds: duration of all steps, without interruptions.
 
@@ -49,18 +52,21 @@ def write_results(
     """
     resolution = 2 * config.stages.fine.resolution
     started = time.monotonic()
-    save_splats(splats, run_dir / "splats.ply", metadata=metadata(config))
-    save_png(run_dir / "preview.png", preview(splats, orbit, resolution))
-    save_turntable(splats, run_dir / "turntable.mp4", orbit, resolution)
+    for i, splats in enumerate(particles):
+        folder = particle_dir(run_dir, i)
+        folder.mkdir(exist_ok=True)
+        save_splats(splats, folder / "splats.ply", metadata=metadata(config, i))
+        save_png(folder / "preview.png", preview(splats, orbit, resolution))
+        save_turntable(splats, folder / "turntable.mp4", orbit, resolution)
     metrics = {
         "prompt": config.prompt,
         "seed": config.seed,
         "lambda_esd": config.lambda_esd,
         "steps": config.steps,
-        "gaussians": len(splats["means"]),
+        "gaussians": sum(len(splats["means"]) for splats in particles),
         "train_s": round(seconds, 2),
         "seconds_a_step": round(seconds / config.steps, 4),
-        **_peak(splats["means"].device),
+        **_peak(particles[0]["means"].device),
         "export_s": round(time.monotonic() - started, 2),
         "versions": versions(),
         "config": plain(config),
@@ -69,13 +75,18 @@ def write_results(
         partial.write_text(json.dumps(metrics, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
-def metadata(config: Config) -> dict[str, Any]:
-    """The metadata in the header of a run's .ply files: prompt, objective, λ and seed."""
+def metadata(config: Config, index: int = 0) -> dict[str, Any]:
+    """The metadata in the header of a run's .ply files: prompt, objective, λ and seed.
+
+    And, where there are several, the number of the particle, from 1.
+    """
+    particle = {"particle": index + 1} if config.particles > 1 else {}
     return {
         "prompt": config.prompt,
         "guidance": kind_of("guidance", config.guidance),
         "lambda_esd": config.lambda_esd,
         "seed": config.seed,
+        **particle,
     }
 
 

@@ -6,6 +6,7 @@ written, so that one of the two always exists, and never a partial file.
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch.nn import ParameterDict
 
 from gs_esd.config.options import Config
 from gs_esd.export.ply import save_splats
+from gs_esd.run.particle_dirs import particle_dir
 from gs_esd.run.results import metadata
 
 log = logging.getLogger(__name__)
@@ -36,29 +38,33 @@ class Snapshots:
 
     def __init__(self, config: Config, run_dir: Path) -> None:
         self._every_s = config.snapshot_every_s
-        self._metadata = {**metadata(config), "steps": config.steps}
-        self._path = run_dir / NAME
+        self._config = config
+        self._run_dir = run_dir
         self._next = -float("inf")
         self._warned = False
 
-    def update(self, splats: ParameterDict, step: int) -> None:
-        """Write the splats after `step` steps, if the next snapshot is due."""
+    def update(self, particles: Sequence[ParameterDict], step: int) -> None:
+        """Write the splats after `step` steps, of all particles, if the next snapshot is due."""
         started = time.monotonic()
         if started < self._next:
             return
-        self._write(splats, step)
+        for i, splats in enumerate(particles):
+            self._write(splats, i, step)
         now = time.monotonic()
         self._next = now + max(self._every_s, (now - started) / MAX_TIME_SHARE)
 
     def remove(self) -> None:
         """Delete the last snapshot; call it once the finished splats are written."""
-        with suppress(OSError):  # there may be none, and a remaining one does no harm
-            self._path.unlink()
+        for i in range(self._config.particles):
+            with suppress(OSError):  # there may be none, and a remaining one does no harm
+                (particle_dir(self._run_dir, i) / NAME).unlink()
 
-    def _write(self, splats: ParameterDict, step: int) -> None:
+    def _write(self, splats: ParameterDict, index: int, step: int) -> None:
+        folder = particle_dir(self._run_dir, index)
+        about = {**metadata(self._config, index), "steps": self._config.steps, "step": step}
         try:
-            shown = most_visible(splats, MAX_GAUSSIANS)
-            save_splats(shown, self._path, metadata={**self._metadata, "step": step})
+            folder.mkdir(exist_ok=True)
+            save_splats(most_visible(splats, MAX_GAUSSIANS), folder / NAME, metadata=about)
         except Exception as error:  # of any kind: a snapshot must not end a run
             if not self._warned:
                 log.warning(f"no snapshot for the viewer; the run continues without: {error}")

@@ -6,6 +6,7 @@ import pytest
 
 from gs_esd.build.compatibility import check_pairings
 from gs_esd.config.learned import (
+    ClosedFormCond,
     DiffusersPriorConfig,
     LoraCameraVariationalConfig,
     LoraVariationalConfig,
@@ -14,6 +15,7 @@ from gs_esd.config.options import (
     ClosedFormVariationalConfig,
     Config,
     EsdConfig,
+    GuidanceConfig,
     ImagesPriorConfig,
     LambdaSchedule,
     MemoryConfig,
@@ -124,3 +126,22 @@ def test_a_branch_that_counts_must_be_trained(
 def test_vsd_needs_no_score_over_all_cameras() -> None:
     lora = LoraCameraVariationalConfig(camera_dropout=0.0)
     check_pairings(replace(LEARNED, guidance=VsdConfig(), lambda_esd=0.0, variational=lora))
+
+
+@pytest.mark.parametrize(
+    ("guidance", "lambda_esd", "refused"),
+    [(EsdConfig(), 0.5, True), (VsdConfig(), 0.0, True), (EsdConfig(), 1.0, False)],
+)
+def test_the_score_of_a_camera_is_not_the_noise_where_there_are_particles(
+    guidance: GuidanceConfig, lambda_esd: float, refused: bool
+) -> None:
+    config = replace(LEARNED, particles=2, guidance=guidance, lambda_esd=lambda_esd)
+    noise = replace(config, variational=LoraVariationalConfig())
+    mixture = replace(config, variational=LoraVariationalConfig(cond=ClosedFormCond.mixture))
+    check_pairings(mixture)
+    check_pairings(replace(noise, particles=1))
+    if not refused:
+        check_pairings(noise)
+        return
+    with pytest.raises(UserError, match=r"variational\.cond=mixture.*closed_form"):
+        check_pairings(noise)

@@ -61,7 +61,7 @@ def test_resumed_steps_are_bit_identical_for_another_number_of_gaussians(tmp_pat
     splats, optimizers = fresh_splats(50)
     take_steps(splats, optimizers, generator, 5)
     state = {
-        "splats": splats_state(splats, optimizers),
+        "particle": splats_state(splats, optimizers),
         "generators": generator_states({"views": generator}),
     }
     save_checkpoint(tmp_path / "last.pt", state)
@@ -70,7 +70,7 @@ def test_resumed_steps_are_bit_identical_for_another_number_of_gaussians(tmp_pat
     saved = load_checkpoint(tmp_path / "last.pt")
     other_generator = torch.Generator()
     other, other_optimizers = fresh_splats(20)
-    restore_splats(other, other_optimizers, saved["splats"])
+    restore_splats(other, other_optimizers, saved["particle"])
     restore_generators({"views": other_generator}, saved["generators"])
     take_steps(other, other_optimizers, other_generator, 5)
 
@@ -162,13 +162,16 @@ def test_missing_and_outdated_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_checkpoint_of_the_previous_release(tmp_path: Path) -> None:
     splats, optimizers = fresh_splats(5)
     old = {"step": 3, "cloud": splats_state(splats, optimizers), "rendered": {"written": 7}}
+    old["densifier"] = {"generator": torch.Generator().get_state()}
     save_checkpoint(tmp_path / "last.pt", old | {"kappas": {"seen": 2, "acting": 1}})
     loaded = load_checkpoint(tmp_path / "last.pt")
-    assert set(loaded) == {"step", "splats", "variational", "view_kls"}
+    assert set(loaded) == {"step", "particles", "variational", "view_kls"}
+    (particle,) = loaded["particles"]
+    assert torch.equal(particle["densifier"]["generator"], old["densifier"]["generator"])
     assert loaded["variational"] == {"written": 7}
     assert loaded["view_kls"] == {"seen": 2, "acting": 1}
     other, other_optimizers = fresh_splats(9)
-    restore_splats(other, other_optimizers, loaded["splats"])
+    restore_splats(other, other_optimizers, particle["splats"])
     assert all(torch.equal(other[name], value) for name, value in splats.items())
 
 

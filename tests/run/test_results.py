@@ -34,7 +34,7 @@ def folder(
     config: Config, components: Components, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     folder = tmp_path_factory.mktemp("results")
-    write_results(folder, config, components.splats, components.orbit, seconds=6.0)
+    write_results(folder, config, [components.splats], components.orbit, seconds=6.0)
     return folder
 
 
@@ -95,7 +95,7 @@ def test_incomplete_results_have_no_metrics_json(
 
     monkeypatch.setattr(results, failing, fail)
     with pytest.raises(UserError, match="disk is full"):
-        write_results(tmp_path, config, components.splats, components.orbit, seconds=1.0)
+        write_results(tmp_path, config, [components.splats], components.orbit, seconds=1.0)
     assert not (tmp_path / "metrics.json").exists()
 
 

@@ -146,6 +146,7 @@ def to_previous_release(folder: Path) -> None:
     """Rename what the previous release named otherwise in a run directory."""
     checkpoint = folder / "checkpoints" / "last.pt"
     content = torch.load(checkpoint, weights_only=True)
+    content["state"].update(content["state"].pop("particles")[0])
     for old, new in RENAMED_STATES.items():
         content["state"][old] = content["state"].pop(new)
     torch.save(content, checkpoint)

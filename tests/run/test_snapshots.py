@@ -94,7 +94,7 @@ def test_a_complete_ply_exists_at_any_time(
     poller = threading.Thread(target=poll)
     failures: list[object] = []
     threading.excepthook, original = failures.append, threading.excepthook
-    Snapshots(every_step, tmp_path).update(colorful_splats(60, 0), 0)
+    Snapshots(every_step, tmp_path).update([colorful_splats(60, 0)], 0)
     poller.start()
     try:
         Trainer.from_config(every_step, tmp_path).train()
@@ -148,9 +148,9 @@ def test_snapshots_resume_once_writable(
 ) -> None:
     snapshots, splats = Snapshots(every_step, tmp_path), colorful_splats(5, 0)
     full_disk(tmp_path)
-    snapshots.update(splats, 1)
+    snapshots.update([splats], 1)
     assert not (tmp_path / "live.ply").exists()
-    snapshots.update(splats, 2)
+    snapshots.update([splats], 2)
     assert load_metadata(tmp_path / "live.ply")["step"] == 2
 
 
@@ -166,14 +166,14 @@ def test_interval_and_time_share(
     monkeypatch.setattr(snapshots_module.time, "monotonic", lambda: clock[0])
     snapshots = Snapshots(tiny(snapshot_every_s=every_s), tmp_path)
 
-    def write(splats: ParameterDict, step: int) -> None:
+    def write(splats: ParameterDict, index: int, step: int) -> None:
         written.append(step)
         clock[0] += write_s
 
     monkeypatch.setattr(snapshots, "_write", write)
     for second in range(15 if write_s == 0 else 60):
         clock[0] = max(clock[0], second)
-        snapshots.update(colorful_splats(1, 0), second)
+        snapshots.update([colorful_splats(1, 0)], second)
     assert written == expected
 
 
@@ -204,6 +204,6 @@ def test_snapshot_of_many_gaussians_is_limited_and_fast(tmp_path: Path) -> None:
     splats = colorful_splats(snapshots_module.MAX_GAUSSIANS + 1000, 0)
     snapshots = Snapshots(tiny(), tmp_path)
     started = time.monotonic()
-    snapshots.update(splats, 0)
+    snapshots.update([splats], 0)
     assert time.monotonic() - started < 5
     assert len(load_splats(tmp_path / "live.ply")["means"]) == snapshots_module.MAX_GAUSSIANS

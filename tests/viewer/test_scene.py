@@ -68,6 +68,7 @@ def test_one_file_is_one_cell_that_tells_all_about_it(tmp_path: Path) -> None:
                 "prompt": "a corgi",
                 "lambda_esd": 0.5,
                 "seed": 3,
+                "particle": None,
                 "guidance": "esd",
                 "step": None,
                 "steps": None,

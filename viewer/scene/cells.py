@@ -24,6 +24,7 @@ class Cell:
         label: Distinguishes it from the other cells.
         version: Grows with each change of the file.
         up: The file's axes.
+        particle: Its number, from 1, where a run has several sets of splats.
         step: Of a run that is under way, the step of the snapshot.
         steps: How many there will be.
         row: Its place in the grid.
@@ -42,6 +43,7 @@ class Cell:
     prompt: str | None = None
     lambda_esd: float | None = None
     seed: int | None = None
+    particle: int | None = None
     guidance: str | None = None
     step: int | None = None
     steps: int | None = None
@@ -113,7 +115,7 @@ def _cell_fields(metadata: Mapping[str, Any]) -> dict[str, Any]:
         "prompt": _text(metadata.get("prompt")),
         "guidance": _text(metadata.get("guidance")),
         "lambda_esd": _number(metadata.get("lambda_esd")),
-        **{name: _integer(metadata.get(name)) for name in ("seed", "step", "steps")},
+        **{name: _integer(metadata.get(name)) for name in ("seed", "particle", "step", "steps")},
         "up": next((up.value for up in FileAxes if up.value == metadata.get("up")), None),
     }
     guidance = found["guidance"]

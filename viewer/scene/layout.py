@@ -8,7 +8,7 @@ from typing import Any
 from viewer.scene.cells import Cell
 
 ESD = "esd"
-LABEL_FIELDS = ("prompt", "objective", "seed")
+LABEL_FIELDS = ("prompt", "objective", "seed", "particle")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Scene:
 
 
 def arrange(cells: Sequence[Cell]) -> Scene:
-    """Sort cells by prompt, objective, λ and seed, and give each its place and its label.
+    """Sort cells by prompt, objective, λ, seed and particle, and give each its place and its label.
 
     Cells without metadata come last, in the order that they are given in.
     """
@@ -57,6 +57,7 @@ def _order(cell: Cell) -> tuple[Any, ...]:
         cell.guidance or ESD,
         math.inf if cell.lambda_esd is None else cell.lambda_esd,
         math.inf if cell.seed is None else cell.seed,
+        cell.particle or 0,
     )
 
 
@@ -134,6 +135,7 @@ def _label_fields(cell: Cell) -> dict[str, str]:
         "prompt": cell.prompt or "",
         "objective": _objective(cell),
         "seed": "" if cell.seed is None else f"seed {cell.seed}",
+        "particle": "" if cell.particle is None else f"particle {cell.particle}",
     }
 
 

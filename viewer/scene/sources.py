@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gs_esd.errors import UserError
+from gs_esd.run.particle_dirs import particle_dirs
 from gs_esd.run.records import is_run
 
 FINISHED_FILE, LIVE_FILE = "splats.ply", "live.ply"
@@ -91,11 +92,11 @@ def _is_collection(path: Path) -> bool:
 
 
 def _runs(folder: Path) -> Iterator[Path]:
-    """The folder itself if it is a run directory, else the run directories below it."""
+    """The folder itself if it is a run directory, else those below it, each with its particles."""
     for place, subfolders, _ in os.walk(folder):
         if _holds_run(Path(place)):
             subfolders.clear()
-            yield Path(place)
+            yield from particle_dirs(Path(place))
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
 
 
