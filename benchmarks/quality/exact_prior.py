@@ -64,3 +64,10 @@ class ExactPrior:
         products = x_t.flatten(1) @ self._x_0.T
         weights = log_posterior(products, self._x_0.double().square().sum(1), log_snr)
         return eps_from_x_0(x_t, posterior_mean(weights, self._x_0).view_as(x_t), log_snr)
+
+    def draw_latents(self, n: int, generator: torch.Generator) -> list[Float[Tensor, "n C h w"]]:
+        """Some of its images on black, and the same on white."""
+        half = len(self._x_0) // 2
+        drawn = torch.randperm(half, generator=generator)[:n]
+        shape = self._model.encode(torch.zeros(1, RESOLUTION, RESOLUTION, 3)).shape[1:]
+        return [self._x_0[drawn + start].view(n, *shape) for start in (0, half)]

@@ -24,6 +24,7 @@ from gs_esd.errors import UserError
 from gs_esd.priors.codec import Codec, PixelCodec, VaeCodec
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.flow import FlowDenoiser
+from gs_esd.priors.global_unet import GlobalUnet
 from gs_esd.priors.hub.download import find_model
 from gs_esd.priors.hub.files import ModelFiles
 from gs_esd.priors.hub.image_size import downsampling, pixels_a_side
@@ -170,7 +171,7 @@ def load_denoiser(
 ) -> Denoiser:
     """Load the U-Net or transformer, frozen, with its noise schedule."""
     flow = is_flow(files)
-    model_class = SD3Transformer2DModel if flow else UNet2DConditionModel
+    model_class = SD3Transformer2DModel if flow else _unet_class(files)
     network = _load(model_class, files, "transformer" if flow else "unet", device, dtype)
     if compile:
         network.compile()
@@ -178,6 +179,11 @@ def load_denoiser(
         return FlowDenoiser(network, flow_schedule(files.config("scheduler")))
     schedule, prediction_type = trained_schedule(files.config("scheduler"))
     return UnetDenoiser(network, schedule, prediction_type)
+
+
+def _unet_class(files: ModelFiles) -> type[UNet2DConditionModel]:
+    bundled = files.components["unet"].class_name == GlobalUnet.__name__
+    return GlobalUnet if bundled else UNet2DConditionModel
 
 
 def trained_schedule(settings: dict[str, Any]) -> tuple[NoiseSchedule, str]:

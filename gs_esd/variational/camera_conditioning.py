@@ -9,8 +9,9 @@ Notation
 ProlificDreamer and threestudio add an embedding of the camera to that of the timestep. Before the
 SiLU that follows, most of its units can be saturated, as in the bundled model, and pass neither the
 camera nor a gradient. Here the camera enters where nothing can hide it: it scales and shifts the
-channels of every residual block after its second normalisation (FiLM, arXiv 1709.07871), and adds
-a map to the output of the first convolution.
+channels of every residual block after its second normalisation (FiLM, arXiv 1709.07871), those of
+the blocks of a global path (gs_esd/priors/global_unet.py), and adds a map to the output of the
+first convolution.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, silu
 
 from gs_esd.cameras.views import Views
+from gs_esd.priors.global_unet import ModulatedBlock
 
 NUM_HARMONICS = 4
 """With one, training took more than twice as many steps to separate cameras 20° apart."""
@@ -61,14 +63,16 @@ class CameraConditioning(nn.Module):
     def __init__(self, unet: UNet2DConditionModel) -> None:
         """Hook the layers of a U-Net."""
         super().__init__()
-        blocks = [block for block in unet.modules() if isinstance(block, ResnetBlock2D)]
+        norms = [
+            module.norm2 if isinstance(module, ResnetBlock2D) else module.norm
+            for module in unet.modules()
+            if isinstance(module, ResnetBlock2D | ModulatedBlock)
+        ]
         channels = unet.conv_in.out_channels
         # Zero is the centre of all cameras' angles.
         self.null = nn.Parameter(torch.zeros(NUM_CAMERA_FEATURES))
         self.hidden = nn.Linear(NUM_FEATURES, HIDDEN)
-        self.films = nn.ModuleList(
-            _zero_linear(HIDDEN, 2 * block.norm2.num_channels) for block in blocks
-        )
+        self.films = nn.ModuleList(_zero_linear(HIDDEN, 2 * norm.weight.numel()) for norm in norms)
         self.map_weights = _zero_linear(HIDDEN, NUM_MAPS)
         self.maps = nn.Parameter(
             torch.randn(NUM_MAPS, channels, MAP_SIZE, MAP_SIZE) / NUM_MAPS**0.5
@@ -76,8 +80,8 @@ class CameraConditioning(nn.Module):
         self._rows: Float[Tensor, "R H"] | None = None
         self._first = 0
         # Not lambdas: a copy of the U-Net has to have the copy's hooks.
-        for film, block in zip(self.films, blocks, strict=True):
-            block.norm2.register_forward_hook(partial(self._film, film))
+        for film, norm in zip(self.films, norms, strict=True):
+            norm.register_forward_hook(partial(self._film, film))
         unet.conv_in.register_forward_hook(self._add_map)
 
     @contextmanager
@@ -106,7 +110,8 @@ class CameraConditioning(nn.Module):
         """Forward hook of a normalisation."""
         if self._rows is None:
             return None
-        scale, shift = film(self._rows)[:, :, None, None].to(output.dtype).chunk(2, dim=1)
+        both = film(self._rows).to(output.dtype)
+        scale, shift = both.view(*both.shape, *(output.ndim - 2) * [1]).chunk(2, dim=1)
         return self._replace(output, lambda rows: rows * (1 + scale) + shift)
 
     def _add_map(self, conv: nn.Module, args: tuple[Tensor], output: Tensor) -> Tensor | None:

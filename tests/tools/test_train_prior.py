@@ -2,16 +2,19 @@
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
 from torch import Tensor, nn
 
 from gs_esd.diffusion.schedule import MIN_LOG_SNR, NoiseSchedule
+from gs_esd.priors.global_unet import GlobalUnet
 from gs_esd.priors.load import load_prior
 from gs_esd.system.rng import stream
+from gs_esd.tools.tiny_prior import model
 from gs_esd.tools.tiny_prior import train as train_prior
 from gs_esd.tools.tiny_prior.model import (
     LOG_SNR_MAX,
@@ -21,7 +24,7 @@ from gs_esd.tools.tiny_prior.model import (
     make_tokenizer,
     make_unet,
 )
-from gs_esd.tools.tiny_prior.train import Training, rate_at, train
+from gs_esd.tools.tiny_prior.train import GLOBAL, LOCAL, Part, Training, rate_at, train
 from gs_esd.toyzoo import training_images
 from gs_esd.toyzoo.captions import subjects
 from gs_esd.toyzoo.prompt import ZooSubject
@@ -32,21 +35,25 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def zoo(monkeypatch: pytest.MonkeyPatch) -> list[SubjectImages]:
-    """Two animals at the model's resolution, in batches of four."""
+    """Two animals at the model's resolution."""
     monkeypatch.setattr(training_images, "subjects", lambda: [ZooSubject("pig"), RED_OWL])
-    for name, value in {"BATCH": 4, "WARM_UP": 8}.items():
-        monkeypatch.setattr(train_prior, name, value)
-    monkeypatch.setattr(train_prior, "make_unet", small_unet)
+    monkeypatch.setattr(train_prior, "WARM_UP", 8)
+    monkeypatch.setattr(model, "make_unet", small_unet)
     return draw_zoo(12, 12, 64, front_bias=0.5, generator=stream(0, "zoo"), threads=1)
 
 
 RED_OWL = next(s for s in subjects() if s.animal == "owl" and s.color_name == "red")
 
 
-def small_unet() -> UNet2DConditionModel:
+def few(part: Part = LOCAL, samples: int = 100) -> Part:
+    """A part, trained in batches of four."""
+    return replace(part, samples=samples, batch=4, alike=min(part.alike, 2))
+
+
+def small_unet() -> GlobalUnet:
     """As the real one, with a hundredth of its weights."""
     config = {name: value for name, value in make_unet().config.items() if name[0] != "_"}
-    return UNet2DConditionModel(**{**config, "block_out_channels": (16, 16), "norm_num_groups": 4})
+    return GlobalUnet(**{**config, "block_out_channels": (16, 16), "norm_num_groups": 4})
 
 
 def weights(training: Training) -> dict[str, Tensor]:
@@ -55,13 +62,14 @@ def weights(training: Training) -> dict[str, Tensor]:
     return {f"{k}.{n}": v for k, m in states.items() for n, v in m.state_dict().items()}
 
 
-def test_resumed_training_is_bit_identical(zoo, tmp_path: Path) -> None:
-    whole = Training(zoo, 100, CPU)
+@pytest.mark.parametrize("part", [LOCAL, GLOBAL])
+def test_resumed_training_is_bit_identical(zoo, tmp_path: Path, part: Part) -> None:
+    whole = Training(zoo, few(part), CPU)
     losses = [whole.step() for _ in range(3)]
-    begun = Training(zoo, 100, CPU)
+    begun = Training(zoo, few(part), CPU)
     begun.step()
     begun.save(tmp_path / "checkpoint.pt")
-    resumed = Training(zoo, 100, CPU)
+    resumed = Training(zoo, few(part), CPU)
     resumed.load(tmp_path / "checkpoint.pt")
     assert [resumed.step() for _ in range(2)] == losses[1:]
     for name, value in weights(whole).items():
@@ -70,13 +78,14 @@ def test_resumed_training_is_bit_identical(zoo, tmp_path: Path) -> None:
 
 
 def test_model_folder_has_diffusers_format(zoo, tmp_path: Path) -> None:
-    training = Training(zoo, 8, CPU)
-    train(training, 8, tmp_path, save_every_s=1e9)
+    training = Training(zoo, few(samples=8), CPU)
+    train(training, tmp_path, save_every_s=1e9)
     assert training.samples == 8
     folder = tmp_path / "model"
     index = json.loads((folder / "model_index.json").read_text("utf-8"))
     assert index["vae"] == ["gs_esd.priors.patch_codec", "PatchCodec"]
-    unet = UNet2DConditionModel.from_pretrained(folder / "unet", use_safetensors=True)
+    assert index["unet"] == ["gs_esd.priors.global_unet", "GlobalUnet"]
+    unet = GlobalUnet.from_pretrained(folder / "unet", use_safetensors=True)
     for name, value in training.average.state_dict().items():
         assert torch.equal(unet.state_dict()[name].float(), value.half().float()), name
     scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
@@ -86,9 +95,10 @@ def test_model_folder_has_diffusers_format(zoo, tmp_path: Path) -> None:
     assert image.shape == (64, 64, 3)
 
 
-def test_loss_falls(zoo) -> None:
+@pytest.mark.parametrize("part", [LOCAL, GLOBAL])
+def test_loss_falls(zoo, part: Part) -> None:
     """The error on a held-out batch falls by a twentieth."""
-    training = Training(zoo, 10_000, CPU)
+    training = Training(zoo, few(part, samples=10_000), CPU)
     batch = training.batches.draw(stream(1, "batches"), random.Random(1))
 
     def error() -> float:
@@ -102,14 +112,14 @@ def test_loss_falls(zoo) -> None:
 
 
 def test_workers_compute_the_same_gradients(zoo) -> None:
-    alone, shared = Training(zoo, 100, CPU), Training(zoo, 100, CPU, workers=3)
+    alone, shared = Training(zoo, few(), CPU), Training(zoo, few(), CPU, workers=3)
     assert shared.step() == pytest.approx(alone.step(), rel=1e-5)
     for one, other in zip(alone.weights, shared.weights, strict=True):
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-6)
 
 
 def test_moving_average_of_weights(zoo) -> None:
-    training = Training(zoo, 100, CPU)
+    training = Training(zoo, few(), CPU)
     before = [p.clone() for p in training.average.parameters()]
     training.step()
     weight = 2 / 11
@@ -119,8 +129,42 @@ def test_moving_average_of_weights(zoo) -> None:
         torch.testing.assert_close(mean, weight * old + (1 - weight) * new.detach())
 
 
+def test_either_part_is_trained_by_itself(zoo) -> None:
+    for part, prefix in ((LOCAL, ""), (GLOBAL, "global_path.")):
+        training = Training(zoo, few(part), CPU)
+        before = {name: each.clone() for name, each in training.unet.named_parameters()}
+        for _ in range(2):  # the last layer is zero at first, and passes no gradient
+            training.step()
+        after = dict(training.unet.named_parameters())
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        in_path = {name for name in before if name.startswith("global_path.")}
+        assert changed
+        assert changed <= (in_path if prefix else before.keys() - in_path)
+
+
+def test_the_global_path_is_told_of_images_and_captions(zoo) -> None:
+    path = Training(zoo, few(GLOBAL), CPU).unet.global_path
+    is_used = path.down.weight.norm(dim=1) > 0.99
+    used = path.down.weight[is_used]
+    assert len(used) > 10
+    torch.testing.assert_close(used @ used.T, torch.eye(len(used)), atol=1e-4, rtol=0)
+    torch.testing.assert_close(path.up.weight[:, is_used], used.T)
+    assert float(path.text_std.min()) > 0
+
+
+def test_training_goes_on_from_a_model(zoo, tmp_path: Path) -> None:
+    first = Training(zoo, few(), CPU)
+    first.step()
+    first.model().save(tmp_path)
+    second = Training(zoo, few(GLOBAL), CPU, start_from=tmp_path)
+    weights_now = second.unet.state_dict()
+    for name, value in first.average.named_parameters():
+        if not name.startswith("global_path."):  # untrained, and so prepared anew
+            assert torch.equal(weights_now[name], value.half().float()), name
+
+
 def test_text_encoder_is_frozen_and_distinguishes_captions(zoo) -> None:
-    training = Training(zoo, 100, CPU)
+    training = Training(zoo, few(), CPU)
     before = {name: each.clone() for name, each in training.text_encoder.state_dict().items()}
     training.step()
     for name, each in training.text_encoder.state_dict().items():
@@ -136,7 +180,7 @@ def test_text_encoder_is_frozen_and_distinguishes_captions(zoo) -> None:
     ("samples", "factor"), [(0, 0), (2_500, 0.5), (5_000, 1), (750_000, 1), (1_000_000, 0)]
 )
 def test_learning_rate_schedule(samples: int, factor: float) -> None:
-    assert rate_at(samples, 1_000_000) == pytest.approx(factor)
+    assert rate_at(samples, replace(LOCAL, samples=1_000_000)) == pytest.approx(factor)
 
 
 def test_log_snr_is_linear_with_zero_terminal_snr() -> None:
@@ -170,4 +214,4 @@ def test_unet_has_the_projections_of_a_lora() -> None:
     ]
     for suffix in ("to_q", "to_k", "to_v", "to_out.0"):
         assert any(name.endswith(suffix) for name in projections)
-    assert sum(p.numel() for p in unet.parameters()) < 12e6
+    assert sum(p.numel() for p in unet.parameters()) < 15e6

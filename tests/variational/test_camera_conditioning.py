@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.cameras.views import Views
+from gs_esd.priors.global_unet import GlobalUnet
 from gs_esd.variational.camera_conditioning import CameraConditioning, camera_features
 from tests.helpers.tiny_models import tiny_latents, tiny_text, tiny_unet
 
@@ -134,3 +135,24 @@ def test_a_copy_of_the_unet_has_a_conditioning_of_its_own() -> None:
     assert torch.equal(
         _predict(unet, conditioning, _views(AROUND)), _predict(other_unet, other, _views(AROUND))
     )
+
+
+def test_the_global_path_of_a_denoiser_is_modulated_too() -> None:
+    config = {name: value for name, value in tiny_unet().config.items() if name[0] != "_"}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        unet = GlobalUnet(**config).requires_grad_(False).eval()
+        torch.nn.init.normal_(unet.global_path.last.weight, std=0.1)
+        conditioning = CameraConditioning(unet)
+        torch.nn.init.normal_(conditioning.films[-1].weight, std=0.1)
+    t, text = torch.full((3,), 999), tiny_text().expand(3).tokens
+
+    def predict() -> Tensor:
+        return unet.predict_global(tiny_latents(3), t, text)
+
+    before = predict()
+    with conditioning.enabled(camera_features(_views(AROUND))[1:], UNCOND[1:], 1):
+        after = predict()
+    assert torch.equal(after[0], before[0])
+    assert float((after[1:] - before[1:]).abs().mean()) > 1e-3
+    assert torch.equal(predict(), before)

@@ -17,6 +17,7 @@ WEIGHT_NAMES = {
     "diffusers": "diffusion_pytorch_model",
     "transformers": "model",
     "gs_esd.priors.patch_codec": "diffusion_pytorch_model",
+    "gs_esd.priors.global_unet": "diffusion_pytorch_model",
 }
 """Base name of weight files by library; a component of any other library is refused."""
 COMPONENTS = (

@@ -9,7 +9,7 @@ SUPPORTED_MODELS = (
     "Stable Diffusion 1, 2 and 3, DeepFloyd IF stage I, and models of the same architectures"
 )
 SUPPORTED_CLASSES = {
-    "unet": ("UNet2DConditionModel",),
+    "unet": ("UNet2DConditionModel", "GlobalUnet"),
     "transformer": ("SD3Transformer2DModel",),
     "vae": ("AutoencoderKL", "PatchCodec"),
     "text_encoder": ("CLIPTextModel", "CLIPTextModelWithProjection", "T5EncoderModel"),

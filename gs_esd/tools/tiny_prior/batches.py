@@ -24,7 +24,7 @@ from gs_esd.toyzoo.captions import caption
 from gs_esd.toyzoo.prompt import ZooSubject
 from gs_esd.toyzoo.training_images import SubjectImages, on_background
 
-UNCOLORED_SHARE = 0.5
+UNCOLORED_SHARE = 0.6
 """Share of images with the animal's own colours."""
 VIEW_SHARE = 0.5
 """Share of captions that name the view."""
@@ -33,7 +33,7 @@ EMPTY_SHARE = 0.1
 VIEW_LOG_SNRS = (-6.0, -2.0)
 """The range of log SNR at which views become distinguishable: the hardest to learn, and where λ has
 an effect."""
-VIEW_LOG_SNRS_SHARE = 0.5
+VIEW_LOG_SNRS_SHARE = 0.7
 """Share of noise levels that are drawn from that range only."""
 
 Encode = Callable[[Float[Tensor, "N 3 H W"]], Float[Tensor, "N C h w"]]
@@ -100,10 +100,12 @@ class BatchMaker:
     log_snr: Float[Tensor, " T"]
     rows: int
     """Images per batch."""
+    alike: int = 1
+    """Images in a row that share subject, view, caption and noise level, which takes less time."""
 
     def draw(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
         """Draw a batch, on the zoo's device; random numbers come from the CPU."""
-        parts = [self._draw_row(generator, choice) for _ in range(self.rows)]
+        parts = [self._draw_alike(generator, choice) for _ in range(self.rows // self.alike)]
         return NoisyBatch(
             torch.cat([part.x_t for part in parts]),
             torch.cat([part.timestep for part in parts]),
@@ -111,16 +113,17 @@ class BatchMaker:
             torch.cat([part.target for part in parts]),
         )
 
-    def _draw_row(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
+    def _draw_alike(self, generator: torch.Generator, choice: random.Random) -> NoisyBatch:
         images = self._draw_subject(choice)
         shown, view = self._draw_view(images, generator, choice)
-        x_0 = images.latents[shown[torch.randint(len(shown), (1,), generator=generator)]]
-        timestep = self._draw_timestep(generator, choice)
+        n = self.alike
+        x_0 = images.latents[shown[torch.randint(len(shown), (n,), generator=generator)]]
+        timestep = self._draw_timestep(generator, choice).expand(n)
         eps = torch.randn(x_0.shape, generator=generator).to(x_0)
         log_snr = self.log_snr[timestep].to(x_0)
         x_t = add_noise(x_0, eps, log_snr)
         words = "" if choice.random() < EMPTY_SHARE else caption(images.subject, view, choice)
-        return NoisyBatch(x_t, timestep, [words], mean_v(x_t, log_snr, images, shown))
+        return NoisyBatch(x_t, timestep, n * [words], mean_v(x_t, log_snr, images, shown))
 
     def _draw_subject(self, choice: random.Random) -> SubjectLatents:
         uncolored = choice.random() < UNCOLORED_SHARE

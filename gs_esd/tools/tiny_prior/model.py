@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from diffusers import DDIMScheduler, UNet2DConditionModel
+from diffusers import DDIMScheduler
+from diffusers.utils import SAFETENSORS_WEIGHTS_NAME
+from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, PreTrainedTokenizerFast
 
+from gs_esd.priors.global_unet import GlobalUnet
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.toyzoo.captions import vocabulary
 
@@ -33,7 +36,7 @@ PAD, UNKNOWN, BEGIN, END = "[PAD]", "[UNK]", "[BOS]", "[EOS]"
 class TinyModel:
     """The components of a text-to-image model folder."""
 
-    unet: UNet2DConditionModel
+    unet: GlobalUnet
     vae: PatchCodec
     text_encoder: CLIPTextModel
     tokenizer: PreTrainedTokenizerFast
@@ -46,17 +49,38 @@ class TinyModel:
             part = getattr(self, name)
             part.save_pretrained(folder / name)
             index[name] = [type(part).__module__.partition(".")[0], type(part).__name__]
-        index["vae"] = [PatchCodec.__module__, PatchCodec.__name__]
+        for name, part in (("unet", GlobalUnet), ("vae", PatchCodec)):
+            index[name] = [part.__module__, part.__name__]
         (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", "utf-8")
 
+    @classmethod
+    def load(cls, folder: Path) -> "TinyModel":
+        """Read what `save` wrote, in float32; a missing global path is untrained."""
+        unet = GlobalUnet.from_config(GlobalUnet.load_config(folder / "unet"))
+        unet.load_state_dict(load_file(folder / "unet" / SAFETENSORS_WEIGHTS_NAME), strict=False)
+        return cls(
+            unet,
+            PatchCodec.from_pretrained(folder / "vae").float(),
+            CLIPTextModel.from_pretrained(folder / "text_encoder").float().requires_grad_(False),
+            PreTrainedTokenizerFast.from_pretrained(folder / "tokenizer"),
+            make_scheduler(),
+        )
 
-def make_unet() -> UNet2DConditionModel:
-    """The denoiser, with 7 M parameters.
+
+def make_model(codec: PatchCodec) -> TinyModel:
+    """An untrained model; torch's global generator draws its weights."""
+    tokenizer = make_tokenizer()
+    text_encoder = make_text_encoder(tokenizer)
+    return TinyModel(make_unet(), codec, text_encoder, tokenizer, make_scheduler())
+
+
+def make_unet() -> GlobalUnet:
+    """The denoiser, with 14 M parameters.
 
     Conditioned on text twice: on tokens by cross-attention, as Stable Diffusion, and on a pooled
     embedding added to the timestep's, as DeepFloyd IF.
     """
-    return UNet2DConditionModel(
+    return GlobalUnet(
         sample_size=RESOLUTION // PATCH_SIZE,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,

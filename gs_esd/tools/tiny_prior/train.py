@@ -3,8 +3,9 @@
     python -m gs_esd.tools.tiny_prior.train              in outputs/tiny-prior, new or resumed
     python -m gs_esd.tools.tiny_prior.train --samples 64 --images 8 --images-a-color 2
 
-OUT/checkpoint.pt is the state to resume from, OUT/log.jsonl has the loss, OUT/model is the model
-(the moving average of the weights, in float16), saved with every checkpoint.
+Its U-Net is trained first, then its global path (gs_esd/priors/global_unet.py). OUT/local.pt and
+OUT/global.pt are the states to resume from, OUT/log.jsonl has the loss, OUT/model is the model (the
+moving average of the weights, in float16), saved with every checkpoint.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,31 +25,27 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
+from gs_esd.cameras.view_names import VIEW_NAMES
 from gs_esd.config.options import HardwareConfig
 from gs_esd.diffusion.schedule import NoiseSchedule
+from gs_esd.priors.global_unet import COMPONENTS, GlobalUnet
 from gs_esd.priors.patch_codec import PatchCodec
 from gs_esd.system.atomic import atomic_write
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.rng import stream
-from gs_esd.tools.tiny_prior.batches import BatchMaker, NoisyBatch, encode_zoo
+from gs_esd.tools.tiny_prior.batches import BatchMaker, NoisyBatch, SubjectLatents, encode_zoo
 from gs_esd.tools.tiny_prior.model import (
     LATENT_CHANNELS,
     PATCH_SIZE,
     RESOLUTION,
     TinyModel,
-    make_scheduler,
-    make_text_encoder,
-    make_tokenizer,
-    make_unet,
+    make_model,
 )
+from gs_esd.toyzoo.captions import caption
 from gs_esd.toyzoo.training_images import SubjectImages, draw_zoo, on_background
 
-BATCH = 16
-LEARNING_RATE = 8e-4
 WARM_UP = 5_000
 """Samples over which the learning rate rises linearly."""
-COOL_DOWN = 0.25
-"""The share of training over which it falls linearly to 0."""
 EMA_DECAY = 0.999
 """Decay per step of the exponential moving average of the weights."""
 LOG_EVERY_S = 20
@@ -56,42 +54,75 @@ SEED = 0
 log = logging.getLogger("gs_esd.tools.tiny_prior.train")
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the denoiser that is trained by itself, and how.
+
+    Attributes:
+        samples: Images it is trained on.
+        batch: Of them in a step.
+        alike: See `BatchMaker`.
+        learning_rate: At its highest.
+        cool_down: The share of training over which it falls linearly to 0.
+    """
+
+    name: str
+    samples: int
+    batch: int
+    alike: int
+    learning_rate: float
+    cool_down: float
+
+
+LOCAL = Part("local", 600_000, batch=16, alike=1, learning_rate=8e-4, cool_down=0.25)
+GLOBAL = Part("global", 1_000_000, batch=128, alike=8, learning_rate=1e-3, cool_down=0.6)
+
+
 class Training:
     """Training state: U-Net, its moving average, optimiser, random generators and progress."""
 
     def __init__(
-        self, zoo: list[SubjectImages], samples: int, device: torch.device, workers: int = 1
+        self,
+        zoo: list[SubjectImages],
+        part: Part,
+        device: torch.device,
+        workers: int = 1,
+        *,
+        start_from: Path | None = None,
     ) -> None:
         """Initialise a new training; `load` resumes one.
 
         Args:
             zoo: the training images.
-            samples: images after which training will end; the learning rate depends on it.
+            part: what is trained.
             device: where to train.
             workers: threads that split each batch. Single layers are too small to be parallel.
+            start_from: folder of an earlier model, whose weights are taken over.
         """
         torch.manual_seed(SEED)  # the initial weights: diffusers and transformers take no generator
-        self.device = device
-        self.tokenizer = make_tokenizer()
-        self.scheduler = make_scheduler()
-        self.codec = fit_codec(zoo).to(device)
-        self.text_encoder = make_text_encoder(self.tokenizer).to(device)
-        self.unet = make_unet().to(device)
-        self.average = deepcopy(self.unet).requires_grad_(False)
-        self.weights = list(self.unet.parameters())
-        self.optimizer = AdamW(self.weights, lr=LEARNING_RATE, betas=(0.9, 0.99), fused=True)
-        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * BATCH, samples))
-        self.generator, self.choice = stream(SEED, "batches"), random.Random(SEED)
-        schedule = NoiseSchedule.from_alphas_cumprod(self.scheduler.alphas_cumprod)
+        self.part, self.device, self.choice = part, device, random.Random(SEED)
+        model = TinyModel.load(start_from) if start_from else make_model(fit_codec(zoo))
+        self.tokenizer, self.scheduler = model.tokenizer, model.scheduler
+        self.codec, self.text_encoder = model.vae.to(device), model.text_encoder.to(device)
+        self.unet = model.unet.to(device).train().requires_grad_(True)
         latents = encode_zoo(zoo, self._encode, device)
-        self.batches = BatchMaker(latents, schedule.log_snr, BATCH)
+        if not bool(self.unet.global_path.last.weight.any()):
+            self._prepare_global_path(latents)
+        self.average = deepcopy(self.unet).requires_grad_(False)
+        self.weights, self.averages = self._trained(self.unet), self._trained(self.average)
+        rate = part.learning_rate
+        self.optimizer = AdamW(self.weights, lr=rate, betas=(0.9, 0.99), fused=True)
+        self.rate = LambdaLR(self.optimizer, lambda step: rate_at(step * part.batch, part))
+        self.generator = stream(SEED, "batches")
+        schedule = NoiseSchedule.from_alphas_cumprod(self.scheduler.alphas_cumprod)
+        self.batches = BatchMaker(latents, schedule.log_snr, part.batch, part.alike)
         self.workers, self.pool = workers, ThreadPoolExecutor(workers)
         self.steps, self.seconds = 0, 0.0
 
     @property
     def samples(self) -> int:
         """Training images so far."""
-        return self.steps * BATCH
+        return self.steps * self.part.batch
 
     def step(self) -> float:
         """Train on one batch; returns its loss."""
@@ -110,15 +141,20 @@ class Training:
         return sum(losses)
 
     def predict(self, batch: NoisyBatch) -> Tensor:
-        """The current U-Net's v-prediction for a batch, [N, C, h, w]."""
+        """The current v-prediction of the part that is trained, [N, C, h, w]."""
         words = sorted(set(batch.captions))
-        tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
-        states = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
-        text = states[[words.index(caption) for caption in batch.captions]]
+        text = self.embed(words)[[words.index(caption) for caption in batch.captions]]
+        is_local = self.part.name == LOCAL.name
+        predict = self.unet.predict_local if is_local else self.unet.predict_global
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
-            timestep = batch.timestep.to(self.device)
-            prediction: Tensor = self.unet(batch.x_t, timestep, text).sample
-        return prediction.float()
+            return predict(batch.x_t, batch.timestep.to(self.device), text).float()
+
+    @torch.no_grad()
+    def embed(self, words: list[str]) -> Tensor:
+        """Token embeddings of captions, [N, L, E]."""
+        tokens = self.tokenizer(words, padding="max_length", truncation=True, return_tensors="pt")
+        embedded: Tensor = self.text_encoder(tokens.input_ids.to(self.device)).last_hidden_state
+        return embedded
 
     def model(self) -> TinyModel:
         """The averaged model in half precision, for saving."""
@@ -166,8 +202,21 @@ class Training:
     @torch.no_grad()
     def _average(self) -> None:
         weight = min(EMA_DECAY, (1 + self.steps) / (10 + self.steps))
-        for mean, value in zip(self.average.parameters(), self.unet.parameters(), strict=True):
+        for mean, value in zip(self.averages, self.weights, strict=True):
             mean.lerp_(value, 1 - weight)
+
+    def _trained(self, unet: GlobalUnet) -> list[nn.Parameter]:
+        """The weights of the part that is trained."""
+        in_path = {id(weight) for weight in unet.global_path.parameters()}
+        is_global = self.part.name == GLOBAL.name
+        return [each for each in unet.parameters() if (id(each) in in_path) == is_global]
+
+    def _prepare_global_path(self, zoo: list[SubjectLatents]) -> None:
+        """Tell a new global path of the images and captions that it is trained on."""
+        self.unet.global_path.set_components(fit_components(zoo))
+        views = (None, *VIEW_NAMES)
+        captions = [caption(each.subject, view, self.choice) for each in zoo for view in views]
+        self.unet.global_path.standardize(self.embed(captions))
 
     def _encode(self, images: Tensor) -> Tensor:
         return self.codec.encode(images).latents * self.codec.config.scaling_factor
@@ -184,17 +233,24 @@ def fit_codec(zoo: list[SubjectImages]) -> PatchCodec:
     return PatchCodec.fit(torch.cat(images), PATCH_SIZE, LATENT_CHANNELS)
 
 
-def rate_at(samples: int, total: int) -> float:
-    """Factor of the learning rate after some of `total` samples: warm-up, constant, cool-down."""
-    remaining = (total - samples) / (COOL_DOWN * total)
+def fit_components(zoo: list[SubjectLatents]) -> Tensor:
+    """The first principal components of every fourth image of a zoo, [K, D], orthonormal."""
+    rows = torch.cat([subject.latents[::4].flatten(1) for subject in zoo])
+    triangle = torch.linalg.qr(rows - rows.mean(0), mode="r").R
+    return torch.linalg.svd(triangle, full_matrices=False).Vh[:COMPONENTS]
+
+
+def rate_at(samples: int, part: Part) -> float:
+    """Factor of the learning rate after some samples: warm-up, constant, cool-down."""
+    remaining = (part.samples - samples) / (part.cool_down * part.samples)
     return max(0.0, min(samples / WARM_UP, remaining, 1.0))
 
 
-def train(training: Training, samples: int, out: Path, save_every_s: float) -> None:
-    """Train up to a number of samples; save every `save_every_s` seconds and at the end."""
+def train(training: Training, out: Path, save_every_s: float) -> None:
+    """Train on all samples of the part; save every `save_every_s` seconds and at the end."""
     saved_at = logged_at = time.monotonic()
     losses: list[float] = []
-    while training.samples < samples:
+    while training.samples < training.part.samples:
         losses.append(training.step())
         now = time.monotonic()
         if now - logged_at > LOG_EVERY_S:
@@ -221,7 +277,7 @@ def log_progress(training: Training, losses: list[float], path: Path) -> None:
 
 def save(training: Training, out: Path) -> None:
     """Write the checkpoint and the model."""
-    training.save(out / "checkpoint.pt")
+    training.save(out / f"{training.part.name}.pt")
     training.model().save(out / "model")
 
 
@@ -241,18 +297,26 @@ def main() -> None:
         threads=threads,
     )
     workers = threads if device == "cpu" else 1
-    training = Training(zoo, options.samples, torch.device(device), workers)
-    checkpoint = options.out / "checkpoint.pt"
-    if checkpoint.exists():
-        training.load(checkpoint)
-        log.info("resuming from sample %d", training.samples)
-    train(training, options.samples, options.out, options.save_every_s)
+    start_from = options.start_from
+    for part in (LOCAL, GLOBAL):
+        if part.name not in options.parts:
+            continue
+        part = replace(part, samples=options.samples or part.samples)
+        training = Training(zoo, part, torch.device(device), workers, start_from=start_from)
+        checkpoint = options.out / f"{part.name}.pt"
+        if checkpoint.exists():
+            training.load(checkpoint)
+            log.info("%s: resuming from sample %d", part.name, training.samples)
+        train(training, options.out, options.save_every_s)
+        start_from = options.out / "model"
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
-    parser.add_argument("--samples", type=int, default=600_000, help="images to train on")
+    parser.add_argument("--start-from", type=Path, help="folder of a model to train on")
+    parser.add_argument("--parts", nargs="+", default=["local", "global"], help="what to train")
+    parser.add_argument("--samples", type=int, default=0, help="images to train a part on")
     parser.add_argument("--images", type=int, default=1024, help="drawn per animal")
     parser.add_argument("--images-a-color", type=int, default=128)
     parser.add_argument("--front-bias", type=float, default=0.5)
