@@ -147,14 +147,14 @@ def test_reproducible_without_global_generator(config: Any) -> None:
 def test_resume_bit_identical(tmp_path: Path, config: Any, pause: int) -> None:
     run = Run(config).go(range(pause))
     state = {
-        "splats": splats_state(run.splats, run.optimizers),
+        "particle": splats_state(run.splats, run.optimizers),
         "densifier": run.densifier.state_dict(),
     }
     save_checkpoint(tmp_path / "last.pt", state)
     run.go(range(pause, STEPS))
     saved = load_checkpoint(tmp_path / "last.pt")
     resumed = Run(config, n=30, seed=5)
-    restore_splats(resumed.splats, resumed.optimizers, saved["splats"])
+    restore_splats(resumed.splats, resumed.optimizers, saved["particle"])
     resumed.densifier.load_state_dict(saved["densifier"])
     resumed.go(range(pause, STEPS))
     assert_same(run.splats, resumed.splats)
