@@ -188,14 +188,15 @@ class Trainer:
     def _regularize(
         self, of_particles: list[Renderings], images: Float[Tensor, "B H W 3"]
     ) -> Scalars:
-        """Add the gradients of the regularisers; returns the last particle's losses."""
-        c, scalars = self.components, Scalars()
+        """Add the gradients of the regularisers; returns the means of the losses over particles."""
+        c = self.components
         parts = images.tensor_split(len(of_particles))
-        for particle, renderings, part in zip(c.particles, of_particles, parts, strict=True):
-            scalars |= add_gradients(
-                self.config.regularizers, particle.splats, renderings, part, 1 / c.ranks.count
-            )
-        return scalars
+        weights, share = self.config.regularizers, 1 / c.ranks.count
+        losses = [
+            add_gradients(weights, particle.splats, renderings, part, share)
+            for particle, renderings, part in zip(c.particles, of_particles, parts, strict=True)
+        ]
+        return {name: sum(each[name] for each in losses) / len(losses) for name in losses[0]}
 
     def draw_views(self) -> Views:
         """The cameras and the background of the next step."""

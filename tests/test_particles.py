@@ -3,16 +3,21 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
+from gs_esd.build import components as components_module
 from gs_esd.build.components import build_components
 from gs_esd.config.options import Config, SdsConfig, Weighting
+from gs_esd.config.regularizers import RegularizersConfig
+from gs_esd.errors import UserError
 from gs_esd.export.ply import load_metadata, load_splats
 from gs_esd.guidance.objectives import Predictions
-from gs_esd.render.renderings import concatenate
+from gs_esd.render.renderings import Renderings, concatenate
 from gs_esd.run.checkpoint import load_checkpoint, save_checkpoint
 from gs_esd.run.particle_dirs import particle_dir, particle_dirs
 from gs_esd.trainer import Trainer
@@ -53,7 +58,7 @@ def test_every_particle_is_trained_and_densified(tmp_path: Path) -> None:
 def test_the_gradient_of_a_particle_is_a_mean_over_its_own_views(tmp_path: Path) -> None:
     """If p is one more than the noise everywhere, it does not matter who else is rendered."""
 
-    def means_after_a_step(n: int) -> Tensor:
+    def colors_after_a_step(n: int) -> Tensor:
         config = tiny(particles=n, guidance=SdsConfig(), lambda_esd=0.0, weighting=Weighting.one)
         components = build_components(config)
 
@@ -70,7 +75,7 @@ def test_the_gradient_of_a_particle_is_a_mean_over_its_own_views(tmp_path: Path)
         trainer.train_step()
         return parameters(trainer, 0)["sh0"]
 
-    torch.testing.assert_close(means_after_a_step(3), means_after_a_step(1))
+    torch.testing.assert_close(colors_after_a_step(3), colors_after_a_step(1))
 
 
 def test_a_camera_has_a_rendering_of_every_particle(tmp_path: Path) -> None:
@@ -150,3 +155,31 @@ def test_several_particles_have_more_to_tell_apart(tmp_path: Path) -> None:
     scalars = trainer.train_step()
     assert math.isfinite(scalars["view_kl"])
     assert scalars["gaussians"] == 120
+
+
+def test_the_losses_of_regularizers_are_means_over_particles(tmp_path: Path) -> None:
+    config = two(regularizers=RegularizersConfig(opacity=1.0))
+    trainer = Trainer.from_config(config, tmp_path)
+    first, second = trainer.components.particles
+    first.splats["opacities"].data.fill_(3.0)
+    second.splats["opacities"].data.fill_(-3.0)
+    alone = []
+    for particle in (first, second):
+        parts = replace(trainer.components, particles=(particle,))
+        one = Trainer(replace(config, particles=1), tmp_path / str(len(alone)), parts)
+        alone.append(one._regularize(*rendered(one))["loss_opacity"])
+    together = trainer._regularize(*rendered(trainer))["loss_opacity"]
+    assert abs(float(alone[0] - alone[1])) > 0.1
+    torch.testing.assert_close(together, (alone[0] + alone[1]) / 2)
+
+
+def rendered(trainer: Trainer) -> tuple[list[Renderings], Tensor]:
+    views = trainer.draw_views()
+    each = [trainer._render(one, views.cameras) for one in trainer.components.particles]
+    return each, concatenate(each).over(views.background)
+
+
+def test_several_processes_train_one_particle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(components_module, "join", lambda device: SimpleNamespace(count=2))
+    with pytest.raises(UserError, match=r"particles=2 is for one process.*particles=1"):
+        build_components(two())

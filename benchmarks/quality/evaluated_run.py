@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from hydra import compose, initialize_config_dir
 from torch.nn import ParameterDict
 
@@ -73,6 +74,11 @@ def configured(overrides: Sequence[str]) -> Config:
     hydra_schema.register_schema()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         return hydra_schema.to_config(compose("config", list(overrides)))
+
+
+def median(values: Sequence[float]) -> float:
+    """The median; of an even number of values, the mean of the middle two."""
+    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
 
 
 def job_options(

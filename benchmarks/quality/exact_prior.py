@@ -45,7 +45,8 @@ class ExactPrior:
         )
         rgb, alpha = rgba.permute(0, 2, 3, 1).split([3, 1], dim=-1)
         both = [composite(rgb, alpha, torch.full((3,), value)) for value in (0.0, 1.0)]
-        self._x_0 = model.encode(torch.cat(both)).flatten(1)
+        latents = model.encode(torch.cat(both))
+        self._x_0, self._shape = latents.flatten(1), latents.shape[1:]
 
     @property
     def schedule(self) -> NoiseSchedule:
@@ -69,5 +70,4 @@ class ExactPrior:
         """Some of its images on black, and the same on white."""
         half = len(self._x_0) // 2
         drawn = torch.randperm(half, generator=generator)[:n]
-        shape = self._model.encode(torch.zeros(1, RESOLUTION, RESOLUTION, 3)).shape[1:]
-        return [self._x_0[drawn + start].view(n, *shape) for start in (0, half)]
+        return [self._x_0[drawn + start].view(n, *self._shape) for start in (0, half)]

@@ -9,8 +9,8 @@ is the closed form over particles and cameras. A run is what
     python train.py prompt="a corgi" particles=4 prior.individuals=4 lambda_esd=1
 
 does, less the exported files. Each particle is taken for the individual whose true views its
-renderings match best. For comparison, `together=False` runs the same particles one after another,
-each as the only one. Finished runs are kept in results/particles.jsonl and not made again.
+renderings match best. For comparison, `together=False` is as many runs of one particle each, of
+other seeds. Finished runs are kept in results/particles.jsonl and not made again.
 """
 
 from dataclasses import dataclass
@@ -21,7 +21,13 @@ import torch
 from torch.nn import ParameterDict
 
 from benchmarks.kept import complete
-from benchmarks.quality.evaluated_run import RESULTS, configured, job_options, train_and_evaluate
+from benchmarks.quality.evaluated_run import (
+    RESULTS,
+    configured,
+    job_options,
+    median,
+    train_and_evaluate,
+)
 from benchmarks.quality.view_evaluation import ViewEvaluation, evaluate_views
 from gs_esd.cameras.orbit import Orbit, make_orbit
 from gs_esd.export.images import contact_sheet, save_png
@@ -113,9 +119,9 @@ def to_table(outcomes: list[Outcome]) -> str:
             ", ".join(map(str, distinct)),
             f"{sum(distinct) / len(distinct):.2f}",
             f"{sum(c >= 0.9 for c in coherences)} of {len(coherences)}",
-            f"{_median(coherences):.2f}",
-            f"{_median([p for o in these for p in o.psnrs_db]):.1f}",
-            f"{_median([o.seconds for o in these]):.0f}",
+            f"{median(coherences):.2f}",
+            f"{median([p for o in these for p in o.psnrs_db]):.1f}",
+            f"{median([o.seconds for o in these]):.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -123,10 +129,6 @@ def to_table(outcomes: list[Outcome]) -> str:
 
 def _job_of(outcome: Outcome) -> tuple[str, int, float, bool]:
     return outcome.animal, outcome.seed, outcome.lambda_esd, outcome.together
-
-
-def _median(values: list[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
 
 
 if __name__ == "__main__":

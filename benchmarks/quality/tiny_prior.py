@@ -27,6 +27,7 @@ from benchmarks.quality.evaluated_run import (
     add_study_options,
     configured,
     job_options,
+    median,
     parse_study,
     train_and_evaluate,
 )
@@ -123,7 +124,7 @@ def to_table(outcomes: list[Outcome]) -> str:
         these = [o for o in outcomes if (o.variational, o.lambda_esd) == (variational, lam)]
         good = sum(o.coherence >= 0.9 for o in these)
         cells = [
-            f"{_median([getattr(o, key) for o in these]):.{digits}f}"
+            f"{median([getattr(o, key) for o in these]):.{digits}f}"
             for key, digits in (
                 ("coherence", 2),
                 ("in_place", 1),
@@ -138,10 +139,6 @@ def to_table(outcomes: list[Outcome]) -> str:
 
 def _job_of(outcome: Outcome) -> tuple[int, str, str, float]:
     return outcome.seed, outcome.animal, outcome.variational, outcome.lambda_esd
-
-
-def _median(values: list[float]) -> float:
-    return float(torch.tensor(values, dtype=torch.float64).quantile(0.5))
 
 
 def _options() -> argparse.Namespace:

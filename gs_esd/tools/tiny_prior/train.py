@@ -315,7 +315,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny-prior"))
     parser.add_argument("--start-from", type=Path, help="folder of a model to train on")
-    parser.add_argument("--parts", nargs="+", default=["local", "global"], help="what to train")
+    parts = [LOCAL.name, GLOBAL.name]
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, help="what to train")
     parser.add_argument("--samples", type=int, default=0, help="images to train a part on")
     parser.add_argument("--images", type=int, default=1024, help="drawn per animal")
     parser.add_argument("--images-a-color", type=int, default=128)
