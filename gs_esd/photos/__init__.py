@@ -1,0 +1,1 @@
+"""Photographs of one object as square images without background."""
