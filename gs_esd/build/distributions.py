@@ -17,10 +17,12 @@ from gs_esd.config.options import (
     ToyZooPriorConfig,
 )
 from gs_esd.guidance.predict import PredictFn, predict_separately
+from gs_esd.photos.photo_set import load_photos
+from gs_esd.priors.bank_memory import most_images
 from gs_esd.priors.base import DiffusionPrior, ImageSetPrior
 from gs_esd.priors.image_bank import ImageBankPrior
-from gs_esd.priors.image_folder import load_images
 from gs_esd.priors.toyzoo import draw_images
+from gs_esd.priors.view_folders import view_labels
 from gs_esd.system.hardware import cpu_threads
 from gs_esd.system.ranks import Ranks
 from gs_esd.system.rng import stream
@@ -52,7 +54,10 @@ def build_prior(config: Config, orbit: Orbit) -> DiffusionPrior:
                 stream(config.seed, "bank"),
             )
         case ImagesPriorConfig() as images:
-            rgba, labels = load_images(images, max(resolutions))
+            largest = max(resolutions)
+            photos = load_photos(images.path, largest, images.normalize, most_images(largest))
+            rgba = photos.rgba
+            labels = view_labels(photos.names) if images.view_prompts else None
         case DiffusersPriorConfig() as model:
             from gs_esd.build.learned import build_learned_prior
 

@@ -37,7 +37,8 @@ from gs_esd.config.options import (
 )
 from gs_esd.config.schedule import STAGES
 from gs_esd.errors import UserError
-from gs_esd.priors.image_files import check_bank_fits, image_files
+from gs_esd.photos.files import is_video, list_photos, photo_path
+from gs_esd.priors.bank_memory import check_bank_fits
 from gs_esd.render import gsplat_requirements
 from gs_esd.system.hardware import detect, old_driver
 from gs_esd.system.torchrun import process_count
@@ -214,13 +215,9 @@ def _check_prior(config: Config) -> None:
 
             parse_prompt(config.prompt)
         case ImagesPriorConfig() as prior:
-            if not Path(prior.path).is_dir():
-                raise UserError(
-                    f"prior.path={prior.path} is not a folder; give the folder that holds your "
-                    "PNG, JPEG or WebP images"
-                )
-            files = image_files(Path(prior.path))
-            check_bank_fits(len(files), resolution, "Use fewer images")
+            path = photo_path(prior.path)
+            if not is_video(path):
+                list_photos(path)
         case DiffusersPriorConfig() as prior:
             check_models(prior, config.variational)
 

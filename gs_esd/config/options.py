@@ -96,8 +96,9 @@ class ToyZooPriorConfig(PriorConfig):
 
 
 class Normalize(Enum):
-    """How user images are framed."""
+    """How user images are framed; see gs_esd/photos/framing.py."""
 
+    auto = "auto"
     height = "height"
     common = "common"
     none = "none"
@@ -109,8 +110,9 @@ class ImagesPriorConfig(PriorConfig):
 
     is_image_set = True
     path: str = MISSING
-    normalize: Normalize = Normalize.height
-    """How images are scaled; see gs_esd/priors/image_folder.py."""
+    normalize: Normalize = Normalize.auto
+    """How images are framed: `auto` by evidence, `height` each centred and scaled to equal height,
+    `common` each centred, all scaled alike, `none` as they are."""
     view_prompts: bool = False
     """Images are in subfolders front, side and back; each camera gets those of its view."""
 

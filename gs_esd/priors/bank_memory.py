@@ -1,35 +1,20 @@
-"""Image files of a folder, and the limit on a bank's memory. Imports no torch."""
-
-from pathlib import Path
+"""The limit on the memory of a set of images. Imports no torch."""
 
 from gs_esd.errors import UserError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MAX_BANK_BYTES = 2e9
 """Memory that the images of a prior may take."""
 PYRAMID_FACTOR = 1.33
 """Memory of all resolutions relative to the largest: 1 + 1/4 + 1/16 + …"""
 
 
-def image_files(folder: Path) -> list[Path]:
-    """List the PNG, JPEG and WebP files below a folder, sorted by path, without hidden files.
+def most_images(resolution: int) -> int:
+    """How many float32 RGBA images, at all resolutions, take at most MAX_BANK_BYTES.
 
-    Raises:
-        UserError: there are fewer than two.
+    Args:
+        resolution: pixels a side of the largest resolution.
     """
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and not path.name.startswith(".")
-        and path.is_file()
-    )
-    if len(files) < 2:
-        raise UserError(
-            f"the number of images ({', '.join(IMAGE_SUFFIXES)}) in {folder} is {len(files)}; at "
-            "least 2 are needed, and 50 or more from all around give good results."
-        )
-    return files
+    return int(MAX_BANK_BYTES / (4 * resolution**2 * 4 * PYRAMID_FACTOR))
 
 
 def check_bank_fits(images: int, resolution: int, remedy: str) -> None:

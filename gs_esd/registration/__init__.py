@@ -1,0 +1,1 @@
+"""Which camera took each photograph: search, cameras as parameters, photometric fit, verdict."""
