@@ -30,6 +30,7 @@ from gs_esd.guidance.view_kl import ViewKlMonitor, view_kl
 from gs_esd.render.clamp import clamp_renderings
 from gs_esd.render.distributed import gather_info, gather_renderings
 from gs_esd.render.renderings import Renderings, concatenate, render
+from gs_esd.render.silhouettes import frame_by_silhouette
 from gs_esd.run.checkpoint import (
     generator_states,
     load_checkpoint,
@@ -70,14 +71,28 @@ class Trainer:
         >>> Trainer.from_config(config, Path("outputs/corgi")).train()
     """
 
-    def __init__(self, config: Config, run_dir: Path, components: Components) -> None:
+    def __init__(
+        self,
+        config: Config,
+        run_dir: Path,
+        components: Components,
+        shown_in: Path | None = None,
+    ) -> None:
         """Take the components of a run; tests bring their own. A checkpoint in run_dir is resumed.
+
+        Args:
+            config: of the run.
+            run_dir: of its checkpoint, metrics and results.
+            components: what it is made of.
+            shown_in: folder of preview.png and the viewer's snapshots while the run goes on;
+                run_dir if None.
 
         Raises:
             UserError: the checkpoint is damaged.
         """
         self.config = config
         self.run_dir = run_dir
+        self.shown_in = shown_in or run_dir
         self.components = components
         self.step = 0
         self.seconds = 0.0
@@ -108,13 +123,25 @@ class Trainer:
         """Make all steps that are left and write the results.
 
         Raises:
+            Interrupted, NonFiniteError, UserError: see `optimize`.
+        """
+        self.optimize()
+        if self._is_writer:
+            orbit = self.components.orbit
+            write_results(self.run_dir, self.config, self._all_splats(), orbit, self.seconds)
+            Snapshots(self.config, self.shown_in).remove()
+
+    def optimize(self) -> None:
+        """Make all steps that are left, with a checkpoint at the end.
+
+        Raises:
             Interrupted: on SIGINT or SIGTERM, after a checkpoint.
             NonFiniteError, UserError: the run cannot go on.
         """
         reset_peak_memory(self.components.device)
         saved_at = time.monotonic()
         preview_at = saved_at + FIRST_PREVIEW_S
-        snapshots = Snapshots(self.config, self.run_dir)
+        snapshots = Snapshots(self.config, self.shown_in)
         with (
             stop_request() as stop,
             ProgressBar(self.config.steps, done=self.step) as bar,
@@ -141,10 +168,6 @@ class Trainer:
                     tracking.image(self.save_preview(), self.step)
                     preview_at = now + self.config.preview_every_s
         self.save()
-        if self._is_writer:
-            orbit = self.components.orbit
-            write_results(self.run_dir, self.config, self._all_splats(), orbit, self.seconds)
-            snapshots.remove()
 
     def train_step(self) -> dict[str, float]:
         """One optimisation step; returns the scalars to log, as of the last synchronisation.
@@ -181,6 +204,8 @@ class Trainer:
 
     def _render(self, particle: Particle, cameras: Cameras) -> Renderings:
         with_depth = self.config.regularizers.tv_depth > 0
+        if height := self.config.cameras.silhouette_height:
+            cameras = frame_by_silhouette(particle.splats, cameras, height)
         renderings = render(particle.splats, cameras, with_depth=with_depth)
         particle.densifier.step_pre_backward(self.step, renderings.info)
         return clamp_renderings(renderings) if self.config.clamp_renderings else renderings
@@ -332,5 +357,5 @@ class Trainer:
     def save_preview(self) -> Float[Tensor, "H W 3"]:
         """Write preview.png of the splats as they are, and return the image."""
         image = preview(self.components.splats, self.components.orbit, self.stage().resolution)
-        save_png(self.run_dir / "preview.png", image)
+        save_png(self.shown_in / "preview.png", image)
         return image

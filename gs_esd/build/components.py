@@ -87,8 +87,12 @@ class Components:
         return self.particles[0].densifier
 
 
-def build_components(config: Config) -> Components:
+def build_components(config: Config, prior: DiffusionPrior | None = None) -> Components:
     """Build everything that the first step needs.
+
+    Args:
+        config: of the run.
+        prior: one that is there already; that of the configuration is built if None.
 
     Raises:
         UserError: the prompt, images, a model or a splat file cannot be used.
@@ -107,7 +111,7 @@ def build_components(config: Config) -> Components:
             "without torchrun, or with particles=1"
         )
     orbit = make_orbit(config.cameras)
-    prior = build_prior(config, orbit)
+    prior = prior or build_prior(config, orbit)
     variational = build_variational(config, prior, ranks)
     return Components(
         device=device,

@@ -71,6 +71,9 @@ class CamerasConfig:
     fov_jitter_deg: float = option(0.0, low=0, high=90)
     """Renderings have fields of view within this of fov_deg, either way; their cameras are moved
     nearer or further, so that the object keeps its size."""
+    silhouette_height: float = option(0.0, low=0, high=0.95)
+    """Renderings are centred on their silhouettes, which are then this fraction of the frame tall,
+    as photographs that were framed one by one; 0 leaves them as they are."""
 
 
 @dataclass
