@@ -134,7 +134,8 @@ def _write_copy(image: Image.Image, path: Path, is_jpeg: bool) -> None:
 
 def relative_path(path: Path, folder: Path) -> str:
     """A path as seen from a folder, with forward slashes; absolute on another drive."""
+    resolved = path.parent.resolve() / path.name  # a file that is a link keeps its name
     try:
-        return Path(os.path.relpath(path, folder)).as_posix()
+        return Path(os.path.relpath(resolved, folder.resolve())).as_posix()
     except ValueError:  # another drive of Windows
-        return path.resolve().as_posix()
+        return resolved.as_posix()

@@ -110,10 +110,12 @@ def load_cameras_json(path: Path, axes: FileAxes = FileAxes.y_down) -> OriginalC
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(entries, list) and entries):
+            raise ValueError("it is no list of cameras")
         poses = torch.tensor(
             [[[*r, t] for r, t in zip(e["rotation"], e["position"], strict=True)] for e in entries],
             dtype=torch.float64,
-        ).reshape(-1, 3, 4)
+        )  # [M, 3, 4]
         matrices = torch.tensor([_matrix(e) for e in entries], dtype=torch.float64)
         names = tuple(str(e["img_name"]) for e in entries)
         sizes = torch.tensor([[int(e["width"]), int(e["height"])] for e in entries])
