@@ -34,7 +34,7 @@ def save_colmap_model(
     """Write cameras.txt, images.txt and points3D.txt; photographs with equal intrinsics share one.
 
     Args:
-        folder: of the three files, by custom sparse/0; created if need be.
+        folder: of the three files, sparse/0 as a rule; created if need be.
         cameras: of the photographs.
         files: the photographs; their names may not contain spaces, see `readable_files`.
         splats: raw parameters in world axes.

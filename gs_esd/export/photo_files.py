@@ -110,8 +110,11 @@ def readable_files(
 def _is_read_everywhere(folder: Path, name: str) -> bool:
     if not name.lower().endswith(READ_EVERYWHERE) or re.search(r"\s", name):
         return False
-    with Image.open(folder / name) as image:
-        return image.getexif().get(ORIENTATION_TAG, 1) == 1
+    try:
+        with Image.open(folder / name) as image:
+            return image.getexif().get(ORIENTATION_TAG, 1) == 1
+    except OSError:  # whatever opens photographs says what is wrong, or has another source
+        return False
 
 
 def _copy_name(name: str, suffix: str, taken: Sequence[str]) -> str:
