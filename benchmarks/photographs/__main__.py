@@ -13,8 +13,8 @@ sign, which the program does not see; see sets.py and zoo_sets.py. A run is
     python train.py prompt=NAME prior=images prior.path=FOLDER seed=0 lambda_esd=1
 
 on one thread, judged by gs_esd/evaluation/photographs.py; its time is that of all processors, as
-others may be busy. Run directories stay in --place, but every run is begun anew. Finished runs are
-kept in results/photographs.jsonl and not made again.
+others may be busy. Run directories stay in --work-dir. Finished runs are kept in
+results/photographs.jsonl and not made again; --name NAME keeps those with other options apart.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
     sets = {photos.name: photos for photos in gather(options)}
     jobs = list(product(sets, options.seeds, options.lambdas))
     kept = RESULTS / f"{options.name}.jsonl"
-    make = partial(run, sets=sets, place=options.place / "runs", overrides=options.overrides)
+    make = partial(run, sets=sets, work_dir=options.work_dir / "runs", overrides=options.overrides)
     table = to_table(complete(kept, Outcome, jobs, make, _job_of, options.processes))
     kept.with_suffix(".md").write_text(table, encoding="utf-8")
     print(table)
@@ -66,7 +66,7 @@ def parse_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--lambdas", nargs="+", type=float, default=[0.0, 1.0])
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--place", type=Path, default=ROOT / "outputs" / "photographs")
+    parser.add_argument("--work-dir", type=Path, default=ROOT / "outputs" / "photographs")
     add_study_options(parser, "photographs")
     options = parse_study(parser, words)
     if not (options.folder or options.coil or options.zoo):
@@ -76,15 +76,15 @@ def parse_options(words: Sequence[str]) -> argparse.Namespace:
 
 def gather(options: argparse.Namespace) -> list[LabelledSet]:
     """The sets that the command line names, as the runs get them."""
-    place = options.place / "sets"
+    work_dir = options.work_dir / "sets"
     sets = [] if options.folder is None else find_sets(options.folder)
     if options.coil is not None:
-        sets += coil_sets(options.coil, options.objects, place)
-    sets += [zoo_set(animal, place) for animal in options.zoo]
+        sets += coil_sets(options.coil, options.objects, work_dir)
+    sets += [zoo_set(animal, work_dir) for animal in options.zoo]
     chosen = [photos for photos in sets if not options.sets or photos.name in options.sets]
     if not chosen:
         sys.exit("there is no such set: a set is a folder with NAME.json beside it")
-    return [subset(each, place, every=options.every, ordered=options.ordered) for each in chosen]
+    return [subset(each, work_dir, every=options.every, ordered=options.ordered) for each in chosen]
 
 
 def run(
@@ -93,12 +93,12 @@ def run(
     lambda_esd: float,
     *,
     sets: dict[str, LabelledSet],
-    place: Path,
+    work_dir: Path,
     overrides: Sequence[str],
 ) -> Outcome:
     """Run the documented command on a set and judge what comes of it."""
     photos = sets[name]
-    run_dir = place / f"{name}-lam{lambda_esd:g}-seed{seed}"
+    run_dir = work_dir / f"{name}-lam{lambda_esd:g}-seed{seed}"
     shutil.rmtree(run_dir, ignore_errors=True)
     command = [
         *(sys.executable, "train.py", f"prompt={name}", "prior=images"),

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gs_esd.evaluation.photographs import SIDES
+
 GOOD_DEG = 1.0
 """A run is right with every side in place and a median error of azimuths up to this."""
 COLUMNS = (
@@ -42,13 +44,8 @@ class Outcome:
     @property
     def is_right(self) -> bool:
         """Whether all sides and azimuths came out, by the truth."""
-        has_sides = self.sides_in_place is not None and self.sides_in_place == SIDES
         is_close = self.azimuth_error_deg is not None and self.azimuth_error_deg <= GOOD_DEG
-        return has_sides and is_close
-
-
-SIDES = 16
-"""See gs_esd/evaluation/photographs.py."""
+        return is_close and self.sides_in_place == SIDES
 
 
 def to_table(outcomes: Sequence[Outcome]) -> str:

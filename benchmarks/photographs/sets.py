@@ -39,13 +39,13 @@ def find_sets(folder: Path) -> list[LabelledSet]:
     ]
 
 
-def coil_sets(folder: Path, numbers: Iterable[int], place: Path) -> list[LabelledSet]:
+def coil_sets(folder: Path, numbers: Iterable[int], work_dir: Path) -> list[LabelledSet]:
     """Copy objects out of a folder in COIL-100's layout, under names that tell no order.
 
     Args:
         folder: with all the files.
         numbers: of the objects; none for all that are there.
-        place: where the sets go.
+        work_dir: where the sets go.
 
     Raises:
         ValueError: an object has no files there.
@@ -57,15 +57,15 @@ def coil_sets(folder: Path, numbers: Iterable[int], place: Path) -> list[Labelle
     wanted = list(numbers) or sorted(files)
     if missing := [number for number in wanted if number not in files]:
         raise ValueError(f"{folder} has no files obj{missing[0]}__*.png")
-    return [copy_set(f"coil{n}", files[n], place, ordered=False) for n in wanted]
+    return [copy_set(f"coil{n}", files[n], work_dir, ordered=False) for n in wanted]
 
 
-def subset(photos: LabelledSet, place: Path, *, every: int, ordered: bool) -> LabelledSet:
+def subset(photos: LabelledSet, work_dir: Path, *, every: int, ordered: bool) -> LabelledSet:
     """Every so many photographs by their azimuth; a copy, unless it is the set itself.
 
     Args:
         photos: the whole set.
-        place: where a copy goes.
+        work_dir: where a copy goes.
         every: 2 takes every second photograph.
         ordered: name the copies in the order of their azimuths.
     """
@@ -73,14 +73,14 @@ def subset(photos: LabelledSet, place: Path, *, every: int, ordered: bool) -> La
         return photos
     by_azimuth = sorted((degrees, photos.folder / name) for name, degrees in photos.truth.items())
     name = f"{photos.name}-every{every}" if every > 1 else photos.name
-    return copy_set(name + "-ordered" * ordered, by_azimuth[::every], place, ordered=ordered)
+    return copy_set(name + "-ordered" * ordered, by_azimuth[::every], work_dir, ordered=ordered)
 
 
 def copy_set(
-    name: str, photos: list[tuple[float, Path]], place: Path, *, ordered: bool
+    name: str, photos: list[tuple[float, Path]], work_dir: Path, *, ordered: bool
 ) -> LabelledSet:
     """Copy files into a new set, named in their order or without any order."""
-    folder = place / name
+    folder = work_dir / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     truth = {}

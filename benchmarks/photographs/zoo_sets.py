@@ -31,18 +31,18 @@ BACKGROUND = 0.85
 """Grey behind the animal."""
 
 
-def zoo_set(animal: str, place: Path) -> LabelledSet:
+def zoo_set(animal: str, work_dir: Path) -> LabelledSet:
     """Draw the photographs of an animal as PNG files, with names that tell no order.
 
     Args:
         animal: its name, such as corgi.
-        place: where the set goes.
+        work_dir: where the set goes.
     """
     name = f"zoo-{animal}"
     generator = stream(0, f"photographs of a {animal}")
     start = 2 * math.pi * float(torch.rand(1, generator=generator))
     azimuth = start + 2 * math.pi * torch.arange(PHOTOGRAPHS) / PHOTOGRAPHS
-    folder = place / name
+    folder = work_dir / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     truth = {}

@@ -25,6 +25,8 @@ from gs_esd.system.atomic import atomic_write
 
 OPENCV_FROM_OPENGL = torch.tensor([1.0, -1.0, -1.0, 1.0], dtype=torch.float64)
 """Signs of the camera axes; their own inverse."""
+COLORS = ("red", "green", "blue")
+"""Properties of a vertex, besides x, y and z."""
 
 
 def save_transforms(
@@ -80,10 +82,6 @@ def save_points(path: Path, splats: ParameterDict) -> None:
         vertex[axis], vertex[COLORS[i]] = means[:, i], rgb[:, i]
     with atomic_write(path) as partial:
         PlyData([PlyElement.describe(vertex, "vertex")], byte_order="<").write(str(partial))
-
-
-COLORS = ("red", "green", "blue")
-"""Properties of a vertex."""
 
 
 def _intrinsics(cameras: OriginalCameras, index: int) -> dict[str, Any]:

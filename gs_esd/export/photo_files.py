@@ -5,9 +5,10 @@ Notation
     R       pixels a side of the square that is cut out of each of them
     crops   left, top and side of that square, in pixels of the upright photograph
 
-Other programs read a photograph as it is stored: they turn none upright, COLMAP's text files end a
-name at the first space, and few of them read HEIC, RAW or frames of videos. Where a photograph is
-none that they read, upright copies of all are written, under names without spaces.
+Other programs read a photograph as it is stored: they turn none upright, COLMAP ends a name in its
+text files at the first space (src/colmap/scene/reconstruction_io_text.cc), and few read HEIC, RAW
+or frames of videos. Where one of the photographs would be misread, upright copies of all are
+written, under names without spaces.
 """
 
 import os

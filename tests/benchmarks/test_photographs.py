@@ -19,9 +19,9 @@ from benchmarks.photographs.sets import LabelledSet, coil_sets, find_sets, save_
 from tests.helpers.photo_runs import PHOTOS, make_photo_run
 
 
-def make_set(place: Path, name: str = "shoe", n: int = 6) -> LabelledSet:
+def make_set(work_dir: Path, name: str = "shoe", n: int = 6) -> LabelledSet:
     """A set of n grey photographs, each with its number as its brightness."""
-    folder = place / name
+    folder = work_dir / name
     folder.mkdir(parents=True)
     names = [f"{(5 * i) % n}.png" for i in range(n)]
     for i, file in enumerate(names):
@@ -46,7 +46,7 @@ def test_sets_are_folders_with_a_truth_beside_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ordered", [False, True])
 def test_subset_keeps_each_azimuth(every: int, ordered: bool, tmp_path: Path) -> None:
     photos = make_set(tmp_path / "sets")
-    part = subset(photos, tmp_path / "place", every=every, ordered=ordered)
+    part = subset(photos, tmp_path / "work_dir", every=every, ordered=ordered)
     assert {brightness(part, name) * 60.0: None for name in part.truth} == {
         degrees: None for degrees in part.truth.values()
     }
@@ -63,13 +63,13 @@ def test_coil_layout(tmp_path: Path) -> None:
             value = 20 + number + degrees // 5
             Image.new("L", (4, 4), value).save(tmp_path / f"obj{number}__{degrees}.png")
     (tmp_path / "readme.txt").write_text("no photograph")
-    coil3, coil14 = coil_sets(tmp_path, [], tmp_path / "place")
+    coil3, coil14 = coil_sets(tmp_path, [], tmp_path / "work_dir")
     assert [coil3.name, coil14.name] == ["coil3", "coil14"]
     for name, degrees in coil14.truth.items():
         assert brightness(coil14, name) == 34 + degrees / 5
         assert "__" not in name
     with pytest.raises(ValueError, match="obj15__"):
-        coil_sets(tmp_path, [15], tmp_path / "place")
+        coil_sets(tmp_path, [15], tmp_path / "work_dir")
 
 
 def test_zoo_set_has_noise_one_elevation_and_the_true_azimuths(
@@ -104,7 +104,7 @@ def test_run_is_the_documented_command_and_is_judged(
 
     def finish(command: Sequence[str], **_: object) -> Done:
         commands.append(command)
-        run_dir = tmp_path / "place" / "statue-lam1-seed0"
+        run_dir = tmp_path / "work_dir" / "statue-lam1-seed0"
         run_dir.parent.mkdir(exist_ok=True)
         made.rename(run_dir)
         metrics = json.loads((run_dir / "metrics.json").read_text())
@@ -118,7 +118,7 @@ def test_run_is_the_documented_command_and_is_judged(
     monkeypatch.setattr(benchmark.subprocess, "run", finish)
     sets = {"statue": photos}
     outcome = benchmark.run(
-        "statue", 0, 1.0, sets=sets, place=tmp_path / "place", overrides=["steps=9"]
+        "statue", 0, 1.0, sets=sets, work_dir=tmp_path / "work_dir", overrides=["steps=9"]
     )
     (command,) = commands
     assert command[:4] == [sys.executable, "train.py", "prompt=statue", "prior=images"]
@@ -137,7 +137,7 @@ def test_run_without_results_keeps_the_last_line(
 
     monkeypatch.setattr(benchmark.subprocess, "run", lambda *_, **__: Done())
     sets = {"shoe": make_set(tmp_path)}
-    outcome = benchmark.run("shoe", 1, 0.0, sets=sets, place=tmp_path / "place", overrides=[])
+    outcome = benchmark.run("shoe", 1, 0.0, sets=sets, work_dir=tmp_path / "work_dir", overrides=[])
     assert (outcome.reason, outcome.exit_status) == ("error: no photographs", 1)
     assert not outcome.is_right
 
