@@ -2,7 +2,8 @@
 
 Animals of the toy zoo are compared with their true views. Splats of any prompt can be evaluated by
 CLIP (--clip), whose count of faces is a proxy, and by an image classifier (--classifier), whose
-Inception metrics replace those of the zoo.
+Inception metrics replace those of the zoo. Runs on photographs are compared with their true
+azimuths (--truth).
 """
 
 import argparse
@@ -17,6 +18,7 @@ from gs_esd.errors import UserError
 from gs_esd.evaluation.clip import Clip, Rivals
 from gs_esd.evaluation.evaluate import VIEWS, evaluate, find_targets
 from gs_esd.evaluation.image_classifier import ImageClassifier
+from gs_esd.evaluation.photographs import as_line, measure_photographs, read_truth
 from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.priors.hub.vision import DEFAULT_CLIP
 
@@ -72,15 +74,20 @@ def _evaluate_all(options: argparse.Namespace) -> list[dict[str, Any]]:
     classifier = None
     if options.classifier is not None:
         classifier = ImageClassifier.load(options.classifier, options.classifier_revision)
-    if clip is None and classifier is None:
+    truth = None if options.truth is None else read_truth(options.truth)
+    is_rendered = truth is None or clip is not None or classifier is not None
+    if truth is None and clip is None and classifier is None:
         for target in targets:
             target.check_measurable()
     lines = []
     for target in targets:
         line: dict[str, Any] = {"path": str(target.path), "prompt": target.prompt}
-        line |= evaluate(
-            target, views=options.views, clip=clip, rivals=rivals, classifier=classifier
-        )
+        if truth is not None:
+            line |= as_line(measure_photographs(target.path.parent, truth))
+        if is_rendered:
+            line |= evaluate(
+                target, views=options.views, clip=clip, rivals=rivals, classifier=classifier
+            )
         print(json.dumps(line, ensure_ascii=False), flush=True)
         lines.append(line)
     return lines
@@ -110,6 +117,12 @@ def _parse(arguments: Sequence[str] | None, prog: str) -> argparse.Namespace:
     )
     parser.add_argument(
         "--classifier-revision", metavar="REVISION", help="a branch, tag or commit of it"
+    )
+    parser.add_argument(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="true azimuths of a run's photographs: JSON of degrees by file name",
     )
     options = parser.parse_args(arguments)
     if options.views < 1:

@@ -1,0 +1,1 @@
+"""Photographs without poses: whether the documented command finds cameras and shape."""
