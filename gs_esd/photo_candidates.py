@@ -104,9 +104,7 @@ class Candidates:
         trainer = Trainer(config, folder, components, shown_in=self._run_dir)
         trainer.optimize()
         orbit = make_orbit(cameras)
-        return Candidate(
-            model, components.splats, orbit, self._search(components.splats, orbit)
-        )
+        return Candidate(model, components.splats, orbit, self._search(components.splats, orbit))
 
 
 def _best(candidates: list[Candidate]) -> Candidate:

@@ -7,9 +7,18 @@ from gs_esd.config.learned import (
     LoraCameraVariationalConfig,
     LoraVariationalConfig,
 )
-from gs_esd.config.options import Config, EsdConfig, LambdaSchedule, MemoryConfig, VsdConfig
+from gs_esd.config.options import (
+    Config,
+    EsdConfig,
+    ImagesPriorConfig,
+    LambdaSchedule,
+    MemoryConfig,
+    PhotoOrder,
+    VsdConfig,
+)
 from gs_esd.config.schedule import EntropicTimestepsConfig
 from gs_esd.errors import UserError
+from gs_esd.system.torchrun import process_count
 
 
 def check_pairings(config: Config) -> None:
@@ -42,10 +51,30 @@ def _check_learned_prior(config: Config) -> None:
 
 def _check_image_bank(config: Config) -> None:
     _check_memory(config)
+    if isinstance(config.prior, ImagesPriorConfig):
+        _check_photos(config, config.prior)
     if not isinstance(config.timesteps, EntropicTimestepsConfig):
         raise UserError(
             "these timesteps are those of the schedule that a learned prior was trained at, and a "
             "prior made of images was not. Use timesteps=entropic_time"
+        )
+
+
+def _check_photos(config: Config, prior: ImagesPriorConfig) -> None:
+    """What does not go with finding the cameras of photographs."""
+    alone = "prior.find_cameras=false, which makes splats without the photographs' cameras"
+    if not prior.find_cameras:
+        if prior.order != PhotoOrder.unknown:
+            raise UserError(f"prior.order is of no use with {alone}. Leave one of them out")
+        return
+    if prior.view_prompts:
+        raise UserError(f"prior.view_prompts=true goes with {alone}")
+    if config.particles > 1:
+        raise UserError(f"particles={config.particles} goes with {alone}")
+    if process_count() > 1:
+        raise UserError(
+            f"the cameras of photographs are found by one process, and there are {process_count()}:"
+            f" start without torchrun, or with {alone}"
         )
 
 

@@ -47,10 +47,13 @@ def run(settings: DictConfig) -> None:
         is_single = hydra_config.mode != RunMode.MULTIRUN  # a sweep has one viewer for all
         with viewer_beside(folder, config.view and is_first and is_single):
             # Only here: it imports torch, and --help, --cfg and wrong values do not wait for that.
+            from gs_esd.photo_run import PhotoRun, finds_cameras
             from gs_esd.trainer import Trainer, is_finished
 
             if is_finished(folder):
                 log.info("nothing to do: this run is finished")
+            elif finds_cameras(config):
+                PhotoRun(config, folder).train()
             else:
                 Trainer.from_config(config, folder).train()
             console.print_results(folder)

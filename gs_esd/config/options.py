@@ -107,6 +107,20 @@ class Normalize(Enum):
     none = "none"
 
 
+class PhotoOrder(Enum):
+    """What the order of photographs says."""
+
+    unknown = "unknown"
+    turntable = "turntable"
+
+
+class PhotoQuality(Enum):
+    """How finely splats are fitted to photographs: up to 256 or 512 pixels a side."""
+
+    standard = "standard"
+    high = "high"
+
+
 @dataclass
 class ImagesPriorConfig(PriorConfig):
     """A folder of the user's own images of one object, as an exact denoiser."""
@@ -117,7 +131,14 @@ class ImagesPriorConfig(PriorConfig):
     """How images are framed: `auto` by evidence, `height` each centred and scaled to equal height,
     `common` each centred, all scaled alike, `none` as they are."""
     view_prompts: bool = False
-    """Images are in subfolders front, side and back; each camera gets those of its view."""
+    """Images are in subfolders front, side and back; each camera gets those of its view. Goes with
+    find_cameras=false."""
+    find_cameras: bool = True
+    """Find which camera took each photograph, and fit the splats to all of them: see
+    gs_esd/photo_run.py. Otherwise the images are the prior of one run, and nothing else."""
+    order: PhotoOrder = PhotoOrder.unknown
+    """turntable: file names are in the order of an evenly turning table, in either direction."""
+    quality: PhotoQuality = PhotoQuality.standard
 
 
 @dataclass

@@ -17,7 +17,7 @@ from gs_esd.render.renderings import render
 BOX_PIXELS = 48
 """Resolution at which silhouettes are measured, to a fraction of a pixel."""
 EDGE = 0.5
-"""Of the largest alpha of a row or column, relative to that of the image, at a silhouette's edge."""
+"""At an edge: the largest alpha of a row or column, relative to that of the image."""
 MIN_ALPHA = 1e-3
 """Largest alpha of an image below which it has no silhouette."""
 

@@ -4,11 +4,12 @@ import dataclasses
 import json
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -32,7 +33,14 @@ LEARNED_PACKAGES = ("diffusers", "transformers", "peft")
 
 
 def write_results(
-    run_dir: Path, config: Config, particles: Sequence[ParameterDict], orbit: Orbit, seconds: float
+    run_dir: Path,
+    config: Config,
+    particles: Sequence[ParameterDict],
+    orbit: Orbit,
+    seconds: float,
+    *,
+    resolution: int | None = None,
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Write splats.ply, preview.png, turntable.mp4 and, last, metrics.json.
 
@@ -46,11 +54,14 @@ def write_results(
         particles: raw parameters of the finished splats, of one or more particles.
         orbit: the cameras of the preview and the turntable.
         seconds: duration of all steps, without interruptions.
+        resolution: pixels a side of the preview's images and the turntable; twice that of the last
+            stage if None.
+        more: further entries of metrics.json.
 
     Raises:
         UserError: a file cannot be written.
     """
-    resolution = 2 * config.stages.fine.resolution
+    resolution = resolution or 2 * config.stages.fine.resolution
     started = time.monotonic()
     for i, splats in enumerate(particles):
         folder = particle_dir(run_dir, i)
@@ -68,6 +79,7 @@ def write_results(
         "seconds_a_step": round(seconds / config.steps, 4),
         **_peak(particles[0]["means"].device),
         "export_s": round(time.monotonic() - started, 2),
+        **more,
         "versions": versions(),
         "config": plain(config),
     }

@@ -4,15 +4,15 @@ import math
 
 import pytest
 import torch
-from torch.nn import ParameterDict
-
-from gs_esd.cameras.orbit import Cameras, orbit_cameras
-from gs_esd.render.renderings import render
 from gs_esd.render.silhouette_framing import (
     frame_by_silhouette,
     silhouette_boxes,
     with_resolution,
 )
+from torch.nn import ParameterDict
+
+from gs_esd.cameras.orbit import Cameras, orbit_cameras
+from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import init_ball
 
 
