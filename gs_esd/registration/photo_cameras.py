@@ -83,9 +83,7 @@ class CameraParameters:
             torch.tensor([[float(common), 0.0]], device=device),
             torch.tensor(SHARED_RATES, device=device),
         )
-        self._deviation_pull = (
-            DEVIATION_PULL if orbit.elevation_min == orbit.elevation_max else 0.0
-        )
+        self._deviation_pull = DEVIATION_PULL if orbit.elevation_min == orbit.elevation_max else 0.0
 
     def __len__(self) -> int:
         """Number of photographs M."""
@@ -130,9 +128,7 @@ class CameraParameters:
         x = scale * x + shift[:, :1] * shrunk
         y = scale * y + shift[:, 1:] * shrunk
         viewmats = torch.stack([x, y, shrunk, bottom], dim=1)
-        return Cameras(
-            viewmats, cameras.Ks, resolution, resolution, photo[:, AZIMUTH], elevation
-        )
+        return Cameras(viewmats, cameras.Ks, resolution, resolution, photo[:, AZIMUTH], elevation)
 
     def penalty(self, photo: Float[Tensor, "B 5"]) -> Float[Tensor, ""]:
         """The pull of deviations, shifts and magnifications towards 0, a mean over the batch."""

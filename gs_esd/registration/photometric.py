@@ -220,9 +220,7 @@ class PhotometricFit:
         assert photo.grad is not None
         self.cameras.photo.step(photo.grad, rows, CAMERA_FINAL_FRACTION**self.progress)
 
-    def _loss(
-        self, rgba: Float[Tensor, "B 4 h w"], rows: Int[Tensor, " B"]
-    ) -> Float[Tensor, ""]:
+    def _loss(self, rgba: Float[Tensor, "B 4 h w"], rows: Int[Tensor, " B"]) -> Float[Tensor, ""]:
         """Of renderings of photographs, both over one random background."""
         background = torch.rand(3, generator=self._generators["background"])
         background = to_device(background, self.device)
@@ -230,9 +228,7 @@ class PhotometricFit:
         return photometric_loss(over(rgba, background), over(targets, background))
 
     @torch.no_grad()
-    def measure(
-        self, rows: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    def measure(self, rows: Int[Tensor, " n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """PSNR of photographs at the current resolution: of the whole frame, and of the object."""
         frames, objects = [], []
         for part in rows.split(MEASURED_AT_ONCE):
