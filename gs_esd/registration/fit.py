@@ -14,6 +14,7 @@ from one side of the object to another. So, at fixed fractions of the fit:
 Held-out photographs snap and are searched like the others; what is decided does not depend on them.
 """
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -51,11 +52,13 @@ class FitHistory:
     Attributes:
         moves: largest move of each snap, in steps of 360°/n.
         accepted: whether it was kept.
+        gains: training PSNR with each snap less that without, in decibels; 0 if not tried.
         jumps: photographs that jumped at each search.
     """
 
     moves: list[float] = field(default_factory=list)
     accepted: list[bool] = field(default_factory=list)
+    gains: list[float] = field(default_factory=list)
     jumps: list[int] = field(default_factory=list)
 
 
@@ -85,6 +88,8 @@ class PhotoFit:
         self._search: CameraSearch | None = None
         self._trial: dict[str, Any] | None = None
         self._last_event = -1
+        if config.known_order and config.even_spacing:
+            cameras.hold_azimuths()
 
     @property
     def splats(self) -> ParameterDict:
@@ -139,12 +144,19 @@ class PhotoFit:
         """What is due at this step."""
         step, steps = self.fit.step_number, self.config.steps
         self._last_event = step
-        if step in _steps_at(SEARCH_FRACTIONS, steps):
-            self._search_again()
-        if self.config.even_spacing and step in _steps_at(SNAP_FRACTIONS, steps):
-            self._snap()
-        if step >= HARMONICS_FRACTION * steps and self._has_settled():
-            self.fit.widen_harmonics()
+        if not self.config.known_order:
+            if step in _steps_at(SEARCH_FRACTIONS, steps):
+                self._search_again()
+            if self.config.even_spacing and step in _steps_at(SNAP_FRACTIONS, steps):
+                self._snap()
+        if self._trial is None and step >= HARMONICS_FRACTION * steps and self._has_settled():
+            self._settle()
+
+    def _settle(self) -> None:
+        """Let colours depend on the view, and hold azimuths that are evenly spaced."""
+        self.fit.widen_harmonics()
+        if self.history.accepted and self.history.accepted[-1] and not os.environ.get("NOHOLD"):
+            self.cameras.hold_azimuths()
 
     def _has_settled(self) -> bool:
         n, history = len(self.photos.names), self.history
@@ -158,6 +170,7 @@ class PhotoFit:
         self.history.moves.append(snapped.largest_move)
         if snapped.largest_move <= SMALL_MOVE:
             self.history.accepted.append(True)
+            self.history.gains.append(0.0)
             self.cameras.set_azimuth(snapped.azimuth)
         else:
             self._trial = {
@@ -178,10 +191,12 @@ class PhotoFit:
             self.fit.load_state_dict(trial["start"])
             self.cameras.set_azimuth(trial["azimuth"])
             return
-        is_better = psnr > trial["without"]["psnr"]
+        gain = psnr - trial["without"]["psnr"]
+        is_better = gain > 0
         if not is_better:
             self.fit.load_state_dict(trial["without"]["state"])
         self.history.accepted.append(is_better)
+        self.history.gains.append(gain)
         self._trial = None
 
     def _search_again(self) -> None:

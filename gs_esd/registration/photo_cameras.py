@@ -178,11 +178,25 @@ class CameraParameters:
         """Replace all azimuths, in radians."""
         self.photo.table[:, AZIMUTH] = azimuth
 
+    @property
+    def holds_azimuths(self) -> bool:
+        """Whether azimuths are constants."""
+        return float(self.photo.rates[AZIMUTH]) == 0
+
+    def hold_azimuths(self, hold: bool = True) -> None:
+        """Make azimuths constants, or parameters again."""
+        self.photo.rates[AZIMUTH] = 0.0 if hold else PHOTO_RATES[AZIMUTH]
+
     def state_dict(self) -> dict[str, Any]:
         """Parameters and their optimisers, as copies."""
-        return {"photo": self.photo.state_dict(), "shared": self.shared.state_dict()}
+        return {
+            "photo": self.photo.state_dict(),
+            "shared": self.shared.state_dict(),
+            "holds_azimuths": self.holds_azimuths,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.photo.load_state_dict(state["photo"])
         self.shared.load_state_dict(state["shared"])
+        self.hold_azimuths(state["holds_azimuths"])

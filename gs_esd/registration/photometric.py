@@ -77,7 +77,10 @@ class FitConfig:
     sh_degree: int = 2
     """Of the spherical harmonics in the second half: a turntable's lights do not turn along."""
     even_spacing: bool = True
-    """Whether azimuths may be moved to even spacing where photographs fit as well or better."""
+    """Whether azimuths may be moved to even spacing where photographs then fit better."""
+    known_order: bool = False
+    """Whether the cameras to start from are in the right order: none is searched again, and if
+    `even_spacing`, azimuths stay as they are."""
 
     @property
     def steps(self) -> int:
