@@ -14,7 +14,6 @@ from one side of the object to another. So, at fixed fractions of the fit:
 Held-out photographs snap and are searched like the others; what is decided does not depend on them.
 """
 
-import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -155,7 +154,7 @@ class PhotoFit:
     def _settle(self) -> None:
         """Let colours depend on the view, and hold azimuths that are evenly spaced."""
         self.fit.widen_harmonics()
-        if self.history.accepted and self.history.accepted[-1] and not os.environ.get("NOHOLD"):
+        if self.history.accepted and self.history.accepted[-1]:
             self.cameras.hold_azimuths()
 
     def _has_settled(self) -> bool:

@@ -55,7 +55,7 @@ def ssim(a: Float[Tensor, "B 3 h w"], b: Float[Tensor, "B 3 h w"]) -> Float[Tens
 
 
 def _window_means(maps: Float[Tensor, "5 B 3 h w"]) -> Float[Tensor, "5 B 3 u v"]:
-    """Means of all windows. As a depthwise convolution: on a CPU avg_pool2d takes 7 times as long."""
+    """Means of all windows, by a depthwise convolution: avg_pool2d takes 7 times as long."""
     channels = maps.flatten(0, 2)[None]
     n, side = channels.shape[1], SSIM_WINDOW
     kernel = torch.full((n, 1, side, side), 1 / side**2).to(maps)

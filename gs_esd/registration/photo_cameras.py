@@ -4,16 +4,16 @@ Notation
     M, B    all photographs; those of a batch
     photo   [M, 5] of each photograph: azimuth, deviation from the common elevation, shift to the
             right and down as fractions of the frame, log magnification about the frame's centre
-    shared  [1, 2] of all: common elevation, log lens ℓ
+    shared  [1, 2] of all: common elevation, log lens k
     f, d    focal length and distance that were assumed
 
 Renderers are differentiable in viewmats, not in intrinsics. So the viewmats that are trained are
 not rigid: they also hold shift, magnification and lens. With a point at (x, y, z) in the rotation's
-axes, a camera e^ℓ times as far away with as much longer a lens projects it to
+axes, a camera e^k times as far away with as much longer a lens projects it to
 
-    e^ℓ f x / (z + e^ℓ d) = f x / (e^-ℓ z + d),
+    e^k f x / (z + e^k d) = f x / (e^-k z + d),
 
-which is the third row of the rotation times e^-ℓ, the distance being kept. Magnification is a
+which is the third row of the rotation times e^-k, the distance being kept. Magnification is a
 factor of the first two rows, and a shift adds a multiple of the third row to these. Projections,
 covariances on the image, and the point from which colours depend on the view are then exactly those
 of the rigid camera with that lens.

@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
-from torch.nn import ParameterDict
 
 from gs_esd.cameras.orbit import Orbit
 from gs_esd.photos.photo_set import PhotoSet
@@ -61,9 +60,7 @@ def fit_in_order(
     """
     tried = [_begin(photos, config, seed, device, sign) for sign in DIRECTIONS]
     best, other = sorted(tried, key=lambda direction: -direction.psnr)
-    log.info(
-        f"the turn's direction: {best.psnr:.1f} dB one way, {other.psnr:.1f} dB the other way"
-    )
+    log.info(f"the turn's direction: {best.psnr:.1f} dB one way, {other.psnr:.1f} dB the other way")
     return [best, other]
 
 
