@@ -51,9 +51,7 @@ def _first_edge(profile: Float[Tensor, "B n"]) -> Float[Tensor, " B"]:
     return torch.where(is_opaque.any(dim=1), edge, torch.zeros_like(edge))
 
 
-def centre_boxes(
-    cameras: Cameras, boxes: Float[Tensor, "B 3"], height: float
-) -> Cameras:
+def centre_boxes(cameras: Cameras, boxes: Float[Tensor, "B 3"], height: float) -> Cameras:
     """Cameras whose images are shifted and scaled so that boxes come to the centre of the frame.
 
     Args:

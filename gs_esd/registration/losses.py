@@ -9,7 +9,7 @@ Notation
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import conv2d
 
 from gs_esd.registration.search import MIN_MSE
 
@@ -22,7 +22,9 @@ OBJECT_ALPHA = 0.05
 """Pixels where a photograph or its rendering has more alpha belong to the object."""
 
 
-def over(rgba: Float[Tensor, "B 4 h w"], background: Float[Tensor, "3"]) -> Float[Tensor, "B 3 h w"]:
+def over(
+    rgba: Float[Tensor, "B 4 h w"], background: Float[Tensor, "3"]
+) -> Float[Tensor, "B 3 h w"]:
     """Composite premultiplied images over a solid background, RGB in [0, 1]."""
     return rgba[:, :3] + (1 - rgba[:, 3:]) * background[:, None, None]
 
@@ -30,24 +32,34 @@ def over(rgba: Float[Tensor, "B 4 h w"], background: Float[Tensor, "3"]) -> Floa
 def photometric_loss(
     images: Float[Tensor, "B 3 h w"], targets: Float[Tensor, "B 3 h w"]
 ) -> Float[Tensor, ""]:
-    """Weighted sum of squared error, absolute error and 1 - SSIM."""
+    """Weighted sum of squared error, absolute error and 1 - SSIM.
+
+    SSIM is of the first image alone: of all it would take as long as rendering and everything else.
+    """
     error = images - targets
     return (
         MSE_WEIGHT * error.square().mean()
         + L1_WEIGHT * error.abs().mean()
-        + SSIM_WEIGHT * (1 - ssim(images, targets))
+        + SSIM_WEIGHT * (1 - ssim(images[:1], targets[:1]))
     )
 
 
 def ssim(a: Float[Tensor, "B 3 h w"], b: Float[Tensor, "B 3 h w"]) -> Float[Tensor, ""]:
     """Mean structural similarity (Wang et al. 2004) in uniform windows within the images."""
-    n = len(a)
-    moments = avg_pool2d(torch.cat([a, b, a * a, b * b, a * b]), SSIM_WINDOW, 1)
-    mean_a, mean_b, square_a, square_b, product = moments.split(n)
+    moments = _window_means(torch.stack([a, b, a * a, b * b, a * b]))
+    mean_a, mean_b, square_a, square_b, product = moments
     variances = (square_a - mean_a.square()) + (square_b - mean_b.square())
     covariance = product - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + SSIM_C1) / (mean_a.square() + mean_b.square() + SSIM_C1)
     return (luminance * (2 * covariance + SSIM_C2) / (variances + SSIM_C2)).mean()
+
+
+def _window_means(maps: Float[Tensor, "5 B 3 h w"]) -> Float[Tensor, "5 B 3 u v"]:
+    """Means of all windows, by a depthwise convolution: avg_pool2d takes 7 times as long."""
+    channels = maps.flatten(0, 2)[None]
+    n, side = channels.shape[1], SSIM_WINDOW
+    kernel = torch.full((n, 1, side, side), 1 / side**2).to(maps)
+    return conv2d(channels, kernel, groups=n)[0].unflatten(0, maps.shape[:3])
 
 
 def frame_psnr(

@@ -4,16 +4,16 @@ Notation
     M, B    all photographs; those of a batch
     photo   [M, 5] of each photograph: azimuth, deviation from the common elevation, shift to the
             right and down as fractions of the frame, log magnification about the frame's centre
-    shared  [1, 2] of all: common elevation, log lens ℓ
+    shared  [1, 2] of all: common elevation, log lens k
     f, d    focal length and distance that were assumed
 
 Renderers are differentiable in viewmats, not in intrinsics. So the viewmats that are trained are
 not rigid: they also hold shift, magnification and lens. With a point at (x, y, z) in the rotation's
-axes, a camera e^ℓ times as far away with as much longer a lens projects it to
+axes, a camera e^k times as far away with as much longer a lens projects it to
 
-    e^ℓ f x / (z + e^ℓ d) = f x / (e^-ℓ z + d),
+    e^k f x / (z + e^k d) = f x / (e^-k z + d),
 
-which is the third row of the rotation times e^-ℓ, the distance being kept. Magnification is a
+which is the third row of the rotation times e^-k, the distance being kept. Magnification is a
 factor of the first two rows, and a shift adds a multiple of the third row to these. Projections,
 covariances on the image, and the point from which colours depend on the view are then exactly those
 of the rigid camera with that lens.
@@ -83,9 +83,7 @@ class CameraParameters:
             torch.tensor([[float(common), 0.0]], device=device),
             torch.tensor(SHARED_RATES, device=device),
         )
-        self._deviation_pull = (
-            DEVIATION_PULL if orbit.elevation_min == orbit.elevation_max else 0.0
-        )
+        self._deviation_pull = DEVIATION_PULL if orbit.elevation_min == orbit.elevation_max else 0.0
 
     def __len__(self) -> int:
         """Number of photographs M."""
@@ -130,9 +128,7 @@ class CameraParameters:
         x = scale * x + shift[:, :1] * shrunk
         y = scale * y + shift[:, 1:] * shrunk
         viewmats = torch.stack([x, y, shrunk, bottom], dim=1)
-        return Cameras(
-            viewmats, cameras.Ks, resolution, resolution, photo[:, AZIMUTH], elevation
-        )
+        return Cameras(viewmats, cameras.Ks, resolution, resolution, photo[:, AZIMUTH], elevation)
 
     def penalty(self, photo: Float[Tensor, "B 5"]) -> Float[Tensor, ""]:
         """The pull of deviations, shifts and magnifications towards 0, a mean over the batch."""
@@ -182,11 +178,25 @@ class CameraParameters:
         """Replace all azimuths, in radians."""
         self.photo.table[:, AZIMUTH] = azimuth
 
+    @property
+    def holds_azimuths(self) -> bool:
+        """Whether azimuths are constants."""
+        return float(self.photo.rates[AZIMUTH]) == 0
+
+    def hold_azimuths(self, hold: bool = True) -> None:
+        """Make azimuths constants, or parameters again."""
+        self.photo.rates[AZIMUTH] = 0.0 if hold else PHOTO_RATES[AZIMUTH]
+
     def state_dict(self) -> dict[str, Any]:
         """Parameters and their optimisers, as copies."""
-        return {"photo": self.photo.state_dict(), "shared": self.shared.state_dict()}
+        return {
+            "photo": self.photo.state_dict(),
+            "shared": self.shared.state_dict(),
+            "holds_azimuths": self.holds_azimuths,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.photo.load_state_dict(state["photo"])
         self.shared.load_state_dict(state["shared"])
+        self.hold_azimuths(state["holds_azimuths"])

@@ -48,7 +48,7 @@ CAMERA_FINAL_FRACTION = 0.1
 """Of the rates of cameras at the start, what is left at the end."""
 PHOTOS_PER_STEP = 5
 HELD_OUT_EVERY = 6
-"""Every so-manieth photograph is held out."""
+"""One photograph of so many is held out."""
 MAX_SCALE, MIN_SCALE = 0.12, 0.003
 """Standard deviations of Gaussians in world units."""
 MAX_SCALE_RATIO = 2.0
@@ -77,7 +77,10 @@ class FitConfig:
     sh_degree: int = 2
     """Of the spherical harmonics in the second half: a turntable's lights do not turn along."""
     even_spacing: bool = True
-    """Whether azimuths may be moved to even spacing where photographs fit as well or better."""
+    """Whether azimuths may be moved to even spacing where photographs then fit better."""
+    known_order: bool = False
+    """Whether the cameras to start from are in the right order: none is searched again, and if
+    `even_spacing`, azimuths stay as they are."""
 
     @property
     def steps(self) -> int:
@@ -95,7 +98,7 @@ def default_fit(resolution: int) -> FitConfig:
 
 
 def held_out_photos(n: int, seed: int) -> Int[Tensor, " H"]:
-    """Indices of the photographs of n that no splats are trained on: every sixth after a shuffle."""
+    """Indices of those of n photographs that no splats learn from: every sixth after a shuffle."""
     order = torch.randperm(n, generator=stream(seed, "held-out photographs"))
     return order[::HELD_OUT_EVERY].sort().values
 
@@ -123,7 +126,7 @@ class PhotometricFit:
         self.cameras = cameras
         self.device = splats["means"].device
         self.step_number = 0
-        self.loss = math.nan
+        self.loss = torch.tensor(math.nan)
         self._images = _pyramid(photos, config, self.device)
         self.held_out = held_out_photos(len(photos.names), seed)
         is_trained = torch.ones(len(photos.names), dtype=torch.bool)
@@ -200,7 +203,8 @@ class PhotometricFit:
         loss = self._loss(rgba, rows) + self.cameras.penalty(photo)
         loss.backward()
         self.loss = loss.detach()
-        assert photo.grad is not None and shared.grad is not None
+        assert photo.grad is not None
+        assert shared.grad is not None
         factor = CAMERA_FINAL_FRACTION**self.progress
         self.cameras.photo.step(photo.grad, rows, factor)
         self.cameras.shared.step(shared.grad, torch.zeros(1, dtype=torch.long), factor)
@@ -220,9 +224,7 @@ class PhotometricFit:
         assert photo.grad is not None
         self.cameras.photo.step(photo.grad, rows, CAMERA_FINAL_FRACTION**self.progress)
 
-    def _loss(
-        self, rgba: Float[Tensor, "B 4 h w"], rows: Int[Tensor, " B"]
-    ) -> Float[Tensor, ""]:
+    def _loss(self, rgba: Float[Tensor, "B 4 h w"], rows: Int[Tensor, " B"]) -> Float[Tensor, ""]:
         """Of renderings of photographs, both over one random background."""
         background = torch.rand(3, generator=self._generators["background"])
         background = to_device(background, self.device)
@@ -230,9 +232,7 @@ class PhotometricFit:
         return photometric_loss(over(rgba, background), over(targets, background))
 
     @torch.no_grad()
-    def measure(
-        self, rows: Int[Tensor, " n"]
-    ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    def measure(self, rows: Int[Tensor, " n"]) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
         """PSNR of photographs at the current resolution: of the whole frame, and of the object."""
         frames, objects = [], []
         for part in rows.split(MEASURED_AT_ONCE):

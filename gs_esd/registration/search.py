@@ -20,14 +20,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import ParameterDict
 from torch.nn.functional import interpolate
 
 from gs_esd.cameras.orbit import Cameras, Orbit, orbit_cameras
 from gs_esd.photos.photo_set import PhotoSet
 from gs_esd.registration.boxes import centre_boxes, silhouette_boxes
 from gs_esd.render.renderings import render
-
-from torch.nn import ParameterDict
 
 AZIMUTHS = 72
 RESOLUTION = 48
@@ -114,7 +113,13 @@ class CameraSearch:
         best = by_elevation[rows, chosen].argmin(dim=1) + AZIMUTHS * chosen
         return self._registration(azimuth, elevation, mse[rows, best], boxes, best)
 
-    def own_mse(self, splats: ParameterDict, orbit: Orbit, azimuth: Float[Tensor, " M"], elevation: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
+    def own_mse(
+        self,
+        splats: ParameterDict,
+        orbit: Orbit,
+        azimuth: Float[Tensor, " M"],
+        elevation: Float[Tensor, " M"],
+    ) -> Float[Tensor, " M"]:
         """Mean squared errors of the photographs if these are their cameras on the orbit."""
         features, _ = self._render(splats, orbit, azimuth, elevation)
         return (self._features - features).square().sum(dim=1)
