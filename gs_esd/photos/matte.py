@@ -11,7 +11,12 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
-from gs_esd.photos.background import PlainBackground, ellipse, smoothed
+from gs_esd.photos.background import (
+    PlainBackground,
+    ellipse,
+    largest_difference,
+    smoothed,
+)
 
 OUTERMOST_WIDTHS = 1 / 64
 """Margin of a photograph with artefacts of resizing: bars that the pixels within do not go on."""
@@ -36,7 +41,7 @@ def cut_out(image: Image.Image, background: PlainBackground) -> Image.Image:
     rgb = np.asarray(image.convert("RGB"))
     smooth = smoothed(rgb)
     ground = background.of(smooth)
-    distance = np.abs(smooth - ground).max(axis=-1)
+    distance = largest_difference(smooth, ground)
     alpha = soft_edge(object_mask(distance > background.threshold), distance)
     levels = (255 * alpha).round().astype(np.uint8)
     return Image.fromarray(np.dstack([without_spill(rgb, levels, ground), levels]))
@@ -88,7 +93,7 @@ def soft_edge(
     depth = max(MIN_EDGE_PIXELS, round(EDGE_WIDTHS * mask.shape[1]))
     disc = ellipse(2 * depth + 1)
     bits = mask.astype(np.uint8)
-    inner = cv2.erode(bits, disc, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+    inner = cv2.erode(bits, disc, borderType=cv2.BORDER_CONSTANT, borderValue=0)
     largest = cv2.dilate(np.minimum(distance, LARGEST_EDGE_DISTANCE), disc)
     relative = distance / np.maximum(largest, 1e-6)
     edge = ((relative - EDGE_START) / (EDGE_END - EDGE_START)).clip(0, 1)

@@ -15,7 +15,7 @@ from gs_esd.photos.read import PhotoCache, UnreadablePhotoError
 
 OPAQUE_ALPHA = 0.98
 """An alpha channel above this everywhere is not in use."""
-SAMPLE_PHOTOS = 100
+SAMPLE_PHOTOS = 40
 """Photographs without alpha on which the background is measured."""
 PROGRESS_S = 4.0
 """Seconds between lines of progress."""
