@@ -10,13 +10,16 @@ whole   else backgrounds stay, in all photographs, with a warning
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
+from jaxtyping import Float
 from PIL import Image
 
 from gs_esd.config.commands import install_command
-from gs_esd.photos.matte import PlainBackground, find_background
+from gs_esd.photos.background import PlainBackground, border, find_background
+from gs_esd.photos.matte import cut_out
 from gs_esd.photos.survey import Survey, is_alpha_in_use, refuse
 
 log = logging.getLogger(__name__)
@@ -50,27 +53,26 @@ def choose_cut(found: Survey, sample: list[Image.Image]) -> Cut:
     trusts_alpha = 2 * n_alpha > n
     if n_alpha == n:
         return Cut(_as_rgba, True, "every photograph has an alpha channel")
-    opaque = [each for each, alpha in zip(found.borders, found.has_alpha, strict=True) if not alpha]
-    background = find_background(opaque, sample)
+    background = find_background(sample)
     cut, reason = _choose_opaque_cut(background)
     if cut is None and trusts_alpha:
         _refuse_without_alpha(found)
     if cut is None:
         log.warning(_whole_message(n))
     cut = cut or _as_rgba
-    color = background.color if background else np.median(np.concatenate(opaque), axis=0) / 255
     if trusts_alpha:
         return Cut(
             _alpha_or(cut), True, f"{n_alpha} of {n} have an alpha channel; of others {reason}"
         )
-    return Cut(_over(color, cut), cut is not _as_rgba, reason)
+    return Cut(_over(_border_color(sample), cut), cut is not _as_rgba, reason)
 
 
 def _choose_opaque_cut(background: PlainBackground | None) -> tuple[CutFn | None, str]:
     if background is not None:
         color = ", ".join(f"{channel:.2f}" for channel in background.color)
-        return background.cut, (
-            f"the background is plain (RGB {color}, foreground from a difference of "
+        shade = ", with a gradient" if background.surface.any() else ""
+        return partial(cut_out, background=background), (
+            f"the background is plain (RGB {color}{shade}; foreground from a difference of "
             f"{background.threshold:.3f} on)"
         )
     if find_spec("rembg") is not None:
@@ -88,7 +90,7 @@ def _alpha_or(cut: CutFn) -> CutFn:
     return lambda image: image if is_alpha_in_use(image) else cut(image)
 
 
-def _over(color: np.ndarray, cut: CutFn) -> CutFn:
+def _over(color: Float[np.ndarray, "3"], cut: CutFn) -> CutFn:
     """Treat the few photographs with alpha as the others: over the background's colour."""
     ground = tuple(round(255 * float(channel)) for channel in color)
 
@@ -99,6 +101,11 @@ def _over(color: np.ndarray, cut: CutFn) -> CutFn:
         return cut(image)
 
     return over
+
+
+def _border_color(images: list[Image.Image]) -> Float[np.ndarray, "3"]:
+    medians = [np.median(border(np.asarray(image.convert("RGB"))), axis=0) for image in images]
+    return np.median(medians, axis=0) / 255
 
 
 def _refuse_without_alpha(found: Survey) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from gs_esd.photos.files import FORMATS
 
@@ -55,6 +55,8 @@ def read_photo(file: Path, pixels: int) -> Photo:
         ) from error
     except MemoryError as error:
         raise UnreadablePhotoError("it takes too much memory; reduce it first") from error
+    except UnidentifiedImageError as error:
+        raise UnreadablePhotoError(f"it is damaged or none of {', '.join(formats)}") from error
     except DAMAGED as error:
         reason = str(error).replace(repr(str(file)), "the file").replace(str(file), "the file")
         raise UnreadablePhotoError(f"it cannot be read ({reason})") from error

@@ -7,18 +7,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from gs_esd.errors import UserError
 from gs_esd.photos.files import chosen_evenly
-from gs_esd.photos.matte import blurred, border
 from gs_esd.photos.read import PhotoCache, UnreadablePhotoError
 
 OPAQUE_ALPHA = 0.98
 """An alpha channel above this everywhere is not in use."""
-SAMPLE_PHOTOS = 100
-"""Photographs without alpha on which the threshold of the matte is measured."""
+SAMPLE_PHOTOS = 40
+"""Photographs without alpha on which the background is measured."""
 PROGRESS_S = 4.0
 """Seconds between lines of progress."""
 MAX_LISTED = 20
@@ -34,8 +32,6 @@ class Survey:
     names: tuple[str, ...]
     has_alpha: list[bool]
     """Whether the alpha channel is in use."""
-    borders: list[UInt8[np.ndarray, "_ 3"]]
-    """Outermost pixels after a blur."""
     copies: list[str]
     """Names of the photographs that equal an earlier one pixel by pixel."""
 
@@ -47,7 +43,7 @@ def survey(names: tuple[str, ...], photos: PhotoCache) -> Survey:
         UserError: some cannot be read; all of them are listed.
     """
     bad: dict[str, str] = {}
-    found = Survey(names, [], [], [])
+    found = Survey(names, [], [])
     digests: set[bytes] = set()
     for i, name in enumerate(with_progress(names, "read")):
         try:
@@ -56,7 +52,6 @@ def survey(names: tuple[str, ...], photos: PhotoCache) -> Survey:
             bad[name] = str(error)
             continue
         found.has_alpha.append(is_alpha_in_use(image))
-        found.borders.append(border(blurred(np.asarray(image.convert("RGB")))))
         digest = hashlib.sha1(image.tobytes(), usedforsecurity=False).digest()
         if digest in digests:
             found.copies.append(name)

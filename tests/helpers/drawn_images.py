@@ -1,4 +1,4 @@
-"""Drawn rectangles, and the bank that `load_images` makes of them."""
+"""Drawn rectangles, and the images that `load_photos` makes of them."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gs_esd.config.options import ImagesPriorConfig
-from gs_esd.priors.image_folder import load_images
+from gs_esd.config.options import Normalize
+from gs_esd.photos.photo_set import load_photos
 
 RED, WHITE, BLACK, TEAL = (220, 30, 20), (255, 255, 255), (0, 0, 0), (40, 150, 140)
 RESOLUTION = 40
@@ -36,9 +36,10 @@ def noise(size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
     return generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def load(folder: Path, resolution: int = RESOLUTION, **options: Any) -> Tensor:
-    rgba, labels = load_images(ImagesPriorConfig(str(folder), **options), resolution)
-    assert labels is None
+def load(
+    folder: Path, resolution: int = RESOLUTION, normalize: Normalize = Normalize.height
+) -> Tensor:
+    rgba = load_photos(str(folder), resolution, normalize).rgba
     check_is_a_bank(rgba, resolution)
     return rgba
 
