@@ -22,8 +22,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import ParameterDict
 
+from gs_esd.cameras.photo_cameras import PhotoCameras
 from gs_esd.photos.photo_set import PhotoSet
-from gs_esd.registration.photo_cameras import CameraParameters, PhotoCameras
+from gs_esd.registration.photo_cameras import CameraParameters
 from gs_esd.registration.photometric import FitConfig, PhotometricFit
 from gs_esd.registration.search import CameraSearch
 from gs_esd.registration.snap import snap

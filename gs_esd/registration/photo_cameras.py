@@ -1,4 +1,4 @@
-"""Cameras of photographs: what a fit ends with, and the parameters that it trains.
+"""Cameras of photographs as the parameters that a fit trains.
 
 Notation
     M, B    all photographs; those of a batch
@@ -20,7 +20,6 @@ of the rigid camera with that lens.
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,6 +27,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras.orbit import Cameras, Orbit, intrinsics, orbit_cameras
+from gs_esd.cameras.photo_cameras import PhotoCameras
 from gs_esd.registration.row_adam import RowAdam
 from gs_esd.registration.search import Registration
 
@@ -41,25 +41,6 @@ DEVIATION_PULL = 0.05
 """Weight in the loss of a photograph's squared deviation from the common elevation."""
 FRAMING_PULL = 0.002
 """Weight in the loss of its squared shift and log magnification."""
-
-
-@dataclass(frozen=True)
-class PhotoCameras:
-    """The camera of each photograph.
-
-    Attributes:
-        names: of the photographs.
-        viewmats: rigid, world-to-camera, OpenCV axes.
-        Ks: intrinsics in pixels of the square image.
-        azimuth: in radians, in [0, 2π).
-        elevation: in radians.
-    """
-
-    names: tuple[str, ...]
-    viewmats: Float[Tensor, "M 4 4"]
-    Ks: Float[Tensor, "M 3 3"]
-    azimuth: Float[Tensor, " M"]
-    elevation: Float[Tensor, " M"]
 
 
 class CameraParameters:

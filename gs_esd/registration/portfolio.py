@@ -99,5 +99,3 @@ def further_models(
     high = CameraModel(HIGH_DEG, HIGH_DEG, best.fov_deg, best.by_silhouette)
     ranging = CameraModel(usual.elevation_min_deg, usual.elevation_max_deg, usual.fov_deg)
     return tuple(model for model in (*seeds, high, ranging) if model not in tried)
-
-
