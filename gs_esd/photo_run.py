@@ -11,11 +11,12 @@ The parts are in gs_esd/photos (files to squares without background), gs_esd/pho
 (the ESD runs) and gs_esd/registration (cameras, fit, verdict).
 """
 
+import json
 import logging
 import math
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,8 @@ class PhotoRun:
 
         Raises:
             Interrupted: on SIGINT or SIGTERM, after a checkpoint.
-            NonFiniteError, UserError: the run cannot go on, or the photographs' cameras were not
-                found; the results are there then, too.
+            NonFiniteError, UserError: the run cannot go on.
+            CamerasNotFoundError: see there.
         """
         photos = self._load()
         save_contact_sheet(photos, self.run_dir / "images.png")
@@ -84,8 +85,9 @@ class PhotoRun:
         start = start or self._by_esd(photos)
         self._optimize(start.fit)
         verdict = judge(gather_evidence(start.fit, start.found, start.lead_db))
-        self._write(photos, start, verdict)
-        report(verdict, self.prior.order)
+        entries = self._entries(photos, start, verdict)
+        self._write(photos, start.fit, entries)
+        report(entries, self.prior.order)
 
     def _load(self) -> PhotoSet:
         """The photographs at the resolution of the last stage of the fit."""
@@ -160,9 +162,8 @@ class PhotoRun:
         orbit, resolution = fit.cameras.fitted_orbit(), fit.fit.resolution
         save_png(self.run_dir / "preview.png", preview(fit.splats, orbit, resolution))
 
-    def _write(self, photos: PhotoSet, start: "Start", verdict: Verdict) -> None:
-        """Write cameras, splats, pictures and, last, metrics.json."""
-        fit, resolution = start.fit, photos.rgba.shape[-1]
+    def _write(self, photos: PhotoSet, fit: PhotoFit, entries: Mapping[str, Any]) -> None:
+        """Write cameras, splats, pictures and, last, metrics.json with `entries` as "photos"."""
         save_camera_files(
             self.run_dir,
             fit.photo_cameras(),
@@ -178,8 +179,8 @@ class PhotoRun:
             [fit.splats],
             fit.cameras.fitted_orbit(),
             self.seconds,
-            resolution=max(SMALL, resolution),
-            more={"photos": self._entries(photos, start, verdict)},
+            resolution=photos.rgba.shape[-1],
+            more={"photos": entries},
         )
         Snapshots(self.config, self.run_dir).remove()
 
@@ -216,25 +217,41 @@ class Start:
     lead_db: float | None = None
 
 
-def report(verdict: Verdict, order: PhotoOrder) -> None:
-    """Log whether the photographs' cameras were found.
+class CamerasNotFoundError(UserError):
+    """The results are written, but photographs are in wrong places."""
+
+
+def report(photos: Mapping[str, Any], order: PhotoOrder) -> None:
+    """Log whether the cameras of the photographs were found.
+
+    Args:
+        photos: of metrics.json.
+        order: what is known of the photographs' order.
 
     Raises:
-        UserError: they were not.
+        CamerasNotFoundError: they were not.
     """
-    reasons = "; ".join(verdict.reasons)
-    hint = (
-        ""
-        if order == PhotoOrder.turntable
-        else ". If the file names are in the order of an even turn: prior.order=turntable"
-    )
-    match verdict.judgement:
+    reasons = "; ".join(photos["reasons"])
+    if order == PhotoOrder.unknown:
+        reasons += ". If file names are in the order of an even turn: prior.order=turntable"
+    match photos["verdict"]:
         case "good":
             log.info("cameras of the photographs: good")
         case "doubtful":
-            log.warning(f"cameras of the photographs: doubtful. {reasons}{hint}")
+            log.warning(f"cameras of the photographs: doubtful, {reasons}")
         case "failed":
-            raise UserError(f"the cameras of the photographs were not found: {reasons}{hint}")
+            raise CamerasNotFoundError(f"the cameras of the photographs were not found: {reasons}")
+
+
+def report_again(config: Config, run_dir: Path) -> None:
+    """The same of a finished run; nothing of one that is of another kind.
+
+    Raises:
+        CamerasNotFoundError: they were not found.
+    """
+    metrics = json.loads((run_dir / "metrics.json").read_text(encoding="utf-8"))
+    if isinstance(config.prior, ImagesPriorConfig) and "photos" in metrics:
+        report(metrics["photos"], config.prior.order)
 
 
 def finds_cameras(config: Config) -> bool:

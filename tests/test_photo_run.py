@@ -1,5 +1,6 @@
 """A run on photographs: what it writes, and that it resumes bit for bit in every part."""
 
+import contextlib
 import json
 import math
 from dataclasses import replace
@@ -14,7 +15,7 @@ from gs_esd.cameras.orbit import orbit_cameras
 from gs_esd.config.options import CamerasConfig, Config, ImagesPriorConfig, NoDensifyConfig
 from gs_esd.config.schedule import StageConfig, StagesConfig
 from gs_esd.export.ply import load_splats
-from gs_esd.photo_run import PhotoRun, finds_cameras, fit_resolution
+from gs_esd.photo_run import CamerasNotFoundError, PhotoRun, finds_cameras, fit_resolution
 from gs_esd.registration.fit import PhotoFit
 from gs_esd.registration.photometric import FitConfig, FitStage
 from gs_esd.toyzoo.animal import build_animal
@@ -60,10 +61,16 @@ def _config(folder: Path, **changes: Any) -> Config:
     return replace(config, **changes)
 
 
+def _run(config: Config, run_dir: Path) -> None:
+    """So short a run seldom finds cameras, and says so after the results are written."""
+    with contextlib.suppress(CamerasNotFoundError):
+        PhotoRun(config, run_dir, FIT).train()
+
+
 @pytest.fixture(scope="module")
 def finished(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_dir = tmp_path_factory.mktemp("run")
-    PhotoRun(_config(folder), run_dir, FIT).train()
+    _run(_config(folder), run_dir)
     return run_dir
 
 
@@ -80,7 +87,7 @@ def test_files(finished: Path) -> None:
 def test_metrics(finished: Path) -> None:
     photos = json.loads((finished / "metrics.json").read_text())["photos"]
     assert photos["photographs"] == PHOTOS
-    assert photos["held_out"] == 2
+    assert len(photos["held_out"]) == 2
     assert photos["verdict"] in ("good", "doubtful", "failed")
     assert 5 < photos["held_out_psnr_db"] < 60
     assert photos["candidates"][0]["cameras"] == "elevation14-fov40"
@@ -112,14 +119,14 @@ def test_resume_bit_for_bit(
     with pytest.raises(Stopped):
         PhotoRun(_config(folder), tmp_path, FIT).train()
     monkeypatch.undo()
-    PhotoRun(_config(folder), tmp_path, FIT).train()
+    _run(_config(folder), tmp_path)
     whole = (finished / "splats.ply").read_bytes()
     assert (tmp_path / "splats.ply").read_bytes() == whole
     assert (tmp_path / "cameras.json").read_bytes() == (finished / "cameras.json").read_bytes()
 
 
 def test_another_seed_gives_other_splats(folder: Path, finished: Path, tmp_path: Path) -> None:
-    PhotoRun(_config(folder, seed=1), tmp_path, FIT).train()
+    _run(_config(folder, seed=1), tmp_path)
     assert (tmp_path / "splats.ply").read_bytes() != (finished / "splats.ply").read_bytes()
 
 

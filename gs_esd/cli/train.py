@@ -47,11 +47,12 @@ def run(settings: DictConfig) -> None:
         is_single = hydra_config.mode != RunMode.MULTIRUN  # a sweep has one viewer for all
         with viewer_beside(folder, config.view and is_first and is_single):
             # Only here: it imports torch, and --help, --cfg and wrong values do not wait for that.
-            from gs_esd.photo_run import PhotoRun, finds_cameras
+            from gs_esd.photo_run import PhotoRun, finds_cameras, report_again
             from gs_esd.trainer import Trainer, is_finished
 
             if is_finished(folder):
                 log.info("nothing to do: this run is finished")
+                report_again(config, folder)
             elif finds_cameras(config):
                 PhotoRun(config, folder).train()
             else:
