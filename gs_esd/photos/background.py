@@ -76,9 +76,7 @@ def find_background(images: Sequence[Image.Image]) -> PlainBackground | None:
     small = [smoothed(_reduced(image)) for image in images]
     surface = _fit_surface(small)
     fit = _measure([smoothed(np.asarray(image.convert("RGB"))) for image in images], surface)
-    return (
-        PlainBackground(fit.color, surface, _threshold(fit.quantile)) if fit.is_plain else None
-    )
+    return PlainBackground(fit.color, surface, _threshold(fit.quantile)) if fit.is_plain else None
 
 
 def border(pixels: NDArray[Any]) -> NDArray[Any]:
