@@ -13,6 +13,9 @@ from gs_esd.photos.files import FORMATS
 
 MIN_READ_PIXELS = 512
 """Longer side to which larger photographs are reduced when they are read, at least."""
+DRAFT_FRACTION = 0.75
+"""Least longer side of JPEGs that are decoded at a lower resolution, relative to what is asked for:
+at half of its size, a photograph is decoded in a third of the time, and not resized after it."""
 CACHE_BYTES = 1e9
 """Memory for decoded photographs; the others are decoded again when they are needed."""
 
@@ -77,7 +80,9 @@ def _known() -> set[str]:
 def _decode(image: Image.Image, pixels: int) -> Photo:
     turned = image.getexif().get(0x0112, 1) >= 5  # by a quarter, either way
     size = image.size[::-1] if turned else image.size
-    image.draft("RGB", (pixels, pixels))  # decodes large JPEGs at a lower resolution
+    reduction = max(1, max(image.size) / (DRAFT_FRACTION * pixels))
+    # Decodes large JPEGs at a half, quarter or eighth: Pillow compares both sides.
+    image.draft("RGB", (int(image.width / reduction) or 1, int(image.height / reduction) or 1))
     kind = "RGBA" if image.has_transparency_data else "RGB"
     image = to_8_bit(ImageOps.exif_transpose(image)).convert(kind)
     image.thumbnail((pixels, pixels), Image.Resampling.LANCZOS)
