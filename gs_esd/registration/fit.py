@@ -14,6 +14,7 @@ from one side of the object to another. So, at fixed fractions of the fit:
 Held-out photographs snap and are searched like the others; what is decided does not depend on them.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -38,6 +39,10 @@ SMALL_MOVE = 0.5
 TRIAL_STEPS = 100
 JUMP_GAIN = 0.9
 """A photograph jumps if its mean squared error elsewhere is below this fraction of that here."""
+MIN_JUMP_STEPS = 2.0
+MIN_JUMP_DEG = 15.0
+"""How far it jumps at least, in steps of 360°/n and in degrees; what is nearer is left to the
+gradient."""
 MAX_JUMPS = 0.1
 """Of the photographs, that jump at a search: those that gain most."""
 SETTLED_JUMPS = 0.05
@@ -208,8 +213,9 @@ class PhotoFit:
         here = self._search.own_mse(
             self.splats, orbit, cameras.azimuth.cpu(), cameras.elevation.cpu()
         ).cpu()
-        ratio = found.mse / here
-        rows = jumping(ratio)
+        distance = angles_between(found.azimuth, cameras.azimuth.cpu())
+        least = max(MIN_JUMP_STEPS * 2 * math.pi / len(here), math.radians(MIN_JUMP_DEG))
+        rows = jumping((found.mse / here).masked_fill(distance < least, 1.0))
         self.history.jumps.append(len(rows))
         cameras.replace(rows, found)
 
@@ -235,6 +241,11 @@ def jumping(ratio: Float[Tensor, " M"]) -> Tensor:
     most = max(1, int(MAX_JUMPS * len(ratio)))
     rows = ratio.argsort(stable=True)[:most]
     return rows[ratio[rows] < JUMP_GAIN]
+
+
+def angles_between(a: Float[Tensor, " M"], b: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
+    """Absolute angles, in [0, π]."""
+    return torch.atan2((a - b).sin(), (a - b).cos()).abs()
 
 
 def _steps_at(fractions: tuple[float, ...], steps: int) -> list[int]:
