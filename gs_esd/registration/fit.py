@@ -113,7 +113,9 @@ class PhotoFit:
     @property
     def progress(self) -> float:
         """The fraction of the steps that is done, in [0, 1]; stands still in half of a trial."""
-        return max(self.fit.step_number, self._last_event) / self.config.steps
+        is_repeating = self._trial is not None and self._trial["without"] is not None
+        step = self._trial["end"] if is_repeating and self._trial else self.fit.step_number
+        return step / self.config.steps
 
     def photo_cameras(self) -> PhotoCameras:
         """Rigid cameras and intrinsics of all photographs, at their full resolution."""
@@ -146,15 +148,19 @@ class PhotoFit:
 
     def _jump(self) -> None:
         """What is due at this step."""
-        step, steps = self.fit.step_number, self.config.steps
-        self._last_event = step
         if not self.config.known_order:
-            if step in _steps_at(SEARCH_FRACTIONS, steps):
+            if self._is_due(SEARCH_FRACTIONS):
                 self._search_again()
-            if self.config.even_spacing and step in _steps_at(SNAP_FRACTIONS, steps):
+            if self.config.even_spacing and self._is_due(SNAP_FRACTIONS):
                 self._snap()
-        if self._trial is None and step >= HARMONICS_FRACTION * steps and self._has_settled():
+        self._last_event = self.fit.step_number
+        if self._trial is None and self.fit.progress >= HARMONICS_FRACTION and self._has_settled():
             self._settle()
+
+    def _is_due(self, fractions: tuple[float, ...]) -> bool:
+        """Whether one of the fractions of the fit was reached since the last jump."""
+        ends = [round(fraction * self.config.steps) for fraction in fractions]
+        return any(self._last_event < end <= self.fit.step_number for end in ends)
 
     def _settle(self) -> None:
         """Let colours depend on the view, and hold azimuths that are evenly spaced."""
@@ -224,7 +230,7 @@ class PhotoFit:
         return {
             "fit": self.fit.state_dict(),
             "history": asdict(self.history),
-            "trial": self._trial,
+            "trial": None if self._trial is None else dict(self._trial),
             "last_event": self._last_event,
         }
 
@@ -246,7 +252,3 @@ def jumping(ratio: Float[Tensor, " M"]) -> Tensor:
 def angles_between(a: Float[Tensor, " M"], b: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
     """Absolute angles, in [0, π]."""
     return torch.atan2((a - b).sin(), (a - b).cos()).abs()
-
-
-def _steps_at(fractions: tuple[float, ...], steps: int) -> list[int]:
-    return [round(fraction * steps) for fraction in fractions]
