@@ -14,6 +14,7 @@ from one side of the object to another. So, at fixed fractions of the fit:
 Held-out photographs snap and are searched like the others; what is decided does not depend on them.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -39,6 +40,10 @@ SMALL_MOVE = 0.5
 TRIAL_STEPS = 100
 JUMP_GAIN = 0.9
 """A photograph jumps if its mean squared error elsewhere is below this fraction of that here."""
+MIN_JUMP_STEPS = 2.0
+MIN_JUMP_DEG = 15.0
+"""How far it jumps at least, in steps of 360°/n and in degrees; what is nearer is left to the
+gradient."""
 MAX_JUMPS = 0.1
 """Of the photographs, that jump at a search: those that gain most."""
 SETTLED_JUMPS = 0.05
@@ -109,7 +114,9 @@ class PhotoFit:
     @property
     def progress(self) -> float:
         """The fraction of the steps that is done, in [0, 1]; stands still in half of a trial."""
-        return max(self.fit.step_number, self._last_event) / self.config.steps
+        is_repeating = self._trial is not None and self._trial["without"] is not None
+        step = self._trial["end"] if is_repeating and self._trial else self.fit.step_number
+        return step / self.config.steps
 
     def photo_cameras(self) -> PhotoCameras:
         """Rigid cameras and intrinsics of all photographs, at their full resolution."""
@@ -142,15 +149,19 @@ class PhotoFit:
 
     def _jump(self) -> None:
         """What is due at this step."""
-        step, steps = self.fit.step_number, self.config.steps
-        self._last_event = step
         if not self.config.known_order:
-            if step in _steps_at(SEARCH_FRACTIONS, steps):
+            if self._is_due(SEARCH_FRACTIONS):
                 self._search_again()
-            if self.config.even_spacing and step in _steps_at(SNAP_FRACTIONS, steps):
+            if self.config.even_spacing and self._is_due(SNAP_FRACTIONS):
                 self._snap()
-        if self._trial is None and step >= HARMONICS_FRACTION * steps and self._has_settled():
+        self._last_event = self.fit.step_number
+        if self._trial is None and self.fit.progress >= HARMONICS_FRACTION and self._has_settled():
             self._settle()
+
+    def _is_due(self, fractions: tuple[float, ...]) -> bool:
+        """Whether one of the fractions of the fit was reached since the last jump."""
+        ends = [round(fraction * self.config.steps) for fraction in fractions]
+        return any(self._last_event < end <= self.fit.step_number for end in ends)
 
     def _settle(self) -> None:
         """Let colours depend on the view, and hold azimuths that are evenly spaced."""
@@ -209,8 +220,9 @@ class PhotoFit:
         here = self._search.own_mse(
             self.splats, orbit, cameras.azimuth.cpu(), cameras.elevation.cpu()
         ).cpu()
-        ratio = found.mse / here
-        rows = jumping(ratio)
+        distance = angles_between(found.azimuth, cameras.azimuth.cpu())
+        least = max(MIN_JUMP_STEPS * 2 * math.pi / len(here), math.radians(MIN_JUMP_DEG))
+        rows = jumping((found.mse / here).masked_fill(distance < least, 1.0))
         self.history.jumps.append(len(rows))
         cameras.replace(rows, found)
 
@@ -219,7 +231,7 @@ class PhotoFit:
         return {
             "fit": self.fit.state_dict(),
             "history": asdict(self.history),
-            "trial": self._trial,
+            "trial": None if self._trial is None else dict(self._trial),
             "last_event": self._last_event,
         }
 
@@ -238,5 +250,6 @@ def jumping(ratio: Float[Tensor, " M"]) -> Tensor:
     return rows[ratio[rows] < JUMP_GAIN]
 
 
-def _steps_at(fractions: tuple[float, ...], steps: int) -> list[int]:
-    return [round(fraction * steps) for fraction in fractions]
+def angles_between(a: Float[Tensor, " M"], b: Float[Tensor, " M"]) -> Float[Tensor, " M"]:
+    """Absolute angles, in [0, π]."""
+    return torch.atan2((a - b).sin(), (a - b).cos()).abs()

@@ -41,6 +41,8 @@ DEVIATION_PULL = 0.05
 """Weight in the loss of a photograph's squared deviation from the common elevation."""
 FRAMING_PULL = 0.002
 """Weight in the loss of its squared shift and log magnification."""
+LENS_PULL = 2e-4
+"""Weight in the loss of the squared log lens. Long lenses can hardly be told from longer ones."""
 
 
 class CameraParameters:
@@ -111,10 +113,16 @@ class CameraParameters:
         viewmats = torch.stack([x, y, shrunk, bottom], dim=1)
         return Cameras(viewmats, cameras.Ks, resolution, resolution, photo[:, AZIMUTH], elevation)
 
-    def penalty(self, photo: Float[Tensor, "B 5"]) -> Float[Tensor, ""]:
-        """The pull of deviations, shifts and magnifications towards 0, a mean over the batch."""
+    def penalty(
+        self, photo: Float[Tensor, "B 5"], shared: Float[Tensor, "1 2"]
+    ) -> Float[Tensor, ""]:
+        """The pull towards 0 of all but azimuth and common elevation, a mean over the batch."""
         squares = photo.square().mean(dim=0)
-        return self._deviation_pull * squares[DEVIATION] + FRAMING_PULL * squares[SHIFT_X:].sum()
+        return (
+            self._deviation_pull * squares[DEVIATION]
+            + FRAMING_PULL * squares[SHIFT_X:].sum()
+            + LENS_PULL * shared[0, LOG_LENS].square()
+        )
 
     def fitted_orbit(self) -> Orbit:
         """The orbit that was assumed, with the lens, distance and elevations found since."""

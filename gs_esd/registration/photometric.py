@@ -200,7 +200,7 @@ class PhotometricFit:
         renderings = render(self.splats, self.cameras.cameras(photo, shared, self.resolution))
         self.particle.densifier.step_pre_backward(self.step_number, renderings.info)
         rgba = torch.cat([renderings.rgb, renderings.alpha], dim=-1).permute(0, 3, 1, 2)
-        loss = self._loss(rgba, rows) + self.cameras.penalty(photo)
+        loss = self._loss(rgba, rows) + self.cameras.penalty(photo, shared)
         loss.backward()
         self.loss = loss.detach()
         assert photo.grad is not None
@@ -220,7 +220,7 @@ class PhotometricFit:
         with _frozen(self.splats):
             cameras = self.cameras.cameras(photo, shared.detach(), self.resolution)
             loss = self._loss(render_rgba(self.splats, cameras), rows)
-        (loss + self.cameras.penalty(photo)).backward()
+        (loss + self.cameras.penalty(photo, shared)).backward()
         assert photo.grad is not None
         self.cameras.photo.step(photo.grad, rows, CAMERA_FINAL_FRACTION**self.progress)
 

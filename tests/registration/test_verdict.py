@@ -1,0 +1,75 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from gs_esd.registration.verdict import Evidence, judge, largest_gap, outliers
+from tests.helpers.turntable_photos import even_azimuths
+
+GOOD = Evidence(
+    chi=0.03,
+    largest_gap=1.2,
+    moves=(2.0, 0.4, 0.2),
+    accepted=(True, True, True),
+    jumps=(0.08, 0.0),
+    outliers=(),
+    photographs=72,
+)
+
+
+def test_good_fit() -> None:
+    verdict = judge(GOOD)
+    assert verdict.judgement == "good"
+    assert verdict.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "judgement", "word"),
+    [
+        # a box that looks alike from front and back
+        ({"chi": 0.38, "moves": (8.8, 10.0, 12.3), "accepted": (False,) * 3}, "failed", "alike"),
+        # two elevations in one folder
+        ({"chi": 0.14, "moves": (2.3, 1.5, 1.1)}, "doubtful", "even spacing"),
+        ({"moves": (2.3, 0.9, 0.7), "accepted": (True, True, False)}, "doubtful", "even spacing"),
+        # a mug whose handle is hidden in a third of the turn
+        ({"chi": 0.12, "moves": (4.6, 0.6, 0.2)}, "doubtful", "first search"),
+        ({"jumps": (0.12, 0.12)}, "doubtful", "9 of 72"),
+        ({"outliers": ("a.jpg", "b.jpg", "c.jpg", "d.jpg")}, "doubtful", "a.jpg, b.jpg"),
+        # a known order: chi and moves are by construction those of a turntable
+        ({"lead_db": 0.3}, "failed", "directions"),
+    ],
+)
+def test_bad_fits(changes: dict[str, object], judgement: str, word: str) -> None:
+    verdict = judge(replace(GOOD, **changes))  # type: ignore[arg-type]
+    assert verdict.judgement == judgement
+    assert any(word in reason for reason in verdict.reasons)
+
+
+def test_large_first_move_that_was_right_is_good() -> None:
+    assert judge(replace(GOOD, moves=(6.9, 0.4, 0.2))).judgement == "good"
+
+
+def test_known_order_is_good_if_one_direction_leads() -> None:
+    ordered = replace(GOOD, lead_db=5.0, moves=(), accepted=(), jumps=())
+    assert judge(ordered).judgement == "good"
+
+
+def test_numbers_for_the_metrics_file() -> None:
+    content = judge(replace(GOOD, jumps=(0.1, 0.2))).to_dict()
+    assert content["verdict"] == "doubtful"
+    assert content["chi"] == 0.03
+    assert len(content["reasons"]) == 1
+
+
+def test_largest_gap_in_steps() -> None:
+    azimuth = even_azimuths(36)
+    assert largest_gap(azimuth) == pytest.approx(1.0, abs=1e-4)
+    without = azimuth[(azimuth < 1.0) | (azimuth > 2.0)]
+    assert largest_gap(without) == pytest.approx(7.0 * len(without) / 36, rel=0.01)
+
+
+def test_outliers_by_name_the_worst_first() -> None:
+    psnr = torch.tensor([30.0, 26.5, 31.0, 20.0, 29.0, 27.5])
+    names = ("a", "b", "c", "d", "e", "f")
+    assert outliers(names, psnr) == ("d",)
+    assert outliers(names, psnr + torch.tensor([0, -3.0, 0, 0, 0, 0])) == ("d", "b")
