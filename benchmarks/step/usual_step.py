@@ -61,8 +61,8 @@ class UsualStep:
         text = self.prior.text_rows(n, noisy.views)
         eps_phi = self.prior.guided(self.prior.denoiser(x_t, log_snr, text), noisy.views)
         psi = self.variational
-        conditions = psi.network_conditions(noisy.views, NeededPredictions(True, True))
-        with psi.adapter.enabled(), psi.conditioned(conditions):
+        rows = psi.network_rows(noisy.views, NeededPredictions(True, True))
+        with psi.adapter.enabled(), psi.conditioned(rows.conditions):
             eps_psi = psi.denoiser(x_t, log_snr, psi.prompt.expand(2 * n))
         eps_uncond, eps_cond = eps_psi.chunk(2)
         source = eps_cond + self.lambda_esd * (eps_uncond - eps_cond)
@@ -73,9 +73,8 @@ class UsualStep:
         dropped = float(torch.rand((), generator=self.generator)) < DROPOUT
         psi = self.variational
         kind = psi.denoiser.prediction_type
-        with psi.conditioned(
-            psi.network_conditions(views, NeededPredictions(dropped, not dropped))
-        ):
+        rows = psi.network_rows(views, NeededPredictions(dropped, not dropped))
+        with psi.conditioned(rows.conditions):
             text = psi.prompt.expand(len(latents))
             predicted = psi.denoiser.predict(noisy.x_t, noisy.log_snr, text)
             target = training_target(latents, noisy.eps, noisy.log_snr, kind)

@@ -145,6 +145,8 @@ def _lora_options(
         learning_rate=lora.learning_rate,
         modulation_learning_rate=lora.modulation_learning_rate,
         steps_per_update=lora.steps_per_update,
+        train_every=lora.train_every,
+        predict_every=lora.predict_every if isinstance(lora, LoraVariationalConfig) else 1,
         train_batch=lora.train_batch,
         replay=lora.replay,
         draw_levels=uniform_timesteps(denoiser.schedule) if is_uniform else levels_nearby,

@@ -87,7 +87,9 @@ class AnyLoraVariationalConfig(VariationalConfig):
     modulation_learning_rate: float = option(1e-2, low=0, high=1)
     """Of the layers that condition the U-Net on the background and, in lora_camera, the camera."""
     steps_per_update: int = option(1, low=1, high=1000)
-    """Training steps a step of the splats."""
+    """Training steps a step of the splats in which it is trained."""
+    train_every: int = option(1, low=1, high=1000)
+    """It is trained in one step of the splats in so many; renderings of the others are replayed."""
     train_batch: int = option(0, low=0, high=1024)
     """Renderings of a training step; 0 for as many as a step of the splats renders."""
     replay: int = option(0, low=0, high=1e6)
@@ -108,6 +110,9 @@ class LoraVariationalConfig(AnyLoraVariationalConfig):
     """The score given the camera: the drawn noise, or the difference from a mixture."""
     buffer_size: int = option(512, low=0, high=1e6)
     """Recent renderings in that mixture (cond=mixture)."""
+    predict_every: int = option(1, low=1, high=1000)
+    """Of so many renderings, evenly spaced from a random one, the network predicts the score of
+    one, which counts as many times more: the same gradient in the mean, for less time."""
 
 
 @dataclass

@@ -37,16 +37,19 @@ def predict_batched(
     assert isinstance(prior, DiffusionModelPrior)
     assert isinstance(variational, TrainedLora)
     text_phi = prior.text_rows(len(noisy), noisy.views)
-    conditions = variational.network_conditions(noisy.views, needed)
-    text_psi = variational.prompt.expand(len(conditions))
-    phi_rows, psi_rows = len(text_phi), len(conditions)
-    image = torch.arange(phi_rows + psi_rows, device=noisy.x_t.device) % len(noisy)
+    psi_rows = variational.network_rows(noisy.views, needed)
+    text_psi = variational.prompt.expand(len(psi_rows.image))
+    phi_rows = len(text_phi)
+    phi_image = torch.arange(phi_rows, device=noisy.x_t.device) % len(noisy)
+    image = torch.cat([phi_image, psi_rows.image])
     with (
         variational.adapter.enabled_from(phi_rows),
-        variational.conditioned(conditions, first=phi_rows),
+        variational.conditioned(psi_rows.conditions, first=phi_rows),
     ):
         text = concatenate([text_phi, text_psi])
         eps = variational.denoiser(noisy.x_t[image], noisy.log_snr[image], text)
     eps_phi = prior.guided(eps[:phi_rows], noisy.views)
-    psi = variational.assemble(eps[phi_rows:], noisy.x_t, noisy.log_snr, noisy.views, needed)
+    psi = variational.assemble(
+        eps[phi_rows:], psi_rows.image, noisy.x_t, noisy.log_snr, noisy.views, needed
+    )
     return Predictions(eps_phi, psi.uncond, psi.cond)

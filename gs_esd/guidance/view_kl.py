@@ -69,6 +69,7 @@ def _warning(seen: int, acting: int) -> str:
     return (
         f"only {acting} of {seen} renderings between {first:.0%} and {last:.0%} of the run were "
         f"noised to a view KL below {INERT_VIEW_KL:g}. With less noise a rendering gives its "
-        "camera away, and lambda_esd hardly acts. Draw noisier levels (timesteps.*), or take a "
-        "prior with zero terminal SNR."
+        "camera away, and there is no entropy of views to weigh: lambda_esd hardly acts, or, with "
+        "variational=lora, mixes SDS (0) with VSD without a camera (1). Draw noisier levels "
+        "(timesteps.*), or take a prior with zero terminal SNR."
     )

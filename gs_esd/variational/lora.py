@@ -23,7 +23,7 @@ which are the same where the LoRA is exact. With these the source of ESD is
 """
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
@@ -36,7 +36,7 @@ from gs_esd.system.ranks import Ranks
 from gs_esd.variational.base import NeededPredictions, PsiPredictions, split_branches
 from gs_esd.variational.closed_form import ClosedFormLatentScore
 from gs_esd.variational.lora_options import LoraOptions
-from gs_esd.variational.lora_training import DEFAULTS, TrainedLora, dropped
+from gs_esd.variational.lora_training import DEFAULTS, PsiRows, TrainedLora, dropped
 from gs_esd.variational.ring_buffer import RingBuffer
 
 BOTH = NeededPredictions(uncond=True, cond=True)
@@ -82,27 +82,56 @@ class LoraScore(TrainedLora):
             self._mixture.update(renderings, x_0, views, log_snr)
         return super().update(renderings, x_0, views, log_snr)
 
-    def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
-        """What each row of a call of the U-Net is conditioned on: every image once, or no row."""
-        is_needed = needed.uncond or (needed.cond and self._mixture is not None)
-        return dropped(self.conditions(views))[: len(views) * is_needed]
+    def network_rows(self, views: Views, needed: NeededPredictions) -> PsiRows:
+        """Every image once, one in `predict_every`, or none."""
+        conditions = dropped(self.conditions(views))
+        image = self._drawn_images(len(views), conditions.device)
+        image = image if self._is_network_needed(needed) else image[:0]
+        return PsiRows(image, conditions[image])
+
+    def _is_network_needed(self, needed: NeededPredictions) -> bool:
+        return needed.uncond or (needed.cond and self._mixture is not None)
+
+    def _drawn_images(self, n: int, device: torch.device) -> Int[Tensor, " R"]:
+        """One in `predict_every` of n images: evenly spaced, as the azimuths of a batch are."""
+        every = self.options.predict_every
+        start = torch.randint(every, (), generator=self._generator) if every > 1 else 0
+        return torch.arange(n, device=device)[int(start) :: every]
 
     def assemble(
         self,
         eps: Float[Tensor, "R C h w"],
+        image: Int[Tensor, " R"],
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
         views: Views,
         needed: NeededPredictions,
     ) -> PsiPredictions:
-        """The predictions, from the output of the U-Net for the rows of `network_conditions`."""
+        """The predictions, from the output of the U-Net for the rows of `network_rows`."""
         zeros = torch.zeros_like(x_t, dtype=torch.float32)
+        if self._is_network_needed(needed):
+            eps = self._in_the_mean(eps, image, x_t, log_snr, views)
         cond = self._cond(eps, x_t, log_snr, views) if needed.cond else zeros
         return PsiPredictions(eps if needed.uncond else zeros, cond)
 
-    def _cond(
+    def _in_the_mean(
         self,
         eps: Float[Tensor, "R C h w"],
+        image: Int[Tensor, " R"],
+        x_t: Float[Tensor, "B C h w"],
+        log_snr: Float[Tensor, " B"],
+        views: Views,
+    ) -> Float[Tensor, "B C h w"]:
+        """What is ε_ψ(∅) in the mean over drawn images: ε + n (ε_ψ(∅) - ε) for one in n, or ε."""
+        every = self.options.predict_every
+        if every == 1:
+            return eps
+        drawn = self._drawn_noise(x_t, log_snr, views)
+        return drawn.index_add(0, image, every * (eps - drawn[image]))
+
+    def _cond(
+        self,
+        uncond: Float[Tensor, "B C h w"],
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
         views: Views,
@@ -111,7 +140,7 @@ class LoraScore(TrainedLora):
         if self._mixture is None:
             return self._drawn_noise(x_t, log_snr, views)
         exact = self._mixture.predict_noise(x_t, log_snr, views, BOTH)
-        return eps + exact.cond - exact.uncond
+        return uncond + exact.cond - exact.uncond
 
     def _drawn_noise(
         self, x_t: Float[Tensor, "B C h w"], log_snr: Float[Tensor, " B"], views: Views
@@ -133,19 +162,21 @@ class CameraLoraScore(TrainedLora):
     ∅ replaces a fraction of the cameras in training.
     """
 
-    def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
-        """What each row of a call of the U-Net is conditioned on: ∅ first, then cameras."""
+    def network_rows(self, views: Views, needed: NeededPredictions) -> PsiRows:
+        """Every image for each of the predictions: ∅ first, then cameras."""
         cond = self.conditions(views)
         parts = [dropped(cond)] * needed.uncond + [cond] * needed.cond
-        return torch.cat([cond[:0], *parts])
+        image = torch.arange(len(views), device=cond.device).repeat(len(parts))
+        return PsiRows(image, torch.cat([cond[:0], *parts]))
 
     def assemble(
         self,
         eps: Float[Tensor, "R C h w"],
+        image: Int[Tensor, " R"],
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
         views: Views,
         needed: NeededPredictions,
     ) -> PsiPredictions:
-        """The predictions, from the output of the U-Net for the rows of `network_conditions`."""
+        """The predictions, from the output of the U-Net for the rows of `network_rows`."""
         return split_branches(eps, len(x_t), needed)

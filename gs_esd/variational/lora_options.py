@@ -38,7 +38,9 @@ class LoraOptions:
         rank: of the low-rank matrices.
         learning_rate: of AdamW, for these.
         modulation_learning_rate: the same for the modulation by the view.
-        steps_per_update: optimiser steps per batch of renderings.
+        steps_per_update: optimiser steps per batch of renderings that it is trained on.
+        train_every: it is trained on one batch in so many; the others are kept for replay.
+        predict_every: ε_ψ(∅) is predicted for one rendering in so many, at random; see LoraScore.
         train_batch: renderings of an optimiser step; as many as a batch has if 0.
         replay: earlier renderings that are trained on as well.
         draw_levels: noise levels in training.
@@ -54,6 +56,8 @@ class LoraOptions:
     learning_rate: float = 1e-4
     modulation_learning_rate: float = 1e-2
     steps_per_update: int = 1
+    train_every: int = 1
+    predict_every: int = 1
     train_batch: int = 0
     replay: int = 0
     draw_levels: DrawTrainingLevels = levels_nearby

@@ -15,9 +15,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.cameras.views import Views
@@ -54,6 +55,13 @@ class TrainingBatch:
     def __getitem__(self, rows: slice) -> "TrainingBatch":
         """Some of the rows."""
         return TrainingBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class PsiRows(NamedTuple):
+    """Rows of a call of the U-Net: which image of the batch each is of, and its condition."""
+
+    image: Int[Tensor, " R"]
+    conditions: Float[Tensor, "R F"]
 
 
 DEFAULTS = LoraOptions()
@@ -100,6 +108,7 @@ class TrainedLora(ABC):
         self._generator = generator
         self._ranks = ranks or Ranks()
         self._replay = RingBuffer(options.replay)
+        self._updates, self._loss = 0, torch.zeros(())
         with seeded_by(generator):
             self.adapter = LoraAdapter(denoiser.unet, options.rank)
             self._modulation = CameraConditioning(denoiser.unet).to(denoiser.unet.device)
@@ -122,15 +131,18 @@ class TrainedLora(ABC):
         views: Views,
         log_snr: Float[Tensor, " B"],
     ) -> Scalars:
-        """Take `steps_per_update` training steps.
+        """Keep the renderings, and take `steps_per_update` training steps if they are due.
 
         Returns:
-            "lora_loss", the mean squared error, averaged over the steps. The caller must check that
-            it is finite.
+            "lora_loss", the mean squared error of the last training, averaged over its steps. The
+            caller must check that it is finite.
         """
         self._replay.append(views.cameras, x_0=x_0.float(), conditions=self.conditions(views))
-        losses = [self.train_step(log_snr) for _ in range(self.options.steps_per_update)]
-        return {"lora_loss": torch.stack(losses).mean()}
+        if self._updates % self.options.train_every == 0:
+            losses = [self.train_step(log_snr) for _ in range(self.options.steps_per_update)]
+            self._loss = torch.stack(losses).mean()
+        self._updates += 1
+        return {"lora_loss": self._loss}
 
     def train_step(self, log_snr: Float[Tensor, " B"]) -> Float[Tensor, ""]:
         """Take one optimiser step, on some of the last renderings; returns its loss."""
@@ -149,23 +161,25 @@ class TrainedLora(ABC):
         needed: NeededPredictions,
     ) -> PsiPredictions:
         """Predict ε_ψ(∅), ε_ψ(c) or both."""
-        eps = self._evaluate(x_t, log_snr, self.network_conditions(views, needed))
-        return self.assemble(eps, x_t, log_snr, views, needed)
+        rows = self.network_rows(views, needed)
+        eps = self._evaluate(x_t, log_snr, rows)
+        return self.assemble(eps, rows.image, x_t, log_snr, views, needed)
 
     @abstractmethod
-    def network_conditions(self, views: Views, needed: NeededPredictions) -> Float[Tensor, "R F"]:
-        """What each row of a call of the U-Net is conditioned on, a multiple of the images."""
+    def network_rows(self, views: Views, needed: NeededPredictions) -> PsiRows:
+        """The rows of a call of the U-Net from which `assemble` makes the predictions."""
 
     @abstractmethod
     def assemble(
         self,
         eps: Float[Tensor, "R C h w"],
+        image: Int[Tensor, " R"],
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
         views: Views,
         needed: NeededPredictions,
     ) -> PsiPredictions:
-        """The predictions, from the output of the U-Net for the rows of `network_conditions`."""
+        """The predictions, from the output of the U-Net for the rows of `network_rows`."""
 
     def conditions(self, views: Views) -> Float[Tensor, "B F"]:
         """The features of each view, and a zero: the camera is not ∅."""
@@ -182,16 +196,16 @@ class TrainedLora(ABC):
         self,
         x_t: Float[Tensor, "B C h w"],
         log_snr: Float[Tensor, " B"],
-        conditions: Float[Tensor, "R F"],
+        rows: PsiRows,
     ) -> Float[Tensor, "R C h w"]:
-        """ε_ψ for a batch of images and one or more batches of conditions; without gradients."""
-        image = torch.arange(len(conditions), device=x_t.device) % len(x_t)
+        """ε_ψ of some rows of a batch of images; without gradients."""
         parts = [x_t[:0].float()]
         with torch.no_grad(), self.adapter.enabled():
-            for rows in chunks(len(conditions), self.options.rows_per_call):
-                with self.conditioned(conditions[rows]):
-                    text = self.prompt.expand(len(conditions[rows]))
-                    parts.append(self.denoiser(x_t[image[rows]], log_snr[image[rows]], text))
+            for part in chunks(len(rows.image), self.options.rows_per_call):
+                image, conditions = rows.image[part], rows.conditions[part]
+                with self.conditioned(conditions):
+                    text = self.prompt.expand(len(image))
+                    parts.append(self.denoiser(x_t[image], log_snr[image], text))
         return torch.cat(parts)
 
     def _draw_batch(self, log_snr: Float[Tensor, " B"]) -> TrainingBatch:
@@ -253,7 +267,8 @@ class TrainedLora(ABC):
                 state[f"optimizer.{moment}.{name}"] = value.clone()
         for prefix, part in self._buffers().items():
             state |= {f"{prefix}{name}": value.clone() for name, value in part.state_dict().items()}
-        return state | {"generator": self._generator.get_state()}
+        progress = {"updates": torch.tensor(self._updates), "loss": self._loss.clone()}
+        return state | progress | {"generator": self._generator.get_state()}
 
     @torch.no_grad()
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -282,6 +297,8 @@ class TrainedLora(ABC):
         for prefix, part in self._buffers().items():
             names = [name for name in state if name.startswith(prefix)]
             part.load_state_dict({name.removeprefix(prefix): state[name] for name in names})
+        if "updates" in state:  # of a version that trained at every step it does not matter
+            self._updates, self._loss = int(state["updates"]), state["loss"]
         self._generator.set_state(state["generator"].cpu())
 
     def _buffers(self) -> dict[str, RingBuffer | ClosedFormLatentScore]:

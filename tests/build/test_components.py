@@ -48,6 +48,7 @@ SIZES = {"toyzoo": ["prior.num_images=8"], "ball": ["init.gaussians=30"]}
 NEEDS_A_NETWORK = {
     *(("variational", kind) for kind in ("lora", "lora_short", "lora_camera")),
     ("experiment", "sd_ten_minutes"),
+    ("experiment", "learned_scores"),
 } | {
     (group, kind)
     for group, kind in CHOICES

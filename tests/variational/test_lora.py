@@ -1,6 +1,7 @@
 """ψ as a LoRA on φ's U-Net, for ∅ alone or every camera: training, predictions, φ unchanged."""
 
 import copy
+import itertools
 import math
 from functools import partial
 from typing import Any
@@ -140,7 +141,7 @@ def test_trained_parameters_are_float32(
         assert not weight.requires_grad, name
     after = score.state_dict()
     for name, value in after.items():
-        if name != "generator" and "written" not in name:
+        if name not in ("generator", "updates") and "written" not in name:
             assert value.dtype == torch.float32, name
     still = {name for name, value in before.items() if torch.equal(after[name], value)}
     assert not still
@@ -377,10 +378,47 @@ def test_rows_per_call(rows: int) -> None:
     torch.testing.assert_close(_predict(whole), _predict(parts), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["noise", "mixture"])
+@pytest.mark.parametrize("every", [2, 4, 7])
+def test_predict_every_is_unbiased(kind: str, every: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean over all draws, every start once, is the prediction of every rendering."""
+    whole, drawn = _score(tiny_denoiser(), kind), _score(tiny_denoiser(), kind, predict_every=every)
+    _train(whole), _train(drawn)
+    of_starts = []
+    for start in range(every):  # some may be beyond the batch of four
+        images = torch.arange(4)[start::every]
+        monkeypatch.setattr(drawn, "_drawn_images", lambda n, device, images=images: images)
+        of_starts.append(_predict(drawn))
+    mean = torch.stack(of_starts).mean(0)
+    torch.testing.assert_close(mean, _predict(whole), atol=1e-4, rtol=1e-4)
+
+
+def test_predict_every_takes_fewer_rows() -> None:
+    score = _score(tiny_denoiser(), "noise", predict_every=2)
+    _train(score)
+    images = [score.network_rows(VIEWS, BOTH).image.tolist() for _ in range(20)]
+    assert {tuple(each) for each in images} == {(0, 2), (1, 3)}
+
+
+def test_train_every() -> None:
+    score = _score(tiny_denoiser(), "noise", train_every=3, replay=8)
+    learned = [_learned(score)]
+    losses = []
+    for _ in range(7):
+        losses += _train(score, updates=1)
+        learned.append(_learned(score))
+    changed = [
+        any(not torch.equal(old[name], new[name]) for name in old)
+        for old, new in itertools.pairwise(learned)
+    ]
+    assert changed == [True, False, False, True, False, False, True]
+    assert losses[0] == losses[1] == losses[2] != losses[3] == losses[4] == losses[5] != losses[6]
+
+
 @pytest.mark.parametrize("before", [1, 2])
 @every_kind
 def test_resume_bit_for_bit(kind: str, before: int, tmp_path: Any) -> None:
-    options = LoraOptions(replay=6, train_batch=3)
+    options = LoraOptions(replay=6, train_batch=3, train_every=2, predict_every=2)
     straight, stopped = (
         KINDS[kind](tiny_denoiser(), tiny_text(), _generator(), options) for _ in range(2)
     )
