@@ -34,7 +34,7 @@ from gs_esd.export.images import preview, save_png
 from gs_esd.photo_candidates import Candidate, Candidates
 from gs_esd.photos.contact_sheet import save_contact_sheet
 from gs_esd.photos.files import photo_path
-from gs_esd.photos.photo_set import PhotoSet, load_photos
+from gs_esd.photos.photo_set import PhotoSet, load_photos, originals
 from gs_esd.registration.fit import PhotoFit
 from gs_esd.registration.photo_cameras import CameraParameters
 from gs_esd.registration.photometric import FitConfig, default_fit
@@ -169,6 +169,7 @@ class PhotoRun:
             fit.photo_cameras(),
             fit.splats,
             photo_folder=photo_path(self.prior.path),
+            open_photo=originals(self.prior.path),
             crops=photos.crops,
             sizes=photos.sizes,
             alpha=photos.rgba[:, 3],

@@ -24,6 +24,9 @@ from gs_esd.photos.read import MIN_READ_PIXELS, Photo, PhotoCache, read_photo
 from gs_esd.photos.survey import Survey, refuse, sample_without_alpha, survey, with_progress
 from gs_esd.photos.video import read_frames
 
+ORIGINAL_PIXELS = 1_000_000
+"""Pixels a side up to which nothing is reduced."""
+
 log = logging.getLogger(__name__)
 
 
@@ -78,6 +81,22 @@ def load_photos(
         rgba[i] = crop_and_resize(taken.take(i).image, framing.crops[i], resolution)
     crops = _original_crops(framing.crops, images, sizes)
     return PhotoSet(names, rgba, framing.framed_singly, crops, torch.tensor(sizes))
+
+
+def originals(path: str) -> Callable[[str], Image.Image]:
+    """What reads a photograph of `load_photos` upright and in its own size, by its name.
+
+    Args:
+        path: prior.path, a folder or a video.
+
+    Raises:
+        UserError: the path is none, or the video cannot be read.
+    """
+    source = photo_path(path)
+    if is_video(source):
+        frames = read_frames(source, ORIGINAL_PIXELS)
+        return lambda name: frames[name].image
+    return lambda name: read_photo(source / name, ORIGINAL_PIXELS).image
 
 
 def _open(

@@ -13,7 +13,7 @@ from gs_esd.config.options import Normalize
 from gs_esd.errors import UserError
 from gs_esd.photos import survey
 from gs_esd.photos.framing import MAX_HEIGHT_FRACTION, MAX_WIDTH_FRACTION, UNION_FRACTION
-from gs_esd.photos.photo_set import load_photos
+from gs_esd.photos.photo_set import load_photos, originals
 from tests.helpers.drawn_images import (
     RESOLUTION,
     WHITE,
@@ -210,3 +210,10 @@ def test_more_photos_than_memory_allows(tmp_path: Path, caplog: pytest.LogCaptur
     assert any(
         "9 photographs are more than memory allows" in r.getMessage() for r in caplog.records
     )
+
+
+def test_originals(varied: Path) -> None:
+    """Photographs in their own sizes, however small the set's images are."""
+    photos, read = load_photos(str(varied), 16), originals(str(varied))
+    sizes = [read(name).size for name in photos.names]
+    assert sizes == [size for size, _ in VARIED] == [tuple(size) for size in photos.sizes.tolist()]

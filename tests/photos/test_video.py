@@ -12,6 +12,7 @@ from PIL import Image, ImageFilter
 
 from gs_esd.errors import UserError
 from gs_esd.photos.photo_set import load_photos
+from gs_esd.photos.photo_set import originals
 from gs_esd.photos.video import read_frames, sharpness
 from tests.helpers.product_photos import animals, photographs, plain
 
@@ -69,6 +70,12 @@ def test_even_spacing(tmp_path: Path) -> None:
     gaps = np.diff([*found, found[0] + 100])
     assert gaps.min() >= 3
     assert gaps.max() <= 14
+
+
+def test_originals_are_frames_by_name(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", [frame(20 * i, stripes()) for i in range(10)])
+    names = list(read_frames(video, 32))
+    assert [originals(str(video))(name).size for name in names] == [(WIDTH, HEIGHT)] * len(names)
 
 
 def test_all_frames_of_a_short_video(tmp_path: Path) -> None:
