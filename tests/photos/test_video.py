@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from gs_esd.errors import UserError
-from gs_esd.photos.photo_set import load_photos
-from gs_esd.photos.photo_set import originals
+from gs_esd.photos.photo_set import load_photos, originals
 from gs_esd.photos.video import read_frames, sharpness
 from tests.helpers.product_photos import animals, photographs, plain
 
