@@ -31,7 +31,7 @@ from gs_esd.registration.snap import snap
 
 SNAP_FRACTIONS = (0.05, 0.2, 0.5)
 """Of the fit, after which azimuths are moved to even spacing."""
-SEARCH_FRACTIONS = (0.15, 0.4)
+SEARCH_FRACTIONS = (0.15, 0.19, 0.3, 0.4, 0.49)
 """Of the fit, after which photographs are searched again; outside of the snaps' trials."""
 HARMONICS_FRACTION = 0.5
 SMALL_MOVE = 0.5
