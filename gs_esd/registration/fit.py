@@ -30,9 +30,9 @@ from gs_esd.registration.photometric import FitConfig, PhotometricFit
 from gs_esd.registration.search import CameraSearch
 from gs_esd.registration.snap import snap
 
-SNAP_FRACTIONS = (0.05, 0.2, 0.5)
-"""Of the fit, after which azimuths are moved to even spacing."""
-SEARCH_FRACTIONS = (0.15, 0.4)
+SNAP_FRACTIONS = (0.05, 0.2, 0.5, 0.65)
+"""Of the fit, after which azimuths are moved to even spacing, until they have settled there."""
+SEARCH_FRACTIONS = (0.15, 0.19, 0.3, 0.4, 0.49)
 """Of the fit, after which photographs are searched again; outside of the snaps' trials."""
 HARMONICS_FRACTION = 0.5
 SMALL_MOVE = 0.5
@@ -152,8 +152,9 @@ class PhotoFit:
         if not self.config.known_order:
             if self._is_due(SEARCH_FRACTIONS):
                 self._search_again()
-            if self.config.even_spacing and self._is_due(SNAP_FRACTIONS):
-                self._snap()
+            if self.config.even_spacing and not self.cameras.holds_azimuths:
+                if self._is_due(SNAP_FRACTIONS):
+                    self._snap()
         self._last_event = self.fit.step_number
         if self._trial is None and self.fit.progress >= HARMONICS_FRACTION and self._has_settled():
             self._settle()

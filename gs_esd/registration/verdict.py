@@ -45,7 +45,7 @@ class Evidence:
     Attributes:
         chi: unevenness of the azimuths after the search, before the fit.
         largest_gap: between neighbouring azimuths after the fit, in steps of 360°/n.
-        moves: largest move of each snap in steps of 360°/n; the last entry is that at the end.
+        moves: largest move of each snap in steps of 360°/n.
         accepted: whether each snap was kept.
         jumps: fraction of the photographs that jumped at each search in the fit.
         outliers: names of photographs OUTLIER_DB below the median.
