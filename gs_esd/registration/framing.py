@@ -1,7 +1,8 @@
 """Size and height of splats as photographs framed singly have the object in their middle.
 
-A short run with box-normalised cameras leaves the object of any size and height. Before the fit it is brought to where the photographs have it on average, so that it fills the frame
-of the orbit, and shifts and magnifications begin about 0.
+A short run with box-normalised cameras leaves the object of any size and height. Before the fit it
+is brought to where the photographs have it on average, so that it fills the frame of the orbit, and
+shifts and magnifications begin about 0.
 """
 
 import math

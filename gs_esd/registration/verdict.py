@@ -173,8 +173,9 @@ def _doubts_about_order(evidence: Evidence) -> Iterator[str]:
             f"cameras are up to {evidence.moves[-1]:.1f} steps away from even spacing: the order "
             "of some photographs may be wrong, or they are not of one even turn"
         )
-    if evidence.moves[0] > MAX_FIRST_MOVE and evidence.chi > MAX_CHI:
+    still_jumping = sum(evidence.jumps[-2:]) > 0
+    if evidence.moves[0] > MAX_FIRST_MOVE and evidence.chi > MAX_CHI and still_jumping:
         yield (
             f"the first search left cameras up to {evidence.moves[0]:.1f} steps away from even "
-            f"spacing, and unevenly spread (chi {evidence.chi:.2f})"
+            f"spacing and unevenly spread (chi {evidence.chi:.2f}), and some changed sides since"
         )

@@ -11,7 +11,7 @@ GOOD = Evidence(
     largest_gap=1.2,
     moves=(2.0, 0.4, 0.2),
     accepted=(True, True, True),
-    jumps=(0.08, 0.0),
+    jumps=(0.08, 0.0, 0.0),
     outliers=(),
     photographs=72,
 )
@@ -32,7 +32,11 @@ def test_good_fit() -> None:
         ({"chi": 0.14, "moves": (2.3, 1.5, 1.1)}, "doubtful", "even spacing"),
         ({"moves": (2.3, 0.9, 0.7), "accepted": (True, True, False)}, "doubtful", "even spacing"),
         # a mug whose handle is hidden in a third of the turn
-        ({"chi": 0.12, "moves": (4.6, 0.6, 0.2)}, "doubtful", "first search"),
+        (
+            {"chi": 0.12, "moves": (4.6, 0.6, 0.2), "jumps": (0.03, 0.03)},
+            "doubtful",
+            "first search",
+        ),
         ({"jumps": (0.12, 0.12)}, "doubtful", "9 of 72"),
         ({"outliers": ("a.jpg", "b.jpg", "c.jpg", "d.jpg")}, "doubtful", "a.jpg, b.jpg"),
         # a known order: chi and moves are by construction those of a turntable
@@ -47,6 +51,11 @@ def test_bad_fits(changes: dict[str, object], judgement: str, word: str) -> None
 
 def test_large_first_move_that_was_right_is_good() -> None:
     assert judge(replace(GOOD, moves=(6.9, 0.4, 0.2))).judgement == "good"
+
+
+def test_poor_search_that_the_fit_has_repaired_is_good() -> None:
+    repaired = replace(GOOD, chi=0.27, moves=(8.5, 3.5, 1.8, 0.15), accepted=(False, *3 * (True,)))
+    assert judge(repaired).judgement == "good"
 
 
 def test_known_order_is_good_if_one_direction_leads() -> None:
