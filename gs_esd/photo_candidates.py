@@ -11,9 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 from torch.nn import ParameterDict
-from torch.nn.functional import avg_pool2d
 
 from gs_esd.build.components import build_components
 from gs_esd.build.distributions import build_image_bank, device_of
@@ -21,10 +19,10 @@ from gs_esd.cameras.orbit import Orbit, make_orbit
 from gs_esd.config.options import Config, TrackingConfig
 from gs_esd.photos.photo_set import PhotoSet
 from gs_esd.priors.base import ImageSetPrior
-from gs_esd.registration.boxes import silhouette_boxes
 from gs_esd.registration.photometric import held_out_photos
 from gs_esd.registration.portfolio import MAX_CHI, CameraModel, camera_models, further_models
 from gs_esd.registration.search import CameraSearch, Registration
+from gs_esd.render.silhouettes import silhouette_boxes
 from gs_esd.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -118,10 +116,5 @@ def _prior_of(photos: PhotoSet, config: Config) -> ImageSetPrior:
     is_seen[held_out_photos(n, config.seed)] = False
     stages = config.stages
     resolutions = [stages.coarse.resolution, stages.middle.resolution, stages.fine.resolution]
-    rgba = shrink(photos.rgba[is_seen], max(resolutions)).to(device)
+    rgba = photos.at(max(resolutions)).rgba[is_seen].to(device)
     return build_image_bank(rgba, None, resolutions, config)
-
-
-def shrink(rgba: Tensor, resolution: int) -> Tensor:
-    """Images at a resolution that divides theirs."""
-    return avg_pool2d(rgba, rgba.shape[-1] // resolution)

@@ -17,14 +17,12 @@ import math
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn import ParameterDict
-from torch.nn.functional import avg_pool2d
 
 from gs_esd.build.distributions import device_of
 from gs_esd.config.options import Config, ImagesPriorConfig, PhotoOrder, PhotoQuality
@@ -36,6 +34,7 @@ from gs_esd.photos.contact_sheet import save_contact_sheet
 from gs_esd.photos.files import photo_path
 from gs_esd.photos.photo_set import PhotoSet, load_photos, originals
 from gs_esd.registration.fit import PhotoFit
+from gs_esd.registration.framing import fill_frame
 from gs_esd.registration.photo_cameras import CameraParameters
 from gs_esd.registration.photometric import FitConfig, default_fit
 from gs_esd.registration.search import Registration
@@ -96,15 +95,17 @@ class PhotoRun:
         side = float(photos.crops[:, 2].median())
         resolution = fit_resolution(side, largest)
         log.info(f"fit: up to {resolution}² pixels (photographs have {side:.0f}² of the object)")
-        return replace(photos, rgba=shrink(photos.rgba, resolution))
+        return photos.at(resolution)
 
     def _by_esd(self, photos: PhotoSet) -> "Start":
         """A fit from the best of several short ESD runs."""
         best, made = Candidates(self.config, self.run_dir, photos).choose()
         config = self.fit_config or default_fit(photos.rgba.shape[-1])
-        cameras = CameraParameters(best.found, best.orbit, device_of(self.config))
-        fit = PhotoFit(photos, copy_of(best.splats), cameras, config, self.config.seed)
-        return Start(fit, best.found, made)
+        splats, found = copy_of(best.splats), best.found
+        if photos.framed_singly:
+            splats, found = fill_frame(splats, found, best.orbit)
+        cameras = CameraParameters(found, best.orbit, device_of(self.config))
+        return Start(PhotoFit(photos, splats, cameras, config, self.config.seed), found, made)
 
     def _in_order(self, photos: PhotoSet) -> "Start":
         """A fit from cameras in the order of the photographs, in the better direction."""
@@ -269,11 +270,6 @@ def fit_resolution(side: float, largest: int) -> int:
     """
     sizes = [size for size in (LARGE, MEDIUM) if size <= largest and size <= MAGNIFICATION * side]
     return sizes[0] if sizes else SMALL
-
-
-def shrink(rgba: Tensor, resolution: int) -> Tensor:
-    """Images at a resolution that divides theirs."""
-    return rgba if rgba.shape[-1] == resolution else avg_pool2d(rgba, rgba.shape[-1] // resolution)
 
 
 def copy_of(splats: ParameterDict) -> ParameterDict:

@@ -7,7 +7,7 @@ then the crops.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from gs_esd.config.options import Normalize
 from gs_esd.photos.cut import choose_cut
@@ -44,6 +45,11 @@ class PhotoSet:
     """Left, top and side of the square in pixels of the upright original."""
     sizes: Int[Tensor, "M 2"]
     """Width and height of the upright original in pixels."""
+
+    def at(self, resolution: int) -> "PhotoSet":
+        """The same photographs at a resolution that divides theirs."""
+        factor = self.rgba.shape[-1] // resolution
+        return self if factor == 1 else replace(self, rgba=avg_pool2d(self.rgba, factor))
 
 
 def load_photos(

@@ -25,8 +25,8 @@ from torch.nn.functional import interpolate
 
 from gs_esd.cameras.orbit import Cameras, Orbit, orbit_cameras
 from gs_esd.photos.photo_set import PhotoSet
-from gs_esd.registration.boxes import centre_boxes, silhouette_boxes
 from gs_esd.render.renderings import render
+from gs_esd.render.silhouettes import centre_boxes, silhouette_boxes
 
 AZIMUTHS = 72
 RESOLUTION = 48

@@ -14,6 +14,7 @@ from torch.nn import ParameterDict
 from gs_esd.cameras.orbit import Cameras, orbit_cameras
 from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import init_ball
+from tests.helpers.turntable_photos import cameras_at, even_azimuths, orbit, random_splats
 
 
 def _cameras(resolution: int = 64) -> Cameras:
@@ -38,11 +39,9 @@ def test_silhouettes_are_centred_and_equally_tall(height: float) -> None:
     splats = _splats()
     framed = frame_by_silhouette(splats, _cameras(), height)
     boxes = silhouette_boxes(render(splats, framed).alpha.detach()[..., 0])
-    left, top, right, bottom = boxes.unbind(1)
     pixel = 1 / 64
-    torch.testing.assert_close(bottom - top, torch.full((4,), height), atol=1.5 * pixel, rtol=0)
-    torch.testing.assert_close(0.5 * (left + right), torch.full((4,), 0.5), atol=pixel, rtol=0)
-    torch.testing.assert_close(0.5 * (top + bottom), torch.full((4,), 0.5), atol=pixel, rtol=0)
+    torch.testing.assert_close(boxes[:, 2], torch.full((4,), height), atol=1.5 * pixel, rtol=0)
+    assert boxes[:, :2].abs().max() < pixel
 
 
 def test_only_intrinsics_change() -> None:
@@ -79,12 +78,37 @@ def test_resolution_keeps_the_view() -> None:
     torch.testing.assert_close(small, whole, atol=1 / 32, rtol=0)
 
 
-def test_boxes_of_a_rectangle() -> None:
-    alpha = torch.zeros(1, 40, 40)
-    alpha[:, 10:30, 4:20] = 1
-    boxes = silhouette_boxes(alpha)
-    assert boxes[0].tolist() == pytest.approx([4 / 40, 10 / 40, 20 / 40, 30 / 40])
+def soft_rectangle(left: float, top: float, right: float, bottom: float, side: int) -> torch.Tensor:
+    """Alpha of a rectangle in pixels, each pixel the area that is covered."""
+
+    def covered(low: float, high: float) -> torch.Tensor:
+        pixels = torch.arange(side, dtype=torch.float32)
+        return (torch.clamp(pixels + 1, max=high) - torch.clamp(pixels, min=low)).clamp(0, 1)
+
+    return covered(top, bottom)[:, None] * covered(left, right)
 
 
-def test_boxes_at_the_border() -> None:
-    assert silhouette_boxes(torch.ones(1, 8, 8))[0].tolist() == [0, 0, 1, 1]
+def test_boxes_to_a_fraction_of_a_pixel() -> None:
+    alpha = soft_rectangle(4.25, 6.5, 20.5, 27.75, 32)
+    box = silhouette_boxes(alpha[None])[0]
+    expected = [(4.25 + 20.5) / 64 - 0.5, (6.5 + 27.75) / 64 - 0.5, (27.75 - 6.5) / 32]
+    assert box.tolist() == pytest.approx(expected, abs=0.3 / 32)
+
+
+def test_box_of_a_silhouette_that_leaves_the_frame() -> None:
+    assert silhouette_boxes(torch.ones(1, 16, 16))[0].tolist() == pytest.approx([0, 0, 1])
+
+
+def test_box_of_nothing_is_the_frame() -> None:
+    assert silhouette_boxes(torch.zeros(1, 16, 16))[0].tolist() == pytest.approx([0, 0, 1])
+
+
+def test_centred_boxes_are_in_the_middle_and_equally_high() -> None:
+    splats, cameras = random_splats(), cameras_at(even_azimuths(8), orbit(20), 64)
+    with torch.no_grad():
+        boxes = silhouette_boxes(render_rgba(splats, cameras)[:, 3])
+        rgba = render_rgba(splats, centre_boxes(cameras, boxes, 0.6))
+    centred = silhouette_boxes(rgba[:, 3])
+    assert centred[:, :2].abs().max() < 0.5 / 64
+    assert (centred[:, 2] - 0.6).abs().max() < 1 / 64
+    assert boxes[:, :2].abs().max() > 1.5 / 64  # they were not before
