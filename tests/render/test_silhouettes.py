@@ -4,15 +4,17 @@ import math
 
 import pytest
 import torch
-from gs_esd.render.silhouette_framing import (
+from torch.nn import ParameterDict
+
+from gs_esd.cameras.orbit import Cameras, orbit_cameras
+from gs_esd.registration.search import render_rgba
+from gs_esd.render.renderings import render
+from gs_esd.render.silhouettes import (
+    centre_boxes,
     frame_by_silhouette,
     silhouette_boxes,
     with_resolution,
 )
-from torch.nn import ParameterDict
-
-from gs_esd.cameras.orbit import Cameras, orbit_cameras
-from gs_esd.render.renderings import render
 from gs_esd.splats.parameters import init_ball
 from tests.helpers.turntable_photos import cameras_at, even_azimuths, orbit, random_splats
 
