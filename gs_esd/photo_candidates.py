@@ -37,12 +37,14 @@ class Candidate:
         splats: raw parameters.
         orbit: its cameras.
         found: the camera of every photograph.
+        seconds: duration of its steps.
     """
 
     model: CameraModel
     splats: ParameterDict
     orbit: Orbit
     found: Registration
+    seconds: float
 
     def __str__(self) -> str:
         """For the log."""
@@ -101,8 +103,8 @@ class Candidates:
         components = build_components(config, self._prior)
         trainer = Trainer(config, folder, components, shown_in=self._run_dir)
         trainer.optimize()
-        orbit = make_orbit(cameras)
-        return Candidate(model, components.splats, orbit, self._search(components.splats, orbit))
+        orbit, splats = make_orbit(cameras), components.splats
+        return Candidate(model, splats, orbit, self._search(splats, orbit), trainer.seconds)
 
 
 def _best(candidates: list[Candidate]) -> Candidate:

@@ -17,7 +17,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class PhotoRun:
         self._optimize(start.fit)
         verdict = judge(gather_evidence(start.fit, start.found, start.lead_db))
         entries = self._entries(photos, start, verdict)
-        self._write(photos, start.fit, entries)
+        self._write(photos, start, entries)
         report(entries, self.prior.order)
 
     def _load(self) -> PhotoSet:
@@ -105,6 +105,8 @@ class PhotoRun:
         if photos.framed_singly:
             splats, found = fill_frame(splats, found, best.orbit)
         cameras = CameraParameters(found, best.orbit, device_of(self.config))
+        if best.model.ranges:  # no turntable, and nothing says that azimuths are even
+            config = replace(config, even_spacing=False)
         return Start(PhotoFit(photos, splats, cameras, config, self.config.seed), found, made)
 
     def _in_order(self, photos: PhotoSet) -> "Start":
@@ -163,8 +165,9 @@ class PhotoRun:
         orbit, resolution = fit.cameras.fitted_orbit(), fit.fit.resolution
         save_png(self.run_dir / "preview.png", preview(fit.splats, orbit, resolution))
 
-    def _write(self, photos: PhotoSet, fit: PhotoFit, entries: Mapping[str, Any]) -> None:
+    def _write(self, photos: PhotoSet, start: "Start", entries: Mapping[str, Any]) -> None:
         """Write cameras, splats, pictures and, last, metrics.json with `entries` as "photos"."""
+        fit, made = start.fit, start.candidates
         save_camera_files(
             self.run_dir,
             fit.photo_cameras(),
@@ -180,7 +183,8 @@ class PhotoRun:
             self.config,
             [fit.splats],
             fit.cameras.fitted_orbit(),
-            self.seconds,
+            self.seconds + sum(each.seconds for each in made),
+            steps=fit.config.steps + len(made) * self.config.steps,
             resolution=photos.rgba.shape[-1],
             more={"photos": entries},
         )

@@ -41,6 +41,11 @@ class CameraModel:
     seed: int = 0
 
     @property
+    def ranges(self) -> bool:
+        """Whether cameras have a range of elevations."""
+        return self.elevation_min_deg < self.elevation_max_deg
+
+    @property
     def name(self) -> str:
         """For folders and messages."""
         low, high = self.elevation_min_deg, self.elevation_max_deg

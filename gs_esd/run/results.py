@@ -39,6 +39,7 @@ def write_results(
     orbit: Orbit,
     seconds: float,
     *,
+    steps: int | None = None,
     resolution: int | None = None,
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
@@ -54,6 +55,7 @@ def write_results(
         particles: raw parameters of the finished splats, of one or more particles.
         orbit: the cameras of the preview and the turntable.
         seconds: duration of all steps, without interruptions.
+        steps: those that took it; config.steps if None.
         resolution: pixels a side of the preview's images and the turntable; twice that of the last
             stage if None.
         more: further entries of metrics.json.
@@ -73,10 +75,10 @@ def write_results(
         "prompt": config.prompt,
         "seed": config.seed,
         "lambda_esd": config.lambda_esd,
-        "steps": config.steps,
+        "steps": steps or config.steps,
         "gaussians": sum(len(splats["means"]) for splats in particles),
         "train_s": round(seconds, 2),
-        "seconds_a_step": round(seconds / config.steps, 4),
+        "seconds_a_step": round(seconds / (steps or config.steps), 4),
         **_peak(particles[0]["means"].device),
         "export_s": round(time.monotonic() - started, 2),
         **more,
