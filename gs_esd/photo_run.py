@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch.nn import ParameterDict
 
+from gs_esd.build.compatibility import SMALLEST_PHOTO_PIXELS
 from gs_esd.build.distributions import device_of
 from gs_esd.config.options import Config, ImagesPriorConfig, PhotoOrder, PhotoQuality
 from gs_esd.errors import UserError
@@ -51,7 +52,7 @@ log = logging.getLogger(__name__)
 
 LOG_EVERY = 20
 """Steps of the fit between lines of metrics.jsonl."""
-SMALL, MEDIUM, LARGE = 128, 256, 512
+SMALL, MEDIUM, LARGE = SMALLEST_PHOTO_PIXELS, 256, 512
 """Pixels a side of the last stage of the fit."""
 MAGNIFICATION = 1.25
 """The most that a photograph is magnified for a stage."""

@@ -20,6 +20,9 @@ from gs_esd.config.schedule import EntropicTimestepsConfig
 from gs_esd.errors import UserError
 from gs_esd.system.torchrun import process_count
 
+SMALLEST_PHOTO_PIXELS = 128
+"""Pixels a side of photographs, at least, in the fit."""
+
 
 def check_pairings(config: Config) -> None:
     """Check that every component has what it needs of the others.
@@ -71,6 +74,13 @@ def _check_photos(config: Config, prior: ImagesPriorConfig) -> None:
         raise UserError(f"prior.view_prompts=true goes with {alone}")
     if config.particles > 1:
         raise UserError(f"particles={config.particles} goes with {alone}")
+    resolution = config.stages.fine.resolution
+    if SMALLEST_PHOTO_PIXELS % resolution:
+        raise UserError(
+            f"stages.fine.resolution={resolution} is that of the short runs on photographs, which "
+            f"are shrunk to it: it must divide {SMALLEST_PHOTO_PIXELS}, such as 64. The fit after "
+            "them is finer (prior.quality=high), or give prior.find_cameras=false"
+        )
     if process_count() > 1:
         raise UserError(
             f"the cameras of photographs are found by one process, and there are {process_count()}:"

@@ -1,6 +1,7 @@
 """What goes together and what does not, without a model at hand."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ from gs_esd.config.options import (
     ImagesPriorConfig,
     LambdaSchedule,
     MemoryConfig,
+    PhotoOrder,
     PriorConfig,
     ToyZooPriorConfig,
     VsdConfig,
@@ -28,6 +30,8 @@ from gs_esd.config.schedule import (
     EntropicTimestepsConfig,
     HifaSqrtTimestepsConfig,
     LinearTimestepsConfig,
+    StageConfig,
+    StagesConfig,
     TwoStageTimestepsConfig,
     UniformTimestepsConfig,
 )
@@ -40,6 +44,13 @@ LEARNED = replace(
     variational=LoraVariationalConfig(),
     timesteps=TwoStageTimestepsConfig(),
 )
+
+
+def stages_of(resolution: int) -> StagesConfig:
+    """Stages of one resolution."""
+    return StagesConfig(*(StageConfig(until, resolution, 4) for until in (0.4, 0.6, 1.0)))
+
+
 BANKS = [ToyZooPriorConfig(), ImagesPriorConfig(path="images")]
 ON_A_SCHEDULE = [
     UniformTimestepsConfig(),
@@ -145,3 +156,30 @@ def test_the_score_of_a_camera_is_not_the_noise_where_there_are_particles(
         return
     with pytest.raises(UserError, match=r"variational\.cond=mixture.*closed_form"):
         check_pairings(noise)
+
+
+@pytest.mark.parametrize(
+    ("changes", "prior", "message"),
+    [
+        ({}, {"view_prompts": True}, "prior.view_prompts=true goes with prior.find_cameras=false"),
+        ({"particles": 2}, {}, "particles=2 goes with prior.find_cameras=false"),
+        ({}, {"find_cameras": False, "order": PhotoOrder.turntable}, "prior.order is of no use"),
+        ({"stages": stages_of(96)}, {}, "stages.fine.resolution=96"),
+        ({"stages": stages_of(256)}, {}, "stages.fine.resolution=256"),
+    ],
+)
+def test_finding_cameras_of_photographs(
+    changes: dict[str, Any], prior: dict[str, Any], message: str
+) -> None:
+    config = Config(**({"stages": stages_of(64)} | changes))
+    with pytest.raises(UserError, match=message):
+        check_pairings(replace(config, prior=ImagesPriorConfig("photos", **prior)))
+    check_pairings(replace(config, prior=ImagesPriorConfig("photos", find_cameras=False)))
+
+
+def test_finding_cameras_in_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    config = Config(prior=ImagesPriorConfig("photos"), stages=stages_of(64))
+    with pytest.raises(UserError, match="by one process, and there are 2"):
+        check_pairings(config)
