@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gs_esd.registration.fit import PhotoFit
@@ -87,6 +87,8 @@ def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = 
     """
     history, n = fit.history, len(fit.photos.names)
     _, of_object = fit.fit.measure(torch.arange(n))
+    # Those that are held out fit worse, wherever they are.
+    of_object = within_groups(of_object, (fit.fit.trained, fit.fit.held_out))
     return Evidence(
         chi=found.chi,
         largest_gap=largest_gap(fit.cameras.azimuth.cpu()),
@@ -112,6 +114,22 @@ def largest_gap(azimuth: Float[Tensor, " M"]) -> float:
     ordered = (azimuth.double() % turn).sort().values
     gaps = torch.cat([ordered, ordered[:1] + turn]).diff()
     return float(gaps.max()) * len(azimuth) / turn
+
+
+def within_groups(
+    psnr: Float[Tensor, " M"], groups: tuple[Int[Tensor, " _"], ...]
+) -> Float[Tensor, " M"]:
+    """PSNR less the median of the group that a photograph is in.
+
+    Args:
+        psnr: of photographs, in decibels.
+        groups: indices of the photographs of each.
+    """
+    relative = psnr.clone()
+    for rows in groups:
+        if len(rows):
+            relative[rows] -= psnr[rows].median()
+    return relative
 
 
 def outliers(names: tuple[str, ...], psnr: Float[Tensor, " M"]) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from gs_esd.registration.verdict import Evidence, judge, largest_gap, outliers
+from gs_esd.registration.verdict import Evidence, judge, largest_gap, outliers, within_groups
 from tests.helpers.turntable_photos import even_azimuths
 
 GOOD = Evidence(
@@ -75,6 +75,14 @@ def test_largest_gap_in_steps() -> None:
     assert largest_gap(azimuth) == pytest.approx(1.0, abs=1e-4)
     without = azimuth[(azimuth < 1.0) | (azimuth > 2.0)]
     assert largest_gap(without) == pytest.approx(7.0 * len(without) / 36, rel=0.01)
+
+
+def test_held_out_photographs_are_compared_with_each_other() -> None:
+    psnr = torch.tensor([30.0, 25.0, 30.0, 20.0, 31.0, 25.0])
+    trained, held_out = torch.tensor([0, 2, 3, 4]), torch.tensor([1, 5])
+    relative = within_groups(psnr, (trained, held_out))
+    assert relative.tolist() == [0.0, 0.0, 0.0, -10.0, 1.0, 0.0]
+    assert within_groups(psnr, (torch.arange(6), trained[:0])).tolist() == (psnr - 25).tolist()
 
 
 def test_outliers_by_name_the_worst_first() -> None:
