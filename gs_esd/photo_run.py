@@ -54,6 +54,7 @@ LOG_EVERY = 20
 """Steps of the fit between lines of metrics.jsonl."""
 SMALL, MEDIUM, LARGE = SMALLEST_PHOTO_PIXELS, 256, 512
 """Pixels a side of the last stage of the fit."""
+LARGEST = {PhotoQuality.draft: SMALL, PhotoQuality.standard: MEDIUM, PhotoQuality.high: LARGE}
 MAGNIFICATION = 1.25
 """The most that a photograph is magnified for a stage."""
 
@@ -91,7 +92,7 @@ class PhotoRun:
 
     def _load(self) -> PhotoSet:
         """The photographs at the resolution of the last stage of the fit."""
-        largest = LARGE if self.prior.quality == PhotoQuality.high else MEDIUM
+        largest = LARGEST[self.prior.quality]
         photos = load_photos(self.prior.path, largest, self.prior.normalize)
         side = float(photos.crops[:, 2].median())
         resolution = fit_resolution(side, largest)

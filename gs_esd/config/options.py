@@ -115,8 +115,9 @@ class PhotoOrder(Enum):
 
 
 class PhotoQuality(Enum):
-    """How finely splats are fitted to photographs: up to 256 or 512 pixels a side."""
+    """How finely splats are fitted to photographs: up to 128, 256 or 512 pixels a side."""
 
+    draft = "draft"
     standard = "standard"
     high = "high"
 
