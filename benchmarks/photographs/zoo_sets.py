@@ -27,8 +27,8 @@ ELEVATION_DEG, FOV_DEG = 17.0, 28.0
 """Of all cameras; between those that the program begins with."""
 NOISE = 0.01
 """Standard deviation, of values in [0, 1]."""
-BACKGROUND = 0.85
-"""Grey behind the animal."""
+BACKGROUND = (0.1, 0.3, 0.8)
+"""RGB behind the animal, blue: white animals are as grey in their shades as a white wall."""
 
 
 def zoo_set(animal: str, work_dir: Path) -> LabelledSet:
@@ -55,7 +55,7 @@ def zoo_set(animal: str, work_dir: Path) -> LabelledSet:
 
 
 def draw(animal: str, azimuth: Float[Tensor, " M"]) -> Float[Tensor, "M H W 3"]:
-    """The animal over grey from azimuths in radians, without noise, as large as in the zoo."""
+    """The animal over blue from azimuths in radians, without noise, as large as in the zoo."""
     orbit = make_orbit(CamerasConfig())
     fov = torch.full_like(azimuth, math.radians(FOV_DEG))
     elevation = torch.full_like(azimuth, math.radians(ELEVATION_DEG))
@@ -63,4 +63,4 @@ def draw(animal: str, azimuth: Float[Tensor, " M"]) -> Float[Tensor, "M H W 3"]:
         azimuth, elevation, distance=orbit.distance_at(fov), fov=fov, resolution=RESOLUTION
     )
     rgba = trace(build_animal(parse_prompt(f"a {animal}")), cameras)
-    return composite(rgba[..., :3], rgba[..., 3:], torch.full((3,), BACKGROUND))
+    return composite(rgba[..., :3], rgba[..., 3:], torch.tensor(BACKGROUND))
