@@ -48,7 +48,7 @@ class Evidence:
         moves: largest move of each snap in steps of 360°/n.
         accepted: whether each snap was kept.
         jumps: fraction of the photographs that jumped at each search in the fit.
-        outliers: names of photographs OUTLIER_DB below the median.
+        outliers: names of photographs OUTLIER_DB below the median, of the frame and the object.
         photographs: how many there are.
         lead_db: PSNR of the better direction less that of the other; None unless the order is
             known.
@@ -86,16 +86,17 @@ def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = 
         lead_db: of the better direction of a known order.
     """
     history, n = fit.history, len(fit.photos.names)
-    _, of_object = fit.fit.measure(torch.arange(n))
-    # Those that are held out fit worse, wherever they are.
-    of_object = within_groups(of_object, (fit.fit.trained, fit.fit.held_out))
+    # Those that are held out fit worse, wherever they are; narrow views do by the PSNR of the
+    # object alone, and wide ones by that of the frame: one in a wrong place does by both.
+    groups = (fit.fit.trained, fit.fit.held_out)
+    of_frame, of_object = (within_groups(psnr, groups) for psnr in fit.fit.measure(torch.arange(n)))
     return Evidence(
         chi=found.chi,
         largest_gap=largest_gap(fit.cameras.azimuth.cpu()),
         moves=tuple(history.moves),
         accepted=tuple(history.accepted),
         jumps=tuple(jumps / n for jumps in history.jumps),
-        outliers=outliers(fit.photos.names, of_object),
+        outliers=outliers(fit.photos.names, torch.maximum(of_frame, of_object)),
         photographs=n,
         lead_db=lead_db,
     )
