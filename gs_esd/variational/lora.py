@@ -108,11 +108,11 @@ class LoraScore(TrainedLora):
         needed: NeededPredictions,
     ) -> PsiPredictions:
         """The predictions, from the output of the U-Net for the rows of `network_rows`."""
-        zeros = torch.zeros_like(x_t, dtype=torch.float32)
+        zeros = uncond = torch.zeros_like(x_t, dtype=torch.float32)
         if self._is_network_needed(needed):
-            eps = self._in_the_mean(eps, image, x_t, log_snr, views)
-        cond = self._cond(eps, x_t, log_snr, views) if needed.cond else zeros
-        return PsiPredictions(eps if needed.uncond else zeros, cond)
+            uncond = self._in_the_mean(eps, image, x_t, log_snr, views)
+        cond = self._cond(uncond, x_t, log_snr, views) if needed.cond else zeros
+        return PsiPredictions(uncond if needed.uncond else zeros, cond)
 
     def _in_the_mean(
         self,
