@@ -34,7 +34,7 @@ MAX_GAP = 5.0
 OUTLIER_DB = 3.0
 """Below the median PSNR of the object."""
 MAX_JUMPS = 0.05
-MAX_OUTLIERS = 0.05
+MAX_OUTLIERS = 0.1
 """Of the photographs."""
 
 
