@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -40,7 +41,8 @@ def complete(
     job_of: the job that an outcome is of.
     """
     outcomes = {job_of(outcome): outcome for outcome in load(path, kind)}
-    with ProcessPoolExecutor(processes) as pool:
+    # Forked from a process that has used compiled kernels, another could wait for ever.
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
         running = [pool.submit(run, *job) for job in jobs if job not in outcomes]
         for each in as_completed(running):
             outcome = each.result()

@@ -37,7 +37,7 @@ from benchmarks.quality.evaluated_run import RESULTS, ROOT, add_study_options, p
 from gs_esd.evaluation.photographs import PhotographMeasures, measure_photographs
 from gs_esd.export.camera_files import CAMERAS
 
-REPORTED = ("held_out_psnr_db", "chi", "last_snap_steps", "elevation_deg", "fov_deg")
+REPORTED = ("held_out_psnr_db", "chi", "elevation_deg", "fov_deg")
 """Numbers that the program gives, in "photos" of metrics.json."""
 
 
@@ -156,8 +156,9 @@ def judge(
         None if measures is None else round(measures.azimuth_error_deg, 3),
         None if measures is None else round(measures.azimuth_within_10_deg, 3),
         **{key: reported.get(key) for key in REPORTED},
+        last_snap_steps=next(iter(reported.get("moves", [])[-1:]), None),
         verdict=reported.get("verdict"),
-        reason=reported.get("reason") if metrics.exists() else last_line,
+        reason="; ".join(reported.get("reasons", [])) if metrics.exists() else last_line,
         exit_status=exit_status,
         processor_s=processor_s,
     )

@@ -108,7 +108,8 @@ def test_run_is_the_documented_command_and_is_judged(
         run_dir.parent.mkdir(exist_ok=True)
         made.rename(run_dir)
         metrics = json.loads((run_dir / "metrics.json").read_text())
-        metrics["photos"] = {"verdict": "failed", "reason": "why", "chi": 0.2}
+        metrics["photos"] = {"verdict": "failed", "reasons": ["why"], "chi": 0.2}
+        metrics["photos"]["moves"] = [4.0, 0.3]
         (run_dir / "metrics.json").write_text(json.dumps(metrics))
         for name in ("cameras.json", "transforms.json"):
             text = (run_dir / name).read_text()
@@ -125,6 +126,7 @@ def test_run_is_the_documented_command_and_is_judged(
     assert f"prior.path='{tmp_path / 'photos'}'" in command
     assert {"seed=0", "lambda_esd=1", "steps=9"} <= set(command)
     assert (outcome.verdict, outcome.reason, outcome.exit_status) == ("failed", "why", 3)
+    assert outcome.last_snap_steps == 0.3
     assert (outcome.chi, outcome.held_out_psnr_db) == (0.2, None)
     assert outcome.is_right
 
