@@ -34,6 +34,7 @@ from gs_esd.photo_candidates import Candidate, Candidates
 from gs_esd.photos.contact_sheet import save_contact_sheet
 from gs_esd.photos.files import photo_path
 from gs_esd.photos.photo_set import PhotoSet, load_photos, originals
+from gs_esd.priors.bank_memory import most_images
 from gs_esd.registration.fit import PhotoFit
 from gs_esd.registration.framing import fill_frame
 from gs_esd.registration.photo_cameras import CameraParameters
@@ -82,8 +83,8 @@ class PhotoRun:
         """
         photos = self._load()
         save_contact_sheet(photos, self.run_dir / "images.png")
-        start = self._in_order(photos) if self.prior.order == PhotoOrder.turntable else None
-        start = start or self._by_esd(photos)
+        is_ordered = self.prior.order == PhotoOrder.turntable
+        start = self._in_order(photos) if is_ordered else self._by_esd(photos)
         self._optimize(start.fit)
         verdict = judge(gather_evidence(start.fit, start.found, start.lead_db))
         entries = self._entries(photos, start, verdict)
@@ -93,7 +94,8 @@ class PhotoRun:
     def _load(self) -> PhotoSet:
         """The photographs at the resolution of the last stage of the fit."""
         largest = LARGEST[self.prior.quality]
-        photos = load_photos(self.prior.path, largest, self.prior.normalize)
+        most = most_images(largest)
+        photos = load_photos(self.prior.path, largest, self.prior.normalize, most)
         side = float(photos.crops[:, 2].median())
         resolution = fit_resolution(side, largest)
         log.info(f"fit: up to {resolution}² pixels (photographs have {side:.0f}² of the object)")

@@ -16,9 +16,9 @@ LEVEL_DEG, RAISED_DEG, HIGH_DEG = 10.0, 22.0, 35.0
 """Elevations of product photographs; registration reaches 10 degrees beyond each."""
 LONG_LENS_DEG, SHORT_LENS_DEG = 22.0, 40.0
 """Fields of view."""
-MAX_CHI = 0.10
-"""Of azimuths around a turntable; a larger one is a candidate that did not come out, or photographs
-that are not evenly spaced."""
+MAX_CHI = 0.2
+"""Of azimuths around a turntable: up to it the fit mends what is in wrong places, above it other
+candidates are tried first."""
 FURTHER_SEEDS = 2
 
 
