@@ -14,6 +14,7 @@ from gs_esd.config.options import (
     LambdaSchedule,
     MemoryConfig,
     PhotoOrder,
+    PhotoQuality,
     VsdConfig,
 )
 from gs_esd.config.schedule import EntropicTimestepsConfig
@@ -67,8 +68,10 @@ def _check_photos(config: Config, prior: ImagesPriorConfig) -> None:
     """What does not go with finding the cameras of photographs."""
     alone = "prior.find_cameras=false, which makes splats without the photographs' cameras"
     if not prior.find_cameras:
-        if prior.order != PhotoOrder.unknown:
-            raise UserError(f"prior.order is of no use with {alone}. Leave one of them out")
+        if prior.order != PhotoOrder.unknown or prior.quality != PhotoQuality.standard:
+            raise UserError(
+                f"prior.order and prior.quality are of no use with {alone}. Leave these out"
+            )
         return
     if prior.view_prompts:
         raise UserError(f"prior.view_prompts=true goes with {alone}")

@@ -31,6 +31,7 @@ from gs_esd.config.options import (
     Device,
     HardwareConfig,
     ImagesPriorConfig,
+    PhotoOrder,
     PlyInitConfig,
     SdsConfig,
     ToyZooPriorConfig,
@@ -62,6 +63,7 @@ def validate(config: Config) -> list[str]:
     _check_stages(config)
     _check_cameras(config.cameras)
     warnings = [*_lambda_warnings(config), *_text_warnings(config), *_waste_warnings(config)]
+    warnings += _photo_warnings(config)
     check_pairings(config)
     _check_init(config)
     _check_tracking(config)
@@ -247,6 +249,15 @@ def _lambda_warnings(config: Config) -> list[str]:
         raise UserError(
             f"lambda_esd={lam} means nothing to guidance={kind}; leave it out, or use guidance=esd"
         )
+    return []
+
+
+def _photo_warnings(config: Config) -> list[str]:
+    is_ordered = (
+        isinstance(config.prior, ImagesPriorConfig) and config.prior.order == PhotoOrder.turntable
+    )
+    if is_ordered and config.lambda_esd != Config().lambda_esd:
+        return ["photographs in a known order take no ESD: lambda_esd has no effect"]
     return []
 
 

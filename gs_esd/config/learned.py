@@ -89,7 +89,7 @@ class AnyLoraVariationalConfig(VariationalConfig):
     steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats in which it is trained."""
     train_every: int = option(1, low=1, high=1000)
-    """It is trained in one step of the splats in so many; renderings of the others are replayed."""
+    """It is trained in one step of the splats in so many; of the others only replay is kept."""
     train_batch: int = option(0, low=0, high=1024)
     """Renderings of a training step; 0 for as many as a step of the splats renders."""
     replay: int = option(0, low=0, high=1e6)

@@ -1,0 +1,1 @@
+"""A folder of photographs, or a video, to square images without background."""

@@ -39,7 +39,7 @@ class LoraOptions:
         learning_rate: of AdamW, for these.
         modulation_learning_rate: the same for the modulation by the view.
         steps_per_update: optimiser steps per batch of renderings that it is trained on.
-        train_every: it is trained on one batch in so many; the others are kept for replay.
+        train_every: it is trained on one batch in so many; of the others `replay` are kept.
         predict_every: ε_ψ(∅) is predicted for one rendering in so many, at random; see LoraScore.
         train_batch: renderings of an optimiser step; as many as a batch has if 0.
         replay: earlier renderings that are trained on as well.

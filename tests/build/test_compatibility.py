@@ -21,6 +21,7 @@ from gs_esd.config.options import (
     LambdaSchedule,
     MemoryConfig,
     PhotoOrder,
+    PhotoQuality,
     PriorConfig,
     ToyZooPriorConfig,
     VsdConfig,
@@ -163,7 +164,8 @@ def test_the_score_of_a_camera_is_not_the_noise_where_there_are_particles(
     [
         ({}, {"view_prompts": True}, "prior.view_prompts=true goes with prior.find_cameras=false"),
         ({"particles": 2}, {}, "particles=2 goes with prior.find_cameras=false"),
-        ({}, {"find_cameras": False, "order": PhotoOrder.turntable}, "prior.order is of no use"),
+        ({}, {"find_cameras": False, "order": PhotoOrder.turntable}, "prior.order and"),
+        ({}, {"find_cameras": False, "quality": PhotoQuality.high}, "prior.quality are of no use"),
         ({"stages": stages_of(96)}, {}, "stages.fine.resolution=96"),
         ({"stages": stages_of(256)}, {}, "stages.fine.resolution=256"),
     ],

@@ -141,7 +141,7 @@ def test_two_steps_with_view_prompts(tmp_path: Path) -> None:
     assert isinstance(drawn, ImageBankPrior)
     assert drawn.labels is not None
     assert set(drawn.labels.tolist()) == {0, 1, 2}
-    images = ImagesPriorConfig(str(tmp_path / "images"), view_prompts=True)
+    images = ImagesPriorConfig(str(tmp_path / "images"), view_prompts=True, find_cameras=False)
     own = train_two_steps(tiny(prior=images, prompt="my cup"), tmp_path / "images").components.prior
     assert isinstance(own, ImageBankPrior)
     assert own.labels is not None

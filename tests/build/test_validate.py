@@ -30,6 +30,7 @@ from gs_esd.config.options import (
     ImagesPriorConfig,
     McmcDensifyConfig,
     NoDensifyConfig,
+    PhotoOrder,
     PlyInitConfig,
     SdsConfig,
     ToyZooPriorConfig,
@@ -347,6 +348,17 @@ def test_a_folder_of_images_must_hold_some(tmp_path: Path) -> None:
     for name in ("a.png", "b.jpg"):
         (tmp_path / name).touch()
     assert validate(images) == []
+
+
+@pytest.mark.parametrize(("lambda_esd", "warnings"), [(1.0, 0), (0.5, 1)])
+def test_lambda_of_photographs_in_a_known_order(
+    tmp_path: Path, lambda_esd: float, warnings: int
+) -> None:
+    for name in ("a.png", "b.jpg"):
+        (tmp_path / name).touch()
+    prior = ImagesPriorConfig(path=str(tmp_path), order=PhotoOrder.turntable)
+    found = validate(replace(GOOD, prompt="my cup", prior=prior, lambda_esd=lambda_esd))
+    assert ["lambda_esd has no effect" in each for each in found] == [True] * warnings
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
