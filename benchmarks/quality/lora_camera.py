@@ -1,7 +1,7 @@
 """How soon does a LoRA separate cameras? Compares it with the exact score of its renderings.
 
     python -m benchmarks.quality.lora_camera    the rates of variational=lora_camera
-    python -m benchmarks.quality.lora_camera --modulation-learning-rate 2e-2
+    ... --steps-per-update 4 --replay 64        with more training steps, on earlier ones too
 
 λ acts through ε_ψ(c) - ε_ψ(∅) alone. Here renderings stand still: 512 true images of the pig from
 all around, in the tiny prior's latents, on black and on white. A LoRA on the tiny prior learns from
@@ -11,11 +11,11 @@ After some updates its difference is laid beside the exact one,
     slope       <d, e> / <e, e> of its difference d and the exact e: 1 if it separates all cameras,
                 0 if its answer for a camera is that for all of them
 
-Writes results/lora_camera.md, a row for each pair of rates; takes some four minutes on one thread.
+Writes results/lora_camera.md, a row for each choice of options; takes some four minutes on one
+thread for each training step an update.
 """
 
 import argparse
-import re
 from pathlib import Path
 
 import torch
@@ -26,6 +26,7 @@ from benchmarks.quality.evaluated_run import RESULTS, configured
 from gs_esd.build.distributions import build_prior
 from gs_esd.cameras.orbit import Cameras, make_orbit
 from gs_esd.cameras.views import Views
+from gs_esd.config.learned import LoraCameraVariationalConfig
 from gs_esd.diffusion.process import add_noise
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 from gs_esd.priors.unet import UnetDenoiser
@@ -41,7 +42,6 @@ from gs_esd.variational.lora_options import LoraOptions
 
 ANIMAL, IMAGES = "pig", 512
 BATCH = 16
-DROPOUT = 0.3
 TRAINED_LEVELS = (-6.5, -2.0)
 LEVELS = (-5.5, -4.0, -3.0)
 """Log SNRs where the exact difference is not small, and λ can act."""
@@ -57,13 +57,22 @@ def main() -> None:
     """Train a LoRA, add a row to the table and print it."""
     options = _options()
     torch.set_num_threads(1)
-    rates = options.learning_rate, options.modulation_learning_rate
-    row = f"| {rates[0]:g}, {rates[1]:g} | " + " | ".join(measure(*rates)) + " |"
+    cells = measure(
+        LoraOptions(
+            learning_rate=options.learning_rate,
+            modulation_learning_rate=options.modulation_learning_rate,
+            steps_per_update=options.steps_per_update,
+            replay=options.replay,
+            draw_levels=lambda levels, generator: levels,
+        ),
+        options.camera_dropout,
+    )
+    row = _first_cells(options) + " | ".join(cells) + " |"
     print(row)
     _add(RESULTS / "lora_camera.md", row)
 
 
-def measure(learning_rate: float, modulation_learning_rate: float) -> list[str]:
+def measure(options: LoraOptions, camera_dropout: float) -> list[str]:
     """A cell for each of UPDATES: the slopes at each of LEVELS."""
     config = configured([f"prompt=a {ANIMAL}", "prior=tiny", "prior.view_prompts=off"])
     prior = build_prior(config, make_orbit(config.cameras))
@@ -73,12 +82,8 @@ def measure(learning_rate: float, modulation_learning_rate: float) -> list[str]:
         prior.denoiser,
         prior.prompt,
         stream(0, "lora"),
-        LoraOptions(
-            learning_rate=learning_rate,
-            modulation_learning_rate=modulation_learning_rate,
-            draw_levels=lambda levels, generator: levels,
-        ),
-        camera_dropout=DROPOUT,
+        options,
+        camera_dropout=camera_dropout,
     )
     images, cameras = still_renderings(prior)
     exact = [
@@ -168,21 +173,41 @@ def _difference(
     return cond - uncond
 
 
+def _first_cells(options: argparse.Namespace) -> str:
+    rates = f"{options.learning_rate:g}, {options.modulation_learning_rate:g}"
+    steps = f"{options.steps_per_update}, {options.replay}"
+    return f"| {rates} | {steps} | {options.camera_dropout:g} | "
+
+
 def _add(file: Path, row: str) -> None:
-    """Put a row into the table, over an earlier one of the same rates."""
+    """Put a row into the table, over an earlier one of the same options."""
     levels = " / ".join(f"{level:g}" for level in LEVELS)
-    heads = [f"slopes at log SNR {levels} after {UPDATES[0]}", *map(str, UPDATES[1:])]
-    head = f"| learning rates | {' | '.join(heads)} |"
+    heads = [
+        *("learning rates", "steps, replay", "dropout"),
+        f"slopes at log SNR {levels} after {UPDATES[0]}",
+        *map(str, UPDATES[1:]),
+    ]
     kept = file.read_text(encoding="utf-8").splitlines()[2:] if file.exists() else []
-    same = re.compile(re.escape(row.partition(" | ")[0]) + r" \|")
-    rows = [*(each for each in kept if not same.match(each)), row]
-    file.write_text("\n".join([head, "|---" * 4 + "|", *sorted(rows)]) + "\n", encoding="utf-8")
+    same = _options_of(row)
+    rows = [*(each for each in kept if _options_of(each) != same), row]
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *sorted(rows)]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _options_of(row: str) -> list[str]:
+    return row.split(" | ")[:3]
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    defaults = LoraCameraVariationalConfig()
     parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument("--modulation-learning-rate", type=float, default=1e-2)
+    parser.add_argument(
+        "--modulation-learning-rate", type=float, default=defaults.modulation_learning_rate
+    )
+    parser.add_argument("--steps-per-update", type=int, default=defaults.steps_per_update)
+    parser.add_argument("--replay", type=int, default=0, help="earlier renderings to train on")
+    parser.add_argument("--camera-dropout", type=float, default=defaults.camera_dropout)
     return parser.parse_args()
 
 

@@ -32,8 +32,10 @@ from benchmarks.quality.evaluated_run import (
     train_and_evaluate,
 )
 from benchmarks.quality.exact_prior import ExactPrior
+from benchmarks.quality.view_evaluation import NUM_RENDERINGS
 from gs_esd.build.components import Components, build_components
 from gs_esd.config.options import Config
+from gs_esd.evaluation.statistics import wilson_interval
 from gs_esd.priors.diffusion_model import DiffusionModelPrior
 
 STUDY = [
@@ -44,7 +46,7 @@ STUDY = [
 EARLY = 0.2
 """The part of a run over which view KL is averaged."""
 COLUMNS = (
-    *("q", "λ", "runs", "coherence ≥ 0.9", "coherence"),
+    *("q", "λ", "runs", "every side", "95 % interval", "coherence ≥ 0.9", "coherence"),
     *("sides in place", "PSNR dB", "view KL", "s a run"),
 )
 """Of the table."""
@@ -122,7 +124,8 @@ def to_table(outcomes: list[Outcome]) -> str:
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for variational, lam in sorted({(o.variational, o.lambda_esd) for o in outcomes}):
         these = [o for o in outcomes if (o.variational, o.lambda_esd) == (variational, lam)]
-        good = sum(o.coherence >= 0.9 for o in these)
+        counts = [f"{len(these)}", *_count_whole(these)]
+        counts.append(f"{sum(o.coherence >= 0.9 for o in these)}")
         cells = [
             f"{median([getattr(o, key) for o in these]):.{digits}f}"
             for key, digits in (
@@ -133,8 +136,15 @@ def to_table(outcomes: list[Outcome]) -> str:
                 ("seconds", 0),
             )
         ]
-        lines.append(f"| {variational} | {lam:g} | {len(these)} | {good} | {' | '.join(cells)} |")
+        lines.append(f"| {variational} | {lam:g} | {' | '.join([*counts, *cells])} |")
     return "\n".join(lines) + "\n"
+
+
+def _count_whole(outcomes: list[Outcome]) -> tuple[str, str]:
+    """Runs with every side in place, and the Wilson interval of their rate."""
+    whole = sum(outcome.in_place == NUM_RENDERINGS for outcome in outcomes)
+    low, high = wilson_interval(whole, len(outcomes))
+    return f"{whole}", f"{100 * low:.0f}–{100 * high:.0f} %"
 
 
 def _job_of(outcome: Outcome) -> tuple[int, str, str, float]:

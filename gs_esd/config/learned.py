@@ -85,7 +85,7 @@ class AnyLoraVariationalConfig(VariationalConfig):
     rank: int = option(4, low=1, high=1024)
     learning_rate: float = option(1e-4, low=0, high=1)
     modulation_learning_rate: float = option(1e-2, low=0, high=1)
-    """Of the layers that condition the U-Net on the background and, in lora_camera, the camera."""
+    """Of the layers that condition the U-Net on the background."""
     steps_per_update: int = option(1, low=1, high=1000)
     """Training steps a step of the splats in which it is trained."""
     train_every: int = option(1, low=1, high=1000)
@@ -119,5 +119,7 @@ class LoraVariationalConfig(AnyLoraVariationalConfig):
 class LoraCameraVariationalConfig(AnyLoraVariationalConfig):
     """It learns both scores, by camera conditioning, as in the paper."""
 
+    modulation_learning_rate: float = option(3e-3, low=0, high=1)
+    """Of the layers that condition the U-Net on the camera and the background."""
     camera_dropout: float = option(0.1, low=0, high=1)
     """The fraction of renderings, without their cameras, for the unconditional score."""

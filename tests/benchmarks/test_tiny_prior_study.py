@@ -21,13 +21,13 @@ def test_runs_are_what_the_command_line_makes() -> None:
 
 def test_the_table_has_medians_and_counts_for_each_q_and_lambda() -> None:
     outcomes = [
-        Outcome("pig", seed, "lora", lam, coherence, 6 + seed, 20.0, 2.0, 100.0)
+        Outcome("pig", seed, "lora", lam, coherence, 14 + seed, 20.0, 2.0, 100.0)
         for lam, coherences in ((0.0, (0.1, 0.2, 0.6)), (1.0, (0.95, 0.7, 0.9)))
         for seed, coherence in enumerate(coherences)
     ]
     table = to_table(outcomes)
-    assert "| lora | 0 | 3 | 0 | 0.20 | 7.0 | 20.0 | 2.0 | 100 |" in table
-    assert "| lora | 1 | 3 | 2 | 0.90 | 7.0 | 20.0 | 2.0 | 100 |" in table
+    assert "| lora | 0 | 3 | 1 | 6–79 % | 0 | 0.20 | 15.0 | 20.0 | 2.0 | 100 |" in table
+    assert "| lora | 1 | 3 | 1 | 6–79 % | 2 | 0.90 | 15.0 | 20.0 | 2.0 | 100 |" in table
 
 
 @pytest.mark.parametrize(
