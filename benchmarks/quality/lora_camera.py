@@ -62,6 +62,7 @@ def main() -> None:
             learning_rate=options.learning_rate,
             modulation_learning_rate=options.modulation_learning_rate,
             steps_per_update=options.steps_per_update,
+            train_batch=options.train_batch,
             replay=options.replay,
             draw_levels=lambda levels, generator: levels,
         ),
@@ -175,7 +176,7 @@ def _difference(
 
 def _first_cells(options: argparse.Namespace) -> str:
     rates = f"{options.learning_rate:g}, {options.modulation_learning_rate:g}"
-    steps = f"{options.steps_per_update}, {options.replay}"
+    steps = f"{options.steps_per_update} of {options.train_batch}, {options.replay}"
     return f"| {rates} | {steps} | {options.camera_dropout:g} | "
 
 
@@ -183,7 +184,7 @@ def _add(file: Path, row: str) -> None:
     """Put a row into the table, over an earlier one of the same options."""
     levels = " / ".join(f"{level:g}" for level in LEVELS)
     heads = [
-        *("learning rates", "steps, replay", "dropout"),
+        *("learning rates", "steps of renderings, replay", "dropout"),
         f"slopes at log SNR {levels} after {UPDATES[0]}",
         *map(str, UPDATES[1:]),
     ]
@@ -206,6 +207,7 @@ def _options() -> argparse.Namespace:
         "--modulation-learning-rate", type=float, default=defaults.modulation_learning_rate
     )
     parser.add_argument("--steps-per-update", type=int, default=defaults.steps_per_update)
+    parser.add_argument("--train-batch", type=int, default=BATCH, help="renderings of a step")
     parser.add_argument("--replay", type=int, default=0, help="earlier renderings to train on")
     parser.add_argument("--camera-dropout", type=float, default=defaults.camera_dropout)
     return parser.parse_args()

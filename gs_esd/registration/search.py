@@ -113,16 +113,24 @@ class CameraSearch:
         best = by_elevation[rows, chosen].argmin(dim=1) + AZIMUTHS * chosen
         return self._registration(azimuth, elevation, mse[rows, best], boxes, best)
 
-    def own_mse(
+    def at(
         self,
         splats: ParameterDict,
         orbit: Orbit,
         azimuth: Float[Tensor, " M"],
         elevation: Float[Tensor, " M"],
-    ) -> Float[Tensor, " M"]:
-        """Mean squared errors of the photographs if these are their cameras on the orbit."""
-        features, _ = self._render(splats, orbit, azimuth, elevation)
-        return (self._features - features).square().sum(dim=1)
+    ) -> Registration:
+        """Where the photographs are in the image, and how well they match, from given cameras.
+
+        Args:
+            splats: raw parameters.
+            orbit: lens and distance.
+            azimuth: of each photograph, in radians, on the CPU as the next.
+            elevation: in radians.
+        """
+        features, boxes = self._render(splats, orbit, azimuth, elevation)
+        mse = (self._features - features).square().sum(dim=1)
+        return self._registration(azimuth, elevation, mse, boxes, torch.arange(len(mse)))
 
     def _compare(
         self,
@@ -132,16 +140,9 @@ class CameraSearch:
         elevation: Float[Tensor, " B"],
     ) -> tuple[Float[Tensor, "M B"], Float[Tensor, "B 3"]]:
         """Mean squared errors of all pairs, and the boxes of the renderings."""
-        parts = [
-            self._render(splats, orbit, a, e)
-            for a, e in zip(
-                azimuth.split(BATCH_RENDERINGS), elevation.split(BATCH_RENDERINGS), strict=True
-            )
-        ]
-        mse = torch.cat([pairwise_mse(self._features, features) for features, _ in parts], dim=1)
-        return mse, torch.cat([boxes for _, boxes in parts])
+        features, boxes = self._render(splats, orbit, azimuth, elevation)
+        return pairwise_mse(self._features, features), boxes
 
-    @torch.no_grad()
     def _render(
         self,
         splats: ParameterDict,
@@ -150,6 +151,23 @@ class CameraSearch:
         elevation: Float[Tensor, " B"],
     ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B 3"]]:
         """Features of renderings, framed as the photographs are, and boxes before that."""
+        parts = [
+            self._render_batch(splats, orbit, a, e)
+            for a, e in zip(
+                azimuth.split(BATCH_RENDERINGS), elevation.split(BATCH_RENDERINGS), strict=True
+            )
+        ]
+        features, boxes = zip(*parts, strict=True)
+        return torch.cat(features), torch.cat(boxes)
+
+    @torch.no_grad()
+    def _render_batch(
+        self,
+        splats: ParameterDict,
+        orbit: Orbit,
+        azimuth: Float[Tensor, " B"],
+        elevation: Float[Tensor, " B"],
+    ) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B 3"]]:
         cameras = orbit_cameras(
             azimuth, elevation, distance=orbit.distance, fov=orbit.fov, resolution=RESOLUTION
         ).to(splats["means"].device)

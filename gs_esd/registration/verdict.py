@@ -32,7 +32,9 @@ MAX_NAMES = 10
 MAX_GAP = 5.0
 """Steps of 360°/n between neighbouring azimuths after the search."""
 OUTLIER_DB = 3.0
-"""Below the median PSNR of the object."""
+"""Below the median PSNR of NEIGHBOURS photographs from about the same side, because some sides have
+more details than others."""
+NEIGHBOURS = 8
 MAX_JUMPS = 0.05
 MAX_OUTLIERS = 0.1
 """Of the photographs."""
@@ -48,7 +50,8 @@ class Evidence:
         moves: largest move of each snap in steps of 360°/n.
         accepted: whether each snap was kept.
         jumps: fraction of the photographs that jumped at each search in the fit.
-        outliers: names of photographs OUTLIER_DB below the median, of the frame and the object.
+        outliers: names of photographs OUTLIER_DB below their neighbours, of the frame and the
+            object.
         photographs: how many there are.
         lead_db: PSNR of the better direction less that of the other; None unless the order is
             known.
@@ -89,10 +92,14 @@ def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = 
     # Those that are held out fit worse, wherever they are; narrow views do by the PSNR of the
     # object alone, and wide ones by that of the frame: one in a wrong place does by both.
     groups = (fit.fit.trained, fit.fit.held_out)
-    of_frame, of_object = (within_groups(psnr, groups) for psnr in fit.fit.measure(torch.arange(n)))
+    azimuth = fit.cameras.azimuth.cpu()
+    of_frame, of_object = (
+        beside_neighbours(within_groups(psnr, groups), azimuth)
+        for psnr in fit.fit.measure(torch.arange(n))
+    )
     return Evidence(
         chi=found.chi,
-        largest_gap=largest_gap(fit.cameras.azimuth.cpu()),
+        largest_gap=largest_gap(azimuth),
         moves=tuple(history.moves),
         accepted=tuple(history.accepted),
         jumps=tuple(jumps / n for jumps in history.jumps),
@@ -133,11 +140,19 @@ def within_groups(
     return relative
 
 
-def outliers(names: tuple[str, ...], psnr: Float[Tensor, " M"]) -> tuple[str, ...]:
-    """Names of the photographs whose PSNR is OUTLIER_DB below the median, the worst first."""
-    below = psnr.median() - psnr
-    order = below.argsort(descending=True, stable=True).tolist()
-    return tuple(names[i] for i in order if below[i] > OUTLIER_DB)
+def beside_neighbours(
+    psnr: Float[Tensor, " M"], azimuth: Float[Tensor, " M"]
+) -> Float[Tensor, " M"]:
+    """PSNR less the median of the NEIGHBOURS other photographs of the nearest azimuths."""
+    distance = (azimuth[:, None] - azimuth).cos().neg().fill_diagonal_(math.inf)
+    nearest = distance.topk(min(NEIGHBOURS, len(psnr) - 1), largest=False).indices
+    return psnr - psnr[nearest].median(dim=1).values
+
+
+def outliers(names: tuple[str, ...], relative: Float[Tensor, " M"]) -> tuple[str, ...]:
+    """Names of the photographs whose relative PSNR is below -OUTLIER_DB, the worst first."""
+    order = relative.argsort(stable=True).tolist()
+    return tuple(names[i] for i in order if relative[i] < -OUTLIER_DB)
 
 
 def _failures(evidence: Evidence) -> Iterator[str]:

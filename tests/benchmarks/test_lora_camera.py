@@ -41,11 +41,11 @@ def test_the_slope_is_how_far_a_score_follows_the_exact_one(slope: float) -> Non
 def test_same_options_share_one_row(tmp_path: Any) -> None:
     file = tmp_path / "table.md"
     for row in (
-        "| 0.002, 0.01 | 1, 0 | 0.1 | a | b | c |",
-        "| 0.002, 0.01 | 4, 64 | 0.1 | d | e | f |",
-        "| 0.002, 0.01 | 1, 0 | 0.1 | g | h | i |",
+        "| 0.002, 0.01 | 1 of 16, 0 | 0.1 | a | b | c |",
+        "| 0.002, 0.01 | 4 of 4, 64 | 0.1 | d | e | f |",
+        "| 0.002, 0.01 | 1 of 16, 0 | 0.1 | g | h | i |",
     ):
         lora_camera._add(file, row)
     *_, first, second = file.read_text().splitlines()
-    assert first == "| 0.002, 0.01 | 1, 0 | 0.1 | g | h | i |"
-    assert second == "| 0.002, 0.01 | 4, 64 | 0.1 | d | e | f |"
+    assert first == "| 0.002, 0.01 | 1 of 16, 0 | 0.1 | g | h | i |"
+    assert second == "| 0.002, 0.01 | 4 of 4, 64 | 0.1 | d | e | f |"

@@ -46,7 +46,7 @@ TINY = [
 ]
 SIZES = {"toyzoo": ["prior.num_images=8"], "ball": ["init.gaussians=30"]}
 NEEDS_A_NETWORK = {
-    *(("variational", kind) for kind in ("lora", "lora_short", "lora_camera")),
+    *(("variational", kind) for kind in ("lora", "lora_short", "lora_camera", "lora_camera_short")),
     ("experiment", "sd_ten_minutes"),
     ("experiment", "learned_scores"),
 } | {

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gs_esd.registration import fit as fit_module
-from gs_esd.registration.fit import PhotoFit, jumping
+from gs_esd.registration.fit import PhotoFit, jumping, neighbours
 from gs_esd.registration.photo_cameras import CameraParameters
 from gs_esd.registration.photometric import FitConfig, FitStage
 from gs_esd.registration.search import CameraSearch
@@ -73,12 +73,6 @@ def assert_equal(a: Any, b: Any) -> None:
         assert a == b
 
 
-@pytest.fixture
-def short_trials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_module, "TRIAL_STEPS", 2)
-
-
-@pytest.mark.usefixtures("short_trials")
 @pytest.mark.parametrize("stop", [2, 4, 9, 17])
 def test_resumed_fit_is_the_same_bit_for_bit(stop: int, tmp_path: Path) -> None:
     """Stops within either half of the trial of the first snap, and later."""
@@ -93,7 +87,6 @@ def test_resumed_fit_is_the_same_bit_for_bit(stop: int, tmp_path: Path) -> None:
     assert resumed.history == straight.history
 
 
-@pytest.mark.usefixtures("short_trials")
 def test_state_is_not_changed_by_the_steps_after_it() -> None:
     fit = started(distorted(1.5))
     for _ in range(2):
@@ -107,12 +100,11 @@ def test_state_is_not_changed_by_the_steps_after_it() -> None:
 def test_small_distortions_are_snapped_at_once() -> None:
     fit = finish(started(distorted(0.3)))
     assert fit.history.accepted == [True] * 3
-    assert fit.history.gains == [0.0] * 3
+    assert fit.history.gains[:2] == [0.0] * 2
     assert fit.cameras.holds_azimuths
     assert azimuth_errors_deg(fit.cameras.azimuth, AZIMUTH).max() < 0.01
 
 
-@pytest.mark.usefixtures("short_trials")
 def test_large_snap_that_is_right_is_kept() -> None:
     fit = started(distorted(1.5))
     while not fit.history.accepted:
@@ -122,7 +114,6 @@ def test_large_snap_that_is_right_is_kept() -> None:
     assert fit.history.accepted == [True]
 
 
-@pytest.mark.usefixtures("short_trials")
 def test_snap_of_photographs_that_are_not_even_is_refused() -> None:
     """All are from one half of the circle, with right cameras."""
     azimuth = 0.5 * AZIMUTH
@@ -131,6 +122,46 @@ def test_snap_of_photographs_that_are_not_even_is_refused() -> None:
     fit = finish(PhotoFit(photos, random_splats(), cameras, CONFIG, seed=0))
     assert not any(fit.history.accepted)
     assert azimuth_errors_deg(fit.cameras.azimuth, azimuth).max() < 2
+
+
+def test_small_unevenness_is_kept_where_photographs_bear_it_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A turntable that was turned by hand: right splats, every second camera 0.6 steps further."""
+    monkeypatch.setattr(fit_module, "SNAP_COST_DB", 0.0)
+    azimuth = even_azimuths(N)
+    azimuth += 0.3 * STEP * (-1.0) ** azimuth.argsort().argsort()
+    photos = photos_of_splats(random_splats(), cameras_at(azimuth, orbit(15), 32))
+    cameras = CameraParameters(registration_at(azimuth, 15), orbit(15))
+    config = FitConfig((FitStage(16, 40), FitStage(32, 60)), cap=60)
+    fit = finish(PhotoFit(photos, random_splats(), cameras, config, seed=0))
+    assert fit.history.accepted[:2] == [True, True]
+    assert not fit.history.accepted[-1]
+    assert not fit.cameras.holds_azimuths
+    evenly_spaced = azimuth_errors_deg(AZIMUTH, azimuth)
+    assert azimuth_errors_deg(fit.cameras.azimuth, azimuth).mean() < 0.9 * evenly_spaced.mean()
+
+
+def test_neighbours_in_the_wrong_order_change_places() -> None:
+    azimuth = AZIMUTH.clone()
+    order = AZIMUTH.argsort()
+    for pair in (order[[3, 4]], order[[0, -1]]):
+        azimuth[pair] = AZIMUTH[pair.flip(0)]
+    fit = started(azimuth)
+    fit.cameras.hold_azimuths()
+    finish(fit)
+    assert fit.history.exchanges == [2, 0]
+    assert azimuth_errors_deg(fit.cameras.azimuth, AZIMUTH).max() < 0.01
+
+
+def test_pairs_of_neighbours_reach_around_the_circle() -> None:
+    azimuth = torch.tensor([0.1, 3.0, 1.0, 2.0, 6.0])
+    pairs = [
+        {frozenset(pair) for pair in torch.stack(neighbours(azimuth, first), dim=1).tolist()}
+        for first in (0, 1)
+    ]
+    assert pairs[0] == {frozenset({0, 2}), frozenset({3, 1})}
+    assert pairs[1] == {frozenset({2, 3}), frozenset({1, 4})}
 
 
 def test_photographs_on_the_wrong_side_jump_back() -> None:

@@ -1,9 +1,17 @@
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 
-from gs_esd.registration.verdict import Evidence, judge, largest_gap, outliers, within_groups
+from gs_esd.registration.verdict import (
+    Evidence,
+    beside_neighbours,
+    judge,
+    largest_gap,
+    outliers,
+    within_groups,
+)
 from tests.helpers.turntable_photos import even_azimuths
 
 GOOD = Evidence(
@@ -86,7 +94,20 @@ def test_held_out_photographs_are_compared_with_each_other() -> None:
 
 
 def test_outliers_by_name_the_worst_first() -> None:
-    psnr = torch.tensor([30.0, 26.5, 31.0, 20.0, 29.0, 27.5])
+    relative = torch.tensor([0.0, -2.9, 1.0, -10.0, -0.5, -1.0])
     names = ("a", "b", "c", "d", "e", "f")
-    assert outliers(names, psnr) == ("d",)
-    assert outliers(names, psnr + torch.tensor([0, -3.0, 0, 0, 0, 0])) == ("d", "b")
+    assert outliers(names, relative) == ("d",)
+    assert outliers(names, relative + torch.tensor([0, -3.0, 0, 0, 0, 0])) == ("d", "b")
+
+
+def test_detailed_side_is_no_outlier_but_a_misplaced_photograph_is() -> None:
+    n = 72
+    azimuth = 2 * math.pi * torch.arange(n) / n
+    # Up to 8 dB less towards the front, as of a cat's face, and one photograph in a wrong place.
+    psnr = 40 - 8 * torch.exp(3 * (azimuth.cos() - 1))
+    psnr[20] -= 6
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+    names = tuple(map(str, order.tolist()))
+    relative = beside_neighbours(psnr[order], azimuth[order])
+    assert outliers(names, relative) == ("20",)
+    assert len(outliers(names, psnr[order] - psnr.median())) > n // 10
