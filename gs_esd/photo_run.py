@@ -30,7 +30,7 @@ from gs_esd.config.options import Config, ImagesPriorConfig, PhotoOrder, PhotoQu
 from gs_esd.errors import UserError
 from gs_esd.export.camera_files import save_camera_files
 from gs_esd.export.images import preview, save_png
-from gs_esd.photo_candidates import Candidate, Candidates
+from gs_esd.photo_candidates import Candidate, Candidates, is_range_certain
 from gs_esd.photos.contact_sheet import save_contact_sheet
 from gs_esd.photos.files import photo_path
 from gs_esd.photos.photo_set import PhotoSet, load_photos, originals
@@ -86,7 +86,8 @@ class PhotoRun:
         is_ordered = self.prior.order == PhotoOrder.turntable
         start = self._in_order(photos) if is_ordered else self._by_esd(photos)
         self._optimize(start.fit)
-        verdict = judge(gather_evidence(start.fit, start.found, start.lead_db))
+        evidence = gather_evidence(start.fit, start.found, start.is_turntable, start.lead_db)
+        verdict = judge(evidence)
         entries = self._entries(photos, start, verdict)
         self._write(photos, start, entries)
         report(entries, self.prior.order)
@@ -104,21 +105,22 @@ class PhotoRun:
     def _by_esd(self, photos: PhotoSet) -> "Start":
         """A fit from the best of several short ESD runs."""
         best, made = Candidates(self.config, self.run_dir, photos).choose()
-        config = self.fit_config or default_fit(photos.rgba.shape[-1])
+        config = self.fit_config or default_fit(photos.rgba.shape[-1], len(photos.names))
         splats, found = copy_of(best.splats), best.found
         if photos.framed_singly:
             splats, found = fill_frame(splats, found, best.orbit)
         cameras = CameraParameters(found, best.orbit, device_of(self.config))
         if best.model.ranges:  # no turntable, and nothing says that azimuths are even
             config = replace(config, even_spacing=False)
-        return Start(PhotoFit(photos, splats, cameras, config, self.config.seed), found, made)
+        fit = PhotoFit(photos, splats, cameras, config, self.config.seed)
+        return Start(fit, found, made, is_turntable=not is_range_certain(best, made))
 
     def _in_order(self, photos: PhotoSet) -> "Start":
         """A fit from cameras in the order of the photographs, in the better direction."""
-        config = self.fit_config or default_fit(photos.rgba.shape[-1])
+        config = self.fit_config or default_fit(photos.rgba.shape[-1], len(photos.names))
         best, other = fit_in_order(photos, config, self.config.seed, device_of(self.config))
         found = cameras_in_order(photos, best.sign, best.fit.cameras.orbit)
-        return Start(best.fit, found, [], best.psnr - other.psnr)
+        return Start(best.fit, found, [], lead_db=best.psnr - other.psnr)
 
     def _resume(self, fit: PhotoFit) -> None:
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -218,12 +220,14 @@ class Start:
         fit: the fit.
         found: the camera of every photograph.
         candidates: the ESD runs that were made for it.
+        is_turntable: whether photographs should be evenly around the object.
         lead_db: of the better direction of a known order over the other, in PSNR.
     """
 
     fit: PhotoFit
     found: Registration
     candidates: Sequence[Candidate]
+    is_turntable: bool = True
     lead_db: float | None = None
 
 

@@ -47,6 +47,8 @@ RATES = LearningRatesConfig(
 CAMERA_FINAL_FRACTION = 0.1
 """Of the rates of cameras at the start, what is left at the end."""
 PHOTOS_PER_STEP = 5
+USUAL_PHOTOGRAPHS, MAX_LONGER = 100, 3.0
+"""The fit of more photographs takes longer by the square root of how many more, up to a limit."""
 HELD_OUT_EVERY = 6
 """One photograph of so many is held out."""
 MAX_SCALE, MIN_SCALE = 0.12, 0.003
@@ -88,13 +90,18 @@ class FitConfig:
         return sum(stage.steps for stage in self.stages)
 
 
-def default_fit(resolution: int) -> FitConfig:
-    """The fit of photographs of `resolution` pixels a side."""
+def default_fit(resolution: int, photographs: int = 0) -> FitConfig:
+    """The fit of so many photographs of `resolution` pixels a side."""
     stages = [FitStage(64, 200), FitStage(128, 1000), FitStage(256, 500), FitStage(512, 300)]
-    used = tuple(stage for stage in stages if stage.resolution <= resolution)
-    if not used:
-        used = (FitStage(resolution, 1200),)
-    return FitConfig(used, cap=6000 if resolution <= 128 else 8000)
+    used = [stage for stage in stages if stage.resolution <= resolution]
+    longer = min(MAX_LONGER, max(1.0, math.sqrt(photographs / USUAL_PHOTOGRAPHS)))
+    return FitConfig(
+        tuple(
+            FitStage(stage.resolution, round(longer * stage.steps))
+            for stage in used or [FitStage(resolution, 1200)]
+        ),
+        cap=6000 if resolution <= 128 else 8000,
+    )
 
 
 def held_out_photos(n: int, seed: int) -> Int[Tensor, " H"]:

@@ -53,6 +53,7 @@ class Evidence:
         outliers: names of photographs OUTLIER_DB below their neighbours, of the frame and the
             object.
         photographs: how many there are.
+        is_turntable: whether they should be evenly around the object, at one elevation.
         lead_db: PSNR of the better direction less that of the other; None unless the order is
             known.
     """
@@ -64,6 +65,7 @@ class Evidence:
     jumps: tuple[float, ...]
     outliers: tuple[str, ...]
     photographs: int
+    is_turntable: bool = True
     lead_db: float | None = None
 
 
@@ -80,21 +82,24 @@ class Verdict:
         return {"verdict": self.judgement, "reasons": list(self.reasons), **asdict(self.evidence)}
 
 
-def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = None) -> Evidence:
+def gather_evidence(
+    fit: PhotoFit, found: Registration, is_turntable: bool = True, lead_db: float | None = None
+) -> Evidence:
     """The evidence of a finished fit.
 
     Args:
         fit: at its end.
         found: the search that it began with.
+        is_turntable: whether photographs should be evenly around the object.
         lead_db: of the better direction of a known order.
     """
     history, n = fit.history, len(fit.photos.names)
     # Those that are held out fit worse, wherever they are; narrow views do by the PSNR of the
     # object alone, and wide ones by that of the frame: one in a wrong place does by both.
     groups = (fit.fit.trained, fit.fit.held_out)
-    azimuth = fit.cameras.azimuth.cpu()
+    azimuth, elevation = fit.cameras.azimuth.cpu(), fit.cameras.elevation.cpu()
     of_frame, of_object = (
-        beside_neighbours(within_groups(psnr, groups), azimuth)
+        beside_neighbours(within_groups(psnr, groups), azimuth, elevation)
         for psnr in fit.fit.measure(torch.arange(n))
     )
     return Evidence(
@@ -105,6 +110,7 @@ def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = 
         jumps=tuple(jumps / n for jumps in history.jumps),
         outliers=outliers(fit.photos.names, torch.maximum(of_frame, of_object)),
         photographs=n,
+        is_turntable=is_turntable,
         lead_db=lead_db,
     )
 
@@ -141,11 +147,19 @@ def within_groups(
 
 
 def beside_neighbours(
-    psnr: Float[Tensor, " M"], azimuth: Float[Tensor, " M"]
+    psnr: Float[Tensor, " M"], azimuth: Float[Tensor, " M"], elevation: Float[Tensor, " M"]
 ) -> Float[Tensor, " M"]:
-    """PSNR less the median of the NEIGHBOURS other photographs of the nearest azimuths."""
-    distance = (azimuth[:, None] - azimuth).cos().neg().fill_diagonal_(math.inf)
-    nearest = distance.topk(min(NEIGHBOURS, len(psnr) - 1), largest=False).indices
+    """PSNR less the median of the NEIGHBOURS other photographs from the nearest directions.
+
+    Args:
+        psnr: of photographs, in decibels.
+        azimuth: of their cameras, in radians, as the next.
+        elevation: in radians.
+    """
+    x, y = elevation.cos() * azimuth.cos(), elevation.cos() * azimuth.sin()
+    directions = torch.stack([x, y, elevation.sin()], dim=1)
+    nearness = (directions @ directions.T).fill_diagonal_(-math.inf)
+    nearest = nearness.topk(min(NEIGHBOURS, len(psnr) - 1)).indices
     return psnr - psnr[nearest].median(dim=1).values
 
 
@@ -164,6 +178,8 @@ def _failures(evidence: Evidence) -> Iterator[str]:
                 "apart): the photographs are not in the order of a turn, or all look alike"
             )
         return
+    if not evidence.is_turntable:
+        return
     if evidence.accepted and not evidence.accepted[-1]:
         if evidence.moves[-1] > HOPELESS_MOVE:
             yield (
@@ -181,7 +197,7 @@ def _failures(evidence: Evidence) -> Iterator[str]:
 def _doubts(evidence: Evidence) -> Iterator[str]:
     """Reasons why photographs may be in wrong places."""
     n = evidence.photographs
-    if evidence.lead_db is None:
+    if evidence.lead_db is None and evidence.is_turntable:
         yield from _doubts_about_order(evidence)
     if len(evidence.jumps) > 1 and evidence.jumps[-1] > MAX_JUMPS:
         yield (

@@ -126,3 +126,8 @@ def test_numbers_that_are_not_finite_stop_the_fit() -> None:
 )
 def test_default_fit_ends_at_the_resolution(resolution: int, stages: list[int]) -> None:
     assert [stage.resolution for stage in default_fit(resolution).stages] == stages
+
+
+def test_fit_of_many_photographs_takes_longer_up_to_a_limit() -> None:
+    steps = [default_fit(128, n).steps for n in (3, 100, 400, 900, 5000)]
+    assert steps == [1200, 1200, 2400, 3600, 3600]

@@ -100,6 +100,26 @@ def test_outliers_by_name_the_worst_first() -> None:
     assert outliers(names, relative + torch.tensor([0, -3.0, 0, 0, 0, 0])) == ("d", "b")
 
 
+def test_uneven_photographs_at_many_elevations_are_no_failure() -> None:
+    uneven = replace(GOOD, chi=0.41, largest_gap=10.0, moves=(), accepted=())
+    assert judge(uneven).judgement == "failed"
+    assert judge(replace(uneven, is_turntable=False)).judgement == "good"
+    lost = replace(uneven, is_turntable=False, outliers=("a",) * 10)
+    assert judge(lost).judgement == "doubtful"
+
+
+def test_neighbours_are_those_of_the_same_elevation() -> None:
+    """Photographs from above are worse, all around; one of those from the side is too."""
+    n = 48
+    azimuth = (2 * math.pi * torch.arange(n) / n).repeat(2)
+    elevation = torch.tensor([0.1, 1.0]).repeat_interleave(n)
+    psnr = torch.where(elevation > 0.5, 30.0, 35.0)
+    psnr[7] = 30
+    relative = beside_neighbours(psnr, azimuth, elevation)
+    assert relative.argmin() == 7
+    assert relative.abs().sum() == relative[7].abs() == 5
+
+
 def test_detailed_side_is_no_outlier_but_a_misplaced_photograph_is() -> None:
     n = 72
     azimuth = 2 * math.pi * torch.arange(n) / n
@@ -108,6 +128,6 @@ def test_detailed_side_is_no_outlier_but_a_misplaced_photograph_is() -> None:
     psnr[20] -= 6
     order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
     names = tuple(map(str, order.tolist()))
-    relative = beside_neighbours(psnr[order], azimuth[order])
+    relative = beside_neighbours(psnr[order], azimuth[order], torch.full((n,), 0.3))
     assert outliers(names, relative) == ("20",)
     assert len(outliers(names, psnr[order] - psnr.median())) > n // 10
