@@ -35,6 +35,8 @@ OUTLIER_DB = 3.0
 """Below the median PSNR of NEIGHBOURS photographs from about the same side, because some sides have
 more details than others."""
 NEIGHBOURS = 8
+FITTING_DB = 35.0
+"""PSNR of the frame from which on a photograph is no outlier, however well its neighbours fit."""
 MAX_JUMPS = 0.05
 MAX_OUTLIERS = 0.1
 """Of the photographs."""
@@ -94,21 +96,16 @@ def gather_evidence(
         lead_db: of the better direction of a known order.
     """
     history, n = fit.history, len(fit.photos.names)
-    # Those that are held out fit worse, wherever they are; narrow views do by the PSNR of the
-    # object alone, and wide ones by that of the frame: one in a wrong place does by both.
-    groups = (fit.fit.trained, fit.fit.held_out)
     azimuth, elevation = fit.cameras.azimuth.cpu(), fit.cameras.elevation.cpu()
-    of_frame, of_object = (
-        beside_neighbours(within_groups(psnr, groups), azimuth, elevation)
-        for psnr in fit.fit.measure(torch.arange(n))
-    )
+    groups = (fit.fit.trained, fit.fit.held_out)
+    relative = relative_psnr(*fit.fit.measure(torch.arange(n)), groups, azimuth, elevation)
     return Evidence(
         chi=found.chi,
         largest_gap=largest_gap(azimuth),
         moves=tuple(history.moves),
         accepted=tuple(history.accepted),
         jumps=tuple(jumps / n for jumps in history.jumps),
-        outliers=outliers(fit.photos.names, torch.maximum(of_frame, of_object)),
+        outliers=outliers(fit.photos.names, relative),
         photographs=n,
         is_turntable=is_turntable,
         lead_db=lead_db,
@@ -128,6 +125,32 @@ def largest_gap(azimuth: Float[Tensor, " M"]) -> float:
     ordered = (azimuth.double() % turn).sort().values
     gaps = torch.cat([ordered, ordered[:1] + turn]).diff()
     return float(gaps.max()) * len(azimuth) / turn
+
+
+def relative_psnr(
+    of_frame: Float[Tensor, " M"],
+    of_object: Float[Tensor, " M"],
+    groups: tuple[Int[Tensor, " _"], ...],
+    azimuth: Float[Tensor, " M"],
+    elevation: Float[Tensor, " M"],
+) -> Float[Tensor, " M"]:
+    """How much better or worse each photograph fits than its neighbours do, in decibels.
+
+    Photographs that are held out fit worse, wherever they are; narrow views do by the PSNR of the
+    object alone, and wide ones by that of the frame: one in a wrong place does by both.
+
+    Args:
+        of_frame: PSNR of the whole frame; from FITTING_DB on a photograph is not worse.
+        of_object: PSNR where the object is.
+        groups: indices of the photographs of each.
+        azimuth: of the cameras, in radians, as the next.
+        elevation: in radians.
+    """
+    both = [
+        beside_neighbours(within_groups(psnr, groups), azimuth, elevation)
+        for psnr in (of_frame, of_object)
+    ]
+    return torch.maximum(*both).masked_fill(of_frame >= FITTING_DB, 0.0)
 
 
 def within_groups(

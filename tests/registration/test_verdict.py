@@ -10,6 +10,7 @@ from gs_esd.registration.verdict import (
     judge,
     largest_gap,
     outliers,
+    relative_psnr,
     within_groups,
 )
 from tests.helpers.turntable_photos import even_azimuths
@@ -118,6 +119,20 @@ def test_neighbours_are_those_of_the_same_elevation() -> None:
     relative = beside_neighbours(psnr, azimuth, elevation)
     assert relative.argmin() == 7
     assert relative.abs().sum() == relative[7].abs() == 5
+
+
+def test_outlier_fits_worse_by_frame_and_object_and_badly() -> None:
+    n = 24
+    azimuth, elevation = 2 * math.pi * torch.arange(n) / n, torch.zeros(n)
+    groups = (torch.arange(0, n, 2), torch.arange(1, n, 2))
+    frame, of_object = torch.full((n,), 33.0), torch.full((n,), 28.0)
+    frame[1::2] -= 4  # held out
+    frame[[2, 5, 8]] -= 5
+    of_object[[2, 8, 11]] -= 5
+    found = relative_psnr(frame, of_object, groups, azimuth, elevation)
+    assert outliers(tuple(map(str, range(n))), found) == ("2", "8")
+    well = relative_psnr(frame + 8, of_object, groups, azimuth, elevation)
+    assert outliers(tuple(map(str, range(n))), well) == ()
 
 
 def test_detailed_side_is_no_outlier_but_a_misplaced_photograph_is() -> None:
