@@ -6,6 +6,7 @@
     ... FOLDER --ordered prior.order=turntable          copies with names in order
     ... --coil FOLDER --objects 14 48                   objects of COIL-100, from its one folder
     ... --zoo corgi fox                                 zoo animals: one elevation, noise, long lens
+    ... --zoo fox --taken by_hand                       at many elevations, distances, not evenly
 
 A set is a folder with NAME.json beside it: azimuths in degrees by file name, up to one rotation and
 sign, which the program does not see; see sets.py and zoo_sets.py. A run is
@@ -32,7 +33,7 @@ from typing import Any
 from benchmarks.kept import complete
 from benchmarks.photographs.outcomes import Outcome, to_table
 from benchmarks.photographs.sets import LabelledSet, coil_sets, find_sets, subset
-from benchmarks.photographs.zoo_sets import zoo_set
+from benchmarks.photographs.zoo_sets import Taken, zoo_set
 from benchmarks.quality.evaluated_run import RESULTS, ROOT, add_study_options, parse_study
 from gs_esd.evaluation.photographs import PhotographMeasures, measure_photographs
 from gs_esd.export.camera_files import CAMERAS
@@ -61,6 +62,9 @@ def parse_options(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--coil", type=Path, metavar="FOLDER", help="with COIL-100's files")
     parser.add_argument("--objects", nargs="+", type=int, default=[], help="of COIL-100; all")
     parser.add_argument("--zoo", nargs="+", metavar="ANIMAL", default=[], help="zoo animals")
+    parser.add_argument(
+        "--taken", choices=[each.value for each in Taken], default="turntable", help="of the zoo"
+    )
     parser.add_argument("--every", type=int, default=1, help="take every so many photographs")
     parser.add_argument("--ordered", action="store_true", help="names in order of azimuth")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
@@ -80,7 +84,7 @@ def gather(options: argparse.Namespace) -> list[LabelledSet]:
     sets = [] if options.folder is None else find_sets(options.folder)
     if options.coil is not None:
         sets += coil_sets(options.coil, options.objects, work_dir)
-    sets += [zoo_set(animal, work_dir) for animal in options.zoo]
+    sets += [zoo_set(animal, work_dir, Taken(options.taken)) for animal in options.zoo]
     chosen = [photos for photos in sets if not options.sets or photos.name in options.sets]
     if not chosen:
         sys.exit("there is no such set: a set is a folder with NAME.json beside it")

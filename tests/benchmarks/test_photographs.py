@@ -83,12 +83,36 @@ def test_zoo_set_has_noise_one_elevation_and_the_true_azimuths(
         for name in photos.truth
     }
     azimuths = torch.tensor([math.radians(degrees) for degrees in photos.truth.values()])
-    clean = zoo_sets.draw("corgi", azimuths)
+    evenly = zoo_sets.draw_shots(zoo_sets.Taken.turntable, torch.Generator())
+    clean = zoo_sets.draw("corgi", replace(evenly, azimuth=azimuths))
     for image, expected in zip(images.values(), clean, strict=True):
         assert (image - expected).std() == pytest.approx(zoo_sets.NOISE, rel=0.2)
     gaps = torch.tensor(sorted(photos.truth.values())).diff()
     assert torch.allclose(gaps, torch.tensor(60.0), atol=1e-3)
     assert sorted(photos.truth) != list(photos.truth)
+
+
+@pytest.mark.parametrize("taken", list(zoo_sets.Taken))
+def test_zoo_sets_are_what_they_are_called(taken: zoo_sets.Taken) -> None:
+    shots = zoo_sets.draw_shots(taken, torch.Generator().manual_seed(0))
+    gaps = (shots.azimuth % (2 * math.pi)).sort().values.diff()
+    is_turntable = taken == zoo_sets.Taken.turntable
+    assert (gaps.std() < 1e-5) == is_turntable
+    assert (len(shots.elevation.unique()) == 1) == is_turntable
+    assert (len(shots.elevation.unique()) == 2) == (taken == zoo_sets.Taken.two_elevations)
+    assert bool(shots.aim.any()) == (taken == zoo_sets.Taken.by_hand)
+    is_biased = shots.azimuth.cos().mean() > 0.3
+    assert bool(is_biased) == (taken == zoo_sets.Taken.front_biased)
+    assert shots.elevation.rad2deg().min() > -10
+
+
+def test_aim_moves_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(zoo_sets, "RESOLUTION", 32)
+    one, nothing = torch.ones(1), torch.zeros(1)
+    shots = zoo_sets.Shots(nothing, nothing, one, torch.zeros(1, 2))
+    straight = zoo_sets.draw("pig", shots)
+    aside = zoo_sets.draw("pig", replace(shots, aim=torch.tensor([[0.125, 0.25]])))
+    assert torch.allclose(aside[:, 8:, 4:], straight[:, :-8, :-4], atol=1e-4)
 
 
 def test_run_is_the_documented_command_and_is_judged(
