@@ -6,7 +6,6 @@ The choice is made without true cameras, see `Registration.score`.
 """
 
 import logging
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +26,6 @@ from gs_esd.render.silhouettes import silhouette_boxes
 from gs_esd.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-RANGE_LEAD_DB = 1.5
-"""By which a range of elevations fits better than any one elevation where photographs have one: 2.9
-dB then, and from -0.7 to 0.05 dB of turntables."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +49,8 @@ class Candidate:
     def __str__(self) -> str:
         """For the log."""
         found = self.found
-        return f"{self.model.name}: {found.db:.1f} dB, unevenness {found.chi:.2f}"
+        own = ", elevations of their own" if found.has_own_elevations else ""
+        return f"{self.model.name}: {found.db:.1f} dB, unevenness {found.chi:.2f}{own}"
 
 
 class Candidates:
@@ -110,17 +106,6 @@ class Candidates:
         trainer.optimize()
         orbit, splats = make_orbit(cameras), components.splats
         return Candidate(model, splats, orbit, self._search(splats, orbit), trainer.seconds)
-
-
-def is_range_certain(best: Candidate, made: list[Candidate]) -> bool:
-    """Whether photographs have a range of elevations: because it was given, or fits far better.
-
-    Args:
-        best: the candidate that was chosen.
-        made: all of them.
-    """
-    others = [each.found.db for each in made if not each.model.ranges]
-    return best.model.ranges and best.found.db > max(others, default=-math.inf) + RANGE_LEAD_DB
 
 
 def _best(candidates: list[Candidate]) -> Candidate:

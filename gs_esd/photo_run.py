@@ -30,7 +30,7 @@ from gs_esd.config.options import Config, ImagesPriorConfig, PhotoOrder, PhotoQu
 from gs_esd.errors import UserError
 from gs_esd.export.camera_files import save_camera_files
 from gs_esd.export.images import preview, save_png
-from gs_esd.photo_candidates import Candidate, Candidates, is_range_certain
+from gs_esd.photo_candidates import Candidate, Candidates
 from gs_esd.photos.contact_sheet import save_contact_sheet
 from gs_esd.photos.files import photo_path
 from gs_esd.photos.photo_set import PhotoSet, load_photos, originals
@@ -110,10 +110,10 @@ class PhotoRun:
         if photos.framed_singly:
             splats, found = fill_frame(splats, found, best.orbit)
         cameras = CameraParameters(found, best.orbit, device_of(self.config))
-        if best.model.ranges:  # no turntable, and nothing says that azimuths are even
+        if cameras.has_own_elevations:  # no turntable, and nothing says that azimuths are even
             config = replace(config, even_spacing=False)
         fit = PhotoFit(photos, splats, cameras, config, self.config.seed)
-        return Start(fit, found, made, is_turntable=not is_range_certain(best, made))
+        return Start(fit, found, made, is_turntable=not found.has_own_elevations)
 
     def _in_order(self, photos: PhotoSet) -> "Start":
         """A fit from cameras in the order of the photographs, in the better direction."""

@@ -243,7 +243,8 @@ class PhotoFit:
     def _search_again(self) -> None:
         """Move the photographs that fit better elsewhere, those that gain most first."""
         orbit, azimuth, elevation = self._searched()
-        found = self._search(self.splats, orbit, elevation[:1])
+        is_common = not self.cameras.has_own_elevations
+        found = self._search(self.splats, orbit, elevation[:1] if is_common else None)
         here = self._search.at(self.splats, orbit, azimuth, self.cameras.elevation.cpu())
         distance = angles_between(found.azimuth, azimuth)
         least = max(MIN_JUMP_STEPS * 2 * math.pi / len(azimuth), math.radians(MIN_JUMP_DEG))

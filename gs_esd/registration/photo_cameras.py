@@ -53,7 +53,7 @@ class CameraParameters:
     ) -> None:
         """Start from the cameras of a search on an orbit.
 
-        On an orbit with a range of elevations, photographs keep their own: nothing pulls these
+        Photographs that were found at elevations of their own keep these: nothing pulls them
         towards a common one.
         """
         common = found.elevation.mean()
@@ -66,7 +66,8 @@ class CameraParameters:
             torch.tensor([[float(common), 0.0]], device=device),
             torch.tensor(SHARED_RATES, device=device),
         )
-        self._deviation_pull = DEVIATION_PULL if orbit.elevation_min == orbit.elevation_max else 0.0
+        self.has_own_elevations = bool((found.elevation != found.elevation[0]).any())
+        self._deviation_pull = 0.0 if self.has_own_elevations else DEVIATION_PULL
 
     def __len__(self) -> int:
         """Number of photographs M."""
@@ -128,7 +129,7 @@ class CameraParameters:
         """The orbit that was assumed, with the lens, distance and elevations found since."""
         lens = math.exp(self.log_lens)
         elevation = self.elevation
-        spread = self.orbit.elevation_min < self.orbit.elevation_max
+        spread = self.has_own_elevations
         common = float(self.shared.table[0, ELEVATION])
         return Orbit(
             distance=lens * self.orbit.distance,

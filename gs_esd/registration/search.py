@@ -15,7 +15,7 @@ photograph with every rendering over all backgrounds at once.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -30,8 +30,12 @@ from gs_esd.render.silhouettes import centre_boxes, silhouette_boxes
 
 AZIMUTHS = 72
 RESOLUTION = 48
-ELEVATION_REACH_DEG = 10.0
-"""Elevations are tried as far as this beyond the orbit's range, either way."""
+ELEVATION_REACH_DEG, OWN_ELEVATION_REACH_DEG = 10.0, 15.0
+"""Elevations are tried as far as this beyond the orbit's range, either way; the second where
+photographs have elevations of their own."""
+OWN_ELEVATIONS_DB = 1.0
+"""PSNR that photographs gain by elevations of their own if they have these: 1.8 dB or more, and up
+to 0.3 dB if they are a turntable's."""
 ELEVATION_STEP_DEG = 2.5
 MAX_ELEVATION_DEG = 85.0
 BATCH_RENDERINGS = 72
@@ -51,6 +55,7 @@ class Registration:
         shift: of the image, as a fraction of the frame, x to the right and y down.
         log_scale: log of the magnification of the image about its centre.
         mse: mean squared error to the rendering, in expectation over backgrounds.
+        own_elevations_db: PSNR with elevations of their own less that with a common one.
     """
 
     azimuth: Float[Tensor, " M"]
@@ -58,6 +63,12 @@ class Registration:
     shift: Float[Tensor, "M 2"]
     log_scale: Float[Tensor, " M"]
     mse: Float[Tensor, " M"]
+    own_elevations_db: float = 0.0
+
+    @property
+    def has_own_elevations(self) -> bool:
+        """Whether photographs are at several elevations for certain."""
+        return self.own_elevations_db > OWN_ELEVATIONS_DB
 
     @property
     def db(self) -> float:
@@ -90,28 +101,42 @@ class CameraSearch:
     ) -> Registration:
         """Search for the camera of every photograph.
 
-        On an orbit of one elevation all photographs get the same, the one of the best mean;
-        on one with a range of them, each gets its own.
+        On an orbit of one elevation all photographs get the same, the one of the best mean, unless
+        they match far better with elevations of their own; on one with a range of them, each gets
+        its own.
 
         Args:
             splats: raw parameters.
             orbit: lens, distance and elevations that are assumed.
             elevations: those to try, in radians; `search_elevations` of the orbit if None.
         """
-        if elevations is None:
-            elevations = search_elevations(orbit)
+        if elevations is not None:
+            return self._best(splats, orbit, elevations)
+        found = self._best(splats, orbit, search_elevations(orbit))
+        if found.has_own_elevations and orbit.elevation_min == orbit.elevation_max:
+            wider = search_elevations(orbit, OWN_ELEVATION_REACH_DEG)
+            return self._best(splats, orbit, wider)
+        return found
+
+    def _best(
+        self, splats: ParameterDict, orbit: Orbit, elevations: Float[Tensor, " E"]
+    ) -> Registration:
+        """The best of all azimuths at the given elevations."""
         azimuths = 2 * math.pi * torch.arange(AZIMUTHS) / AZIMUTHS
         azimuth = azimuths.repeat(len(elevations))
         elevation = elevations.repeat_interleave(AZIMUTHS)
         mse, boxes = self._compare(splats, orbit, azimuth, elevation)
         by_elevation = mse.view(-1, len(elevations), AZIMUTHS)  # [M, E, A]
-        if orbit.elevation_min == orbit.elevation_max:
-            chosen = by_elevation.amin(dim=2).mean(dim=0).argmin().expand(len(mse))
-        else:
-            chosen = by_elevation.amin(dim=2).argmin(dim=1)
+        lowest = by_elevation.amin(dim=2)
+        own = lowest.argmin(dim=1)
+        common = lowest.mean(dim=0).argmin().expand_as(own)
         rows = torch.arange(len(mse), device=mse.device)
+        gain_db = psnr(lowest[rows, own]) - psnr(lowest[rows, common])
+        is_range = orbit.elevation_min < orbit.elevation_max
+        chosen = own if is_range or gain_db > OWN_ELEVATIONS_DB else common
         best = by_elevation[rows, chosen].argmin(dim=1) + AZIMUTHS * chosen
-        return self._registration(azimuth, elevation, mse[rows, best], boxes, best)
+        found = self._registration(azimuth, elevation, mse[rows, best], boxes, best)
+        return replace(found, own_elevations_db=gain_db)
 
     def at(
         self,
@@ -197,9 +222,9 @@ class CameraSearch:
         )
 
 
-def search_elevations(orbit: Orbit) -> Float[Tensor, " E"]:
+def search_elevations(orbit: Orbit, reach_deg: float = ELEVATION_REACH_DEG) -> Float[Tensor, " E"]:
     """Elevations in radians from below to above the orbit's range, ELEVATION_STEP_DEG apart."""
-    reach, limit = math.radians(ELEVATION_REACH_DEG), math.radians(MAX_ELEVATION_DEG)
+    reach, limit = math.radians(reach_deg), math.radians(MAX_ELEVATION_DEG)
     span = orbit.elevation_max - orbit.elevation_min + 2 * reach
     n = round(span / math.radians(ELEVATION_STEP_DEG)) + 1
     return torch.linspace(orbit.elevation_min - reach, orbit.elevation_max + reach, n).clamp(

@@ -86,6 +86,19 @@ def test_photographs_at_several_elevations_get_their_own() -> None:
     assert (found.elevation[12:].rad2deg() - 25).abs().max() <= 2.5 + 1e-3
 
 
+def test_two_elevations_are_found_from_an_orbit_of_one() -> None:
+    splats, azimuth = random_splats(), even_azimuths(24)
+    low, high = (photos_of_splats(splats, cameras_at(azimuth, orbit(e), 64)) for e in (0, 25))
+    rgba = torch.cat([low.rgba[:12], high.rgba[12:]])
+    found = CameraSearch(replace(low, rgba=rgba))(splats, orbit(15))
+    assert found.has_own_elevations
+    assert (found.elevation[:12].rad2deg()).abs().max() <= 2.5 + 1e-3
+    assert (found.elevation[12:].rad2deg() - 25).abs().max() <= 2.5 + 1e-3
+    one = CameraSearch(low)(splats, orbit(5))
+    assert not one.has_own_elevations
+    assert len(one.elevation.unique()) == 1
+
+
 def test_search_solves_shift_and_scale_of_photographs_framed_singly() -> None:
     splats, azimuth, draw = random_splats(), even_azimuths(24), stream(0, "test framing")
     around = orbit(15)
