@@ -86,7 +86,8 @@ class PhotoRun:
         is_ordered = self.prior.order == PhotoOrder.turntable
         start = self._in_order(photos) if is_ordered else self._by_esd(photos)
         self._optimize(start.fit)
-        evidence = gather_evidence(start.fit, start.found, start.is_turntable, start.lead_db)
+        is_turntable = start.is_turntable and start.fit.history.spread_at is None
+        evidence = gather_evidence(start.fit, start.found, is_turntable, start.lead_db)
         verdict = judge(evidence)
         entries = self._entries(photos, start, verdict)
         self._write(photos, start, entries)

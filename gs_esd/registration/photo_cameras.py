@@ -46,16 +46,19 @@ LENS_PULL = 2e-4
 
 
 class CameraParameters:
-    """Cameras of M photographs as parameters of an optimisation."""
+    """Cameras of M photographs as parameters of an optimisation.
+
+    Attributes:
+        orbit: on which they were found.
+        photo: a row of parameters for each.
+        shared: those of all.
+        has_own_elevations: whether nothing pulls their elevations towards a common one.
+    """
 
     def __init__(
         self, found: Registration, orbit: Orbit, device: torch.device | str = "cpu"
     ) -> None:
-        """Start from the cameras of a search on an orbit.
-
-        Photographs that were found at elevations of their own keep these: nothing pulls them
-        towards a common one.
-        """
+        """Start from the cameras of a search on an orbit; elevations that differ are their own."""
         common = found.elevation.mean()
         columns = [found.azimuth, found.elevation - common, *found.shift.T, found.log_scale]
         self.orbit = orbit
@@ -67,7 +70,6 @@ class CameraParameters:
             torch.tensor(SHARED_RATES, device=device),
         )
         self.has_own_elevations = bool((found.elevation != found.elevation[0]).any())
-        self._deviation_pull = 0.0 if self.has_own_elevations else DEVIATION_PULL
 
     def __len__(self) -> int:
         """Number of photographs M."""
@@ -119,8 +121,9 @@ class CameraParameters:
     ) -> Float[Tensor, ""]:
         """The pull towards 0 of all but azimuth and common elevation, a mean over the batch."""
         squares = photo.square().mean(dim=0)
+        pull = 0.0 if self.has_own_elevations else DEVIATION_PULL
         return (
-            self._deviation_pull * squares[DEVIATION]
+            pull * squares[DEVIATION]
             + FRAMING_PULL * squares[SHIFT_X:].sum()
             + LENS_PULL * shared[0, LOG_LENS].square()
         )
@@ -169,6 +172,11 @@ class CameraParameters:
         self.photo.table[:, AZIMUTH] = azimuth
 
     @property
+    def elevation_spread(self) -> float:
+        """Standard deviation of the elevations, in radians."""
+        return float(self.photo.table[:, DEVIATION].std())
+
+    @property
     def holds_azimuths(self) -> bool:
         """Whether azimuths are constants."""
         return float(self.photo.rates[AZIMUTH]) == 0
@@ -183,6 +191,7 @@ class CameraParameters:
             "photo": self.photo.state_dict(),
             "shared": self.shared.state_dict(),
             "holds_azimuths": self.holds_azimuths,
+            "has_own_elevations": self.has_own_elevations,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -190,3 +199,4 @@ class CameraParameters:
         self.photo.load_state_dict(state["photo"])
         self.shared.load_state_dict(state["shared"])
         self.hold_azimuths(state["holds_azimuths"])
+        self.has_own_elevations = state["has_own_elevations"]

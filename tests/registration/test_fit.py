@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gs_esd.registration import fit as fit_module
-from gs_esd.registration.fit import PhotoFit, jumping, neighbours
+from gs_esd.registration.fit import PhotoFit
 from gs_esd.registration.photo_cameras import CameraParameters
 from gs_esd.registration.photometric import FitConfig, FitStage
 from gs_esd.registration.search import CameraSearch
@@ -154,16 +154,6 @@ def test_neighbours_in_the_wrong_order_change_places() -> None:
     assert azimuth_errors_deg(fit.cameras.azimuth, AZIMUTH).max() < 0.01
 
 
-def test_pairs_of_neighbours_reach_around_the_circle() -> None:
-    azimuth = torch.tensor([0.1, 3.0, 1.0, 2.0, 6.0])
-    pairs = [
-        {frozenset(pair) for pair in torch.stack(neighbours(azimuth, first), dim=1).tolist()}
-        for first in (0, 1)
-    ]
-    assert pairs[0] == {frozenset({0, 2}), frozenset({3, 1})}
-    assert pairs[1] == {frozenset({2, 3}), frozenset({1, 4})}
-
-
 def test_photographs_on_the_wrong_side_jump_back() -> None:
     azimuth = AZIMUTH.clone()
     azimuth[3] += math.pi
@@ -174,17 +164,33 @@ def test_photographs_on_the_wrong_side_jump_back() -> None:
     assert azimuth_errors_deg(fit.cameras.azimuth, AZIMUTH)[3] < 10
 
 
+def test_elevations_that_spread_against_the_pull_become_their_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every second photograph is from 8 degrees higher, and all begin at the same elevation."""
+    monkeypatch.setattr(fit_module, "MAX_SPREAD", math.radians(0.1))
+    raised = cameras_at(AZIMUTH, orbit(23), 32)
+    rgba = PHOTOS.rgba.clone()
+    rgba[::2] = photos_of_splats(random_splats(), raised).rgba[::2]
+    cameras = CameraParameters(registration_at(AZIMUTH, 15), orbit(15))
+    config = replace(CONFIG, stages=(FitStage(16, 20), FitStage(32, 40)))
+    fit = finish(PhotoFit(replace(PHOTOS, rgba=rgba), random_splats(), cameras, config, seed=0))
+    assert fit.history.spread_at is not None
+    assert fit.cameras.has_own_elevations
+    elevation = fit.cameras.elevation
+    assert elevation[::2].mean() > elevation[1::2].mean() + math.radians(0.3)
+    assert len(fit.history.moves) < 3  # no snap from then on
+    resumed = started(AZIMUTH)
+    resumed.load_state_dict(fit.state_dict())
+    assert resumed.cameras.has_own_elevations
+    monkeypatch.undo()
+    assert not finish(started(AZIMUTH)).cameras.has_own_elevations
+
+
 def test_known_order_holds_azimuths() -> None:
     fit = finish(started(AZIMUTH, replace(CONFIG, known_order=True)))
     assert torch.equal(fit.cameras.azimuth, AZIMUTH)
     assert fit.history.moves == fit.history.jumps == []
-
-
-def test_few_photographs_jump_at_a_time() -> None:
-    ratio = torch.linspace(0.1, 1.2, 40)
-    assert jumping(ratio).tolist() == [0, 1, 2, 3]
-    assert jumping(torch.tensor([0.95, 0.5, 1.0])).tolist() == [1]
-    assert jumping(torch.ones(40)).tolist() == []
 
 
 def test_progress_never_goes_back() -> None:
