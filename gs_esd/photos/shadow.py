@@ -18,9 +18,9 @@ MIN_GROUND_LUMA = 0.25
 """Darker backgrounds show no shadow that noise would leave to be seen."""
 MIN_LIGHT = 0.3
 """Least fraction of light in a shadow."""
-MAX_COLOR_DIFFERENCE = 0.012
+MAX_COLOR_DIFFERENCE = 0.006
 """Largest difference of a channel from the background in less light."""
-MAX_SLOPE = 0.033
+MAX_SLOPE = 0.0295
 """Largest change of that fraction from pixel to pixel, at the reduced size."""
 ABOVE_FOOT = 0.5
 """Upper part of the foreground's height in which no shadow is searched."""

@@ -49,7 +49,9 @@ def animals(
 
 @cache
 def mugs(inside: tuple[int, int, int] | None = None, views: int = 4) -> Pixels:
-    """Premultiplied RGBA [V, H, W, 4] of a white mug with an open handle, a black letter and, at its edge, a dark purple one.
+    """Premultiplied RGBA [V, H, W, 4] of a white mug with an open handle and dark letters.
+
+    One letter is black and within it, and one purple and at its edge.
 
     Args:
         inside: colour of what the handle encloses, of 255; None where one looks through.
