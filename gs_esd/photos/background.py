@@ -51,8 +51,8 @@ GRAIN_FACTOR, GRAIN_OFFSET = 1.5, 0.0015
 """Margins about the quantiles of patches: of their differences, and of their grain."""
 
 MIN_SHADOW_FRACTION = 0.18
-"""Least part of the foreground that shadows are, where there are any: the median of the folder. A
-white object's own shading is taken for shadow in up to 0.13 of it."""
+"""Least part of the foreground that shadows are, where there are any: the median of the folder.
+Shading of synthetic white objects was taken for shadow in up to 0.2 of single photographs."""
 
 
 @dataclass(frozen=True)
