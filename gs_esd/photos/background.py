@@ -1,52 +1,79 @@
 """The plain background of a folder of photographs: its colours, and the evidence that it is plain.
 
-A photograph's background is one colour, its own within limits, plus a smooth surface that all
-photographs of the folder share: a vignette, or the gradient of a studio's sweep. Both are measured
-where pixels are background for certain.
+A background varies: it has noise and texture, and the light on it is not quite even. How far it
+goes is measured where pixels are background for certain, in three steps, each finer than the last:
+pixel by pixel against the folder's surface (gs_esd/photos/surface.py), pixel by pixel against the
+background nearby in the same photograph, and for averages over patches.
 
 Notation
-    T           number of terms of the surface, polynomials in x and y from -1 to 1
     rgb         [H, W, 3] of uint8
     smooth      [H, W, 3], rgb blurred against noise, in [0, 1]
-    distance    [H, W], largest difference of a smooth pixel's channels from the background
+    difference  [H, W, 3] of smooth and background: luma, red against green, blue against both
+    certain     [H, W], pixels that are background for certain
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
-from numpy.typing import NDArray
 from PIL import Image
 
-OWN_COLOR_TOLERANCE = 0.08
-"""A photograph's colour is its own border's median if it is so near to the folder's, else that."""
+from gs_esd.photos.shadow import cast_shadow
+from gs_esd.photos.surface import (
+    CERTAIN_QUANTILE,
+    MAX_THRESHOLD,
+    border,
+    far_from,
+    fit_surface,
+    largest_difference,
+    measure,
+    own_color,
+    reduced_size,
+    surface_values,
+    threshold_of,
+)
+
 BLUR_WIDTHS, MIN_BLUR_PIXELS = 1 / 400, 0.6
 """Standard deviation of the blur against noise: a fraction of the width, and at least so much."""
-QUIET_FRACTION = 0.75
-"""Fraction of the border's pixels, those nearest to its colour, whose spread is its noise."""
-FIRST_DISTANCE, FIRST_SPREADS = 0.12, 8
-"""Distance, or multiple of the spread, beyond which a pixel counts as foreground at first."""
-MARGIN_WIDTHS = 1 / 40
-"""What is further than this from pixels of the first foreground is background for certain."""
-CERTAIN_QUANTILE = 0.98
-THRESHOLD_FACTOR, THRESHOLD_OFFSET = 1.5, 0.012
-MIN_THRESHOLD, MAX_THRESHOLD = 0.025, 0.08
-"""Distance beyond which a pixel is foreground: from CERTAIN_QUANTILE of the certain background."""
-MIN_BORDER_FRACTION, MIN_PHOTO_FRACTION = 0.6, 0.9
-"""A plain background has this fraction of the border's pixels within the first distance, in this
-fraction of the photographs."""
-MAX_SPREAD, MAX_QUANTILE = 0.03, 0.08
-"""Largest spread of the border, and CERTAIN_QUANTILE of distances, of a plain background."""
-SURFACE_PIXELS, SURFACE_ROUNDS = 64, 5
-"""Side to which photographs are reduced to fit the surface, and how often it is fitted."""
-SURFACE_RIDGE = 1e-4
-SURFACE_GAIN = 0.85
-"""The surface is used if it lowers the quantile of distances, or raises the pixels that are
-background for certain, by this factor."""
+SURFACE_PIXELS = 64
+"""Side to which photographs are reduced to fit the surface."""
+OPPONENT_AXES = np.array([[1 / 3, 1 / 3, 1 / 3], [1, -1, 0], [-0.5, -0.5, 1]], np.float32)
+NEARBY_WIDTHS = 1 / 12
+"""Standard deviation of the weights of the background nearby."""
+MIN_NEARBY_WEIGHT = 1e-3
+PATCH_WIDTHS = 1 / 24
+"""Side of the patches in which the background is averaged."""
+PATCH_QUANTILE = 0.99
+PATCH_FACTOR, PATCH_OFFSET = 1.25, 0.006
+GRAIN_FACTOR, GRAIN_OFFSET = 1.5, 0.0015
+"""Margins about the quantiles of patches: of their differences, and of their grain."""
+
+MIN_SHADOW_FRACTION = 0.18
+"""Least part of the foreground that shadows are, where there are any: the median of the folder.
+Shading of synthetic white objects was taken for shadow in up to 0.2 of single photographs."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Between which values the background lies."""
+
+    low: Float[np.ndarray, " C"]
+    high: Float[np.ndarray, " C"]
+
+    def excess(self, values: Float[np.ndarray, "H W C"]) -> Float[np.ndarray, "H W"]:
+        """Largest of the values relative to their limits on either side of 0."""
+        most = None
+        # Several times as fast as a maximum along the short axis.
+        for channel, low, high in zip(cv2.split(values), self.low, self.high, strict=True):
+            relative = np.maximum(channel * (1 / low), channel * (1 / high))
+            most = relative if most is None else np.maximum(most, relative, out=most)
+        return np.asarray(most)
+
+    def hold(self, values: Float[np.ndarray, " C"]) -> bool:
+        """Whether all values are within them."""
+        return bool(((values >= self.low) & (values <= self.high)).all())
 
 
 @dataclass(frozen=True)
@@ -58,13 +85,27 @@ class PlainBackground:
     surface: Float[np.ndarray, "T 3"]
     """Coefficients of the smooth surface; 0 if the background is of one colour."""
     threshold: float
-    """Distance beyond which a pixel is foreground."""
+    """Distance beyond which a pixel is foreground whatever its colour."""
+    limits: Limits
+    """Of differences from the surface."""
+    nearby_limits: Limits
+    """Of differences from the background nearby."""
+    patch_limits: Limits
+    """Of averages of those, and of grain."""
+    has_shadows: bool
+    """Whether the object casts shadows on it in most photographs."""
 
     def of(self, smooth: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
         """What the background of a photograph would be everywhere."""
         surface = surface_values(self.surface, *smooth.shape[:2])
         own = own_color(np.median(border(smooth - surface), axis=0), self.color)
         return np.asarray(surface + own, dtype=np.float32)
+
+    def foreground(
+        self, difference: Float[np.ndarray, "H W 3"], distance: Float[np.ndarray, "H W"]
+    ) -> Bool[np.ndarray, "H W"]:
+        """Pixels that differ from the background."""
+        return (self.limits.excess(difference) > 1) | (distance > self.threshold)
 
 
 def find_background(images: Sequence[Image.Image]) -> PlainBackground | None:
@@ -73,15 +114,33 @@ def find_background(images: Sequence[Image.Image]) -> PlainBackground | None:
     Args:
         images: an even sample of the folder.
     """
-    small = [smoothed(_reduced(image)) for image in images]
-    surface = _fit_surface(small)
-    fit = _measure([smoothed(np.asarray(image.convert("RGB"))) for image in images], surface)
-    return PlainBackground(fit.color, surface, _threshold(fit.quantile)) if fit.is_plain else None
-
-
-def border(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The outermost pixels [P, ...] of an image [H, W, ...]."""
-    return np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    surface = fit_surface([smoothed(_reduced(image)) for image in images])
+    rgb = [np.asarray(image.convert("RGB")) for image in images]
+    smooth = [smoothed(each) for each in rgb]
+    fit = measure(smooth, surface)
+    if not fit.is_plain:
+        return None
+    differences = [
+        opponent(each - surface_values(surface, *each.shape[:2]) - own.astype(np.float32))
+        for each, own in zip(smooth, fit.own_colors, strict=True)
+    ]
+    limits = _pixel_limits(differences, [outer(each) for each in fit.certain])
+    certain = [certain_background(each, limits) for each in differences]
+    nearby = [each - nearby_average(each, limits) for each in differences]
+    features = [
+        np.dstack([each, grain(pixels, blurred)])
+        for each, pixels, blurred in zip(nearby, rgb, smooth, strict=True)
+    ]
+    found = PlainBackground(
+        color=fit.color,
+        surface=surface,
+        threshold=threshold_of(fit.quantile),
+        limits=limits,
+        nearby_limits=_pixel_limits(nearby, certain),
+        patch_limits=_patch_limits(features, certain),
+        has_shadows=False,
+    )
+    return replace(found, has_shadows=_has_shadows(found, smooth))
 
 
 def smoothed(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
@@ -90,99 +149,56 @@ def smoothed(rgb: UInt8[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma), dtype=np.float32) / 255
 
 
-def own_color(
-    median: Float[np.ndarray, "3"], folder: Float[np.ndarray, "3"]
-) -> Float[np.ndarray, "3"]:
-    """Background colour of one photograph: its border's median unless the object covers much."""
-    return median if np.abs(median - folder).max() <= OWN_COLOR_TOLERANCE else folder
+def opponent(rgb: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
+    """Luma, red against green, and blue against both."""
+    return np.asarray(cv2.transform(rgb, OPPONENT_AXES))
 
 
-def largest_difference(
-    smooth: Float[np.ndarray, "H W 3"], ground: Float[np.ndarray, "*N 3"]
+def grain(
+    rgb: UInt8[np.ndarray, "H W 3"], smooth: Float[np.ndarray, "H W 3"]
 ) -> Float[np.ndarray, "H W"]:
-    """Largest absolute difference of the channels."""
-    red, green, blue = np.moveaxis(np.abs(smooth - ground.astype(np.float32)), -1, 0)
-    # Several times as fast as a maximum along the short axis.
-    return np.asarray(np.maximum(np.maximum(red, green), blue))
+    """Absolute difference of luma from the blurred photograph: noise and texture."""
+    fine = rgb.astype(np.float32) / 255 - smooth
+    return np.asarray(np.abs(cv2.transform(fine, OPPONENT_AXES[:1])))
 
 
-def ellipse(diameter: float) -> UInt8[np.ndarray, "D D"]:
-    """Structuring element of an odd diameter in pixels."""
-    size = max(1, round(diameter)) | 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+def certain_background(
+    difference: Float[np.ndarray, "H W 3"], limits: Limits
+) -> Bool[np.ndarray, "H W"]:
+    """What is far from all that exceeds the limits, and reaches the border."""
+    return outer(far_from(limits.excess(difference) > 1))
 
 
-def surface_values(
-    surface: Float[np.ndarray, "T 3"], height: int, width: int
+def outer(mask: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
+    """The parts of a mask that reach the border."""
+    _, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
+    reaches = np.zeros(labels.max() + 1, bool)
+    reaches[border(labels)] = True
+    return mask & reaches[labels]
+
+
+def nearby_average(
+    difference: Float[np.ndarray, "H W 3"], limits: Limits
 ) -> Float[np.ndarray, "H W 3"]:
-    """The surface at each pixel."""
-    if not surface.any():
-        return np.zeros((height, width, 3), np.float32)
-    return np.asarray(_terms(height, width) @ surface)
+    """Average of the certain background around each pixel; 0 where there is none nearby."""
+    height, width = difference.shape[:2]
+    small = cv2.resize(difference, reduced_size(width, height), interpolation=cv2.INTER_AREA)
+    weight = certain_background(small, limits).astype(np.float32)[..., None]
+    weighted = np.dstack([small * weight, weight])
+    blurred = cv2.GaussianBlur(weighted, (0, 0), NEARBY_WIDTHS * small.shape[1])
+    average = blurred[..., :3] / (blurred[..., 3:] + MIN_NEARBY_WEIGHT)
+    return np.asarray(cv2.resize(average, (width, height), interpolation=cv2.INTER_LINEAR))
 
 
-@lru_cache(maxsize=2)  # photographs of a folder mostly have one size
-def _terms(height: int, width: int) -> Float[np.ndarray, "H W T"]:
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j].astype(np.float32)
-    powers = [(1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3)]
-    powers += [(4, 0), (2, 2), (0, 4)]
-    return np.stack([x**i * y**j for i, j in powers], axis=-1)
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """How well a surface describes the backgrounds."""
-
-    color: Float[np.ndarray, "3"]
-    own_colors: list[Float[np.ndarray, "3"]]
-    certain: list[Bool[np.ndarray, "_ _"]]
-    """Pixels of each photograph that are background for certain."""
-    spread: float
-    border_fractions: Float[np.ndarray, " M"]
-    """Fraction of each border that is within the first distance."""
-    quantile: float
-    """CERTAIN_QUANTILE of the distances of the certain background; 1 if there is none."""
-
-    @property
-    def n_certain(self) -> int:
-        return int(sum(each.sum() for each in self.certain))
-
-    @property
-    def is_plain(self) -> bool:
-        uniform = (self.border_fractions >= MIN_BORDER_FRACTION).mean() >= MIN_PHOTO_FRACTION
-        return bool(uniform and self.spread <= MAX_SPREAD and self.quantile <= MAX_QUANTILE)
-
-
-def _measure(smooth: list[Float[np.ndarray, "_ _ 3"]], surface: Float[np.ndarray, "T 3"]) -> _Fit:
-    flat = [each - surface_values(surface, *each.shape[:2]) for each in smooth]
-    medians = [np.median(border(each), axis=0) for each in flat]
-    color = np.median(medians, axis=0)
-    own = [own_color(median, color) for median in medians]
-    distances = [largest_difference(each, mine) for each, mine in zip(flat, own, strict=True)]
-    borders = [border(each) for each in distances]
-    spread = _spread(np.concatenate(borders))
-    first = max(FIRST_DISTANCE, FIRST_SPREADS * spread)
-    certain = [_far_from(each > first) for each in distances]
-    sure = np.concatenate([each[where] for each, where in zip(distances, certain, strict=True)])
-    return _Fit(
-        color=color,
-        own_colors=own,
-        certain=certain,
-        spread=spread,
-        border_fractions=np.array([(each <= first).mean() for each in borders]),
-        quantile=float(np.quantile(sure, CERTAIN_QUANTILE)) if len(sure) else 1.0,
-    )
-
-
-def _spread(distances: Float[np.ndarray, " P"]) -> float:
-    """Median absolute deviation of the quiet part."""
-    quiet = np.sort(distances)[: int(QUIET_FRACTION * len(distances))]
-    return float(np.median(np.abs(quiet - np.median(quiet)))) if len(quiet) else 0.0
-
-
-def _far_from(foreground: Bool[np.ndarray, "H W"]) -> Bool[np.ndarray, "H W"]:
-    margin = ellipse(2 * MARGIN_WIDTHS * foreground.shape[1])
-    return np.asarray(cv2.dilate(foreground.astype(np.uint8), margin) == 0)
+def _has_shadows(found: PlainBackground, smooth: list[Float[np.ndarray, "_ _ 3"]]) -> bool:
+    fractions = []
+    for each in smooth:
+        ground = found.of(each)
+        difference = opponent(each - ground)
+        foreground = found.foreground(difference, largest_difference(each, ground))
+        shadow = cast_shadow(each, ground, foreground)
+        fractions.append(shadow.sum() / max(1, foreground.sum()))
+    return bool(np.median(fractions) > MIN_SHADOW_FRACTION)
 
 
 def _reduced(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
@@ -191,41 +207,41 @@ def _reduced(image: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     return np.asarray(small)
 
 
-def _fit_surface(smooth: list[Float[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "T 3"]:
-    """Coefficients of the surface; 0 if it makes no difference.
-
-    What is background for certain depends on the surface, and grows as that gets better.
-    """
-    none = np.zeros((_terms(2, 2).shape[-1], 3), np.float32)
-    before = fit = _measure(smooth, none)
-    surface = none
-    for _ in range(SURFACE_ROUNDS):
-        if fit.n_certain == 0:
-            return none
-        surface = _least_squares(smooth, fit)
-        fit = _measure(smooth, surface)
-    is_uneven = _threshold(before.quantile) > MIN_THRESHOLD
-    is_flatter = is_uneven and fit.quantile < SURFACE_GAIN * before.quantile
-    return surface if is_flatter or SURFACE_GAIN * fit.n_certain > before.n_certain else none
+def _pixel_limits(
+    differences: list[Float[np.ndarray, "_ _ 3"]], certain: list[Bool[np.ndarray, "_ _"]]
+) -> Limits:
+    sure = np.concatenate([each[w] for each, w in zip(differences, certain, strict=True)])
+    if len(sure) == 0:
+        return Limits(np.full(3, -MAX_THRESHOLD), np.full(3, MAX_THRESHOLD))
+    low, high = np.quantile(sure, [1 - CERTAIN_QUANTILE, CERTAIN_QUANTILE], axis=0)
+    below, above = ([threshold_of(float(value)) for value in each] for each in (-low, high))
+    return Limits(-np.array(below, np.float32), np.array(above, np.float32))
 
 
-def _threshold(quantile: float) -> float:
-    threshold = THRESHOLD_FACTOR * quantile + THRESHOLD_OFFSET
-    return float(np.clip(threshold, MIN_THRESHOLD, MAX_THRESHOLD))
-
-
-def _least_squares(smooth: list[Float[np.ndarray, "_ _ 3"]], fit: _Fit) -> Float[np.ndarray, "T 3"]:
-    terms = np.concatenate(
-        [_terms(*each.shape[:2])[where] for each, where in zip(smooth, fit.certain, strict=True)]
+def _patch_limits(
+    features: list[Float[np.ndarray, "_ _ 4"]], certain: list[Bool[np.ndarray, "_ _"]]
+) -> Limits:
+    patches = np.concatenate([_patches(each, w) for each, w in zip(features, certain, strict=True)])
+    if len(patches) == 0:
+        return Limits(np.full(4, np.inf), np.full(4, -np.inf))  # nothing is like it
+    low, high = np.quantile(patches, [1 - PATCH_QUANTILE, PATCH_QUANTILE], axis=0)
+    return Limits(
+        np.append(
+            PATCH_FACTOR * np.minimum(low[:3], 0) - PATCH_OFFSET,
+            low[3] / GRAIN_FACTOR - GRAIN_OFFSET,
+        ),
+        np.append(
+            PATCH_FACTOR * np.maximum(high[:3], 0) + PATCH_OFFSET,
+            high[3] * GRAIN_FACTOR + GRAIN_OFFSET,
+        ),
     )
-    values = np.concatenate(
-        [
-            (each - own)[where]
-            for each, own, where in zip(smooth, fit.own_colors, fit.certain, strict=True)
-        ]
-    )
-    # The border's median is not the surface's constant term: that is fitted too, and dropped.
-    design = np.column_stack([terms, np.ones(len(terms))])
-    ridge = SURFACE_RIDGE * len(terms) * np.diag([1.0] * terms.shape[1] + [0.0])
-    solution = np.linalg.solve(design.T @ design + ridge, design.T @ values)
-    return np.asarray(solution[:-1], dtype=np.float32)
+
+
+def _patches(
+    features: Float[np.ndarray, "H W 4"], certain: Bool[np.ndarray, "H W"]
+) -> Float[np.ndarray, "P 4"]:
+    """Averages over patches that are background for certain."""
+    side = max(3, round(PATCH_WIDTHS * certain.shape[1]))
+    centers = slice(side // 2, None, side)
+    whole = cv2.boxFilter(certain.astype(np.float32), -1, (side, side))[centers, centers] > 0.999
+    return np.asarray(cv2.boxFilter(features, -1, (side, side))[centers, centers][whole])

@@ -18,8 +18,9 @@ from jaxtyping import Float
 from PIL import Image
 
 from gs_esd.config.commands import install_command
-from gs_esd.photos.background import PlainBackground, border, find_background
+from gs_esd.photos.background import PlainBackground, find_background
 from gs_esd.photos.matte import cut_out
+from gs_esd.photos.surface import border
 from gs_esd.photos.survey import Survey, is_alpha_in_use, refuse
 
 log = logging.getLogger(__name__)

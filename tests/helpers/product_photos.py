@@ -47,6 +47,42 @@ def animals(
     return canvas
 
 
+@cache
+def mugs(inside: tuple[int, int, int] | None = None, views: int = 4) -> Pixels:
+    """Premultiplied RGBA [V, H, W, 4] of a white mug with an open handle and dark letters.
+
+    One letter is black and within it, and one purple and at its edge.
+
+    Args:
+        inside: colour of what the handle encloses, of 255; None where one looks through.
+        views: number of photographs.
+    """
+    cells = []
+    for i in range(views):
+        image = Image.new("RGBA", (4 * WIDTH, 4 * HEIGHT))
+        draw = ImageDraw.Draw(image)
+        ink, paint = (10, 10, 12, 255), (225, 222, 215, 255)
+        enclosed = None if inside is None else (*inside, 255)
+        draw.ellipse((180, 340, 620, 860), enclosed, paint, width=80 - 8 * i)
+        draw.rounded_rectangle((500, 220, 1080, 1000), 60, fill=paint)
+        draw.rectangle((1000, 420 + 10 * i, 1084, 580), fill=(30, 12, 34, 255))
+        draw.rectangle((700, 500, 820, 700 + 20 * i), fill=ink)
+        small = np.asarray(image.convert("RGBa").resize((WIDTH, HEIGHT), Image.Resampling.BOX))
+        cells.append(small.astype(np.float32) / 255)
+    return np.stack(cells)
+
+
+def woven(level: float, texture: float = 0.012, seed: int = 0) -> Callable[[int], Pixels]:
+    """A cloth whose brightness varies finely."""
+
+    def backdrop(i: int) -> Pixels:
+        grain = np.random.default_rng([seed, i]).normal(size=(HEIGHT, WIDTH)).astype(np.float32)
+        grain = cv2.GaussianBlur(grain, (0, 0), 2.0)
+        return plain(level) + (texture / grain.std() * grain)[..., None]
+
+    return backdrop
+
+
 def plain(level: float | tuple[float, float, float]) -> Pixels:
     """A backdrop of one colour."""
     return np.broadcast_to(np.float32(level), (HEIGHT, WIDTH, 3)).copy()

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gs_esd.photos.background import find_background
-from gs_esd.photos.matte import cut_out, largest_filled, object_mask, without_spill
+from gs_esd.photos.matte import cut_out, largest_part, object_mask, without_spill
+from gs_esd.photos.pockets import filled
 from tests.helpers.product_photos import (
     animals,
     clutter,
@@ -117,14 +118,14 @@ def test_without_spill() -> None:
     assert np.abs(clean[0, 1:].astype(int) - color).max() <= 2
 
 
-def test_largest_filled() -> None:
+def test_largest_part() -> None:
     mask = np.zeros((40, 40), bool)
     mask[5:25, 5:25] = True
-    filled = mask.copy()
+    whole = mask.copy()
     mask[10:15, 10:15] = False
     mask[30:35, 30:38] = True
-    assert (largest_filled(mask) == filled).all()
-    assert not largest_filled(np.zeros((4, 4), bool)).any()
+    assert (filled(largest_part(mask)) == whole).all()
+    assert not largest_part(np.zeros((4, 4), bool)).any()
 
 
 def test_bar_at_the_border() -> None:
