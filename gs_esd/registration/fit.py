@@ -199,7 +199,7 @@ class PhotoFit:
         """Let photographs have elevations of their own if they do against the pull."""
         cameras = self.cameras
         if not cameras.has_own_elevations and cameras.elevation_spread > MAX_SPREAD:
-            cameras.has_own_elevations = True
+            cameras.free_elevations()
             self.history.spread_at = self.fit.step_number
 
     def _settle(self) -> None:

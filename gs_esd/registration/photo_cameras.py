@@ -69,7 +69,7 @@ class CameraParameters:
             torch.tensor([[float(common), 0.0]], device=device),
             torch.tensor(SHARED_RATES, device=device),
         )
-        self.has_own_elevations = bool((found.elevation != found.elevation[0]).any())
+        self._free_elevations(bool((found.elevation != found.elevation[0]).any()))
 
     def __len__(self) -> int:
         """Number of photographs M."""
@@ -176,6 +176,14 @@ class CameraParameters:
         """Standard deviation of the elevations, in radians."""
         return float(self.photo.table[:, DEVIATION].std())
 
+    def free_elevations(self) -> None:
+        """Let photographs keep elevations of their own, and find them as fast as azimuths."""
+        self._free_elevations(True)
+
+    def _free_elevations(self, free: bool) -> None:
+        self.has_own_elevations = free
+        self.photo.rates[DEVIATION] = PHOTO_RATES[AZIMUTH if free else DEVIATION]
+
     @property
     def holds_azimuths(self) -> bool:
         """Whether azimuths are constants."""
@@ -199,4 +207,4 @@ class CameraParameters:
         self.photo.load_state_dict(state["photo"])
         self.shared.load_state_dict(state["shared"])
         self.hold_azimuths(state["holds_azimuths"])
-        self.has_own_elevations = state["has_own_elevations"]
+        self._free_elevations(state["has_own_elevations"])
