@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,7 +14,7 @@ import torch
 from PIL import Image
 
 from benchmarks.photographs import __main__ as benchmark
-from benchmarks.photographs import zoo_sets
+from benchmarks.photographs import judged_run, zoo_sets
 from benchmarks.photographs.outcomes import Outcome, to_table
 from benchmarks.photographs.sets import LabelledSet, coil_sets, find_sets, save_truth, subset
 from tests.helpers.photo_runs import PHOTOS, make_photo_run
@@ -140,9 +141,9 @@ def test_run_is_the_documented_command_and_is_judged(
             (run_dir / name).write_text(text.replace('"../photos', '"../../photos'))
         return Done()
 
-    monkeypatch.setattr(benchmark.subprocess, "run", finish)
+    monkeypatch.setattr(judged_run.subprocess, "run", finish)
     sets = {"statue": photos}
-    outcome = benchmark.run(
+    outcome = judged_run.run(
         "statue", 0, 1.0, sets=sets, work_dir=tmp_path / "work_dir", overrides=["steps=9"]
     )
     (command,) = commands
@@ -161,9 +162,11 @@ def test_run_without_results_keeps_the_last_line(
     class Done:
         returncode, stdout, stderr = 1, "", "one\nerror: no photographs\n"
 
-    monkeypatch.setattr(benchmark.subprocess, "run", lambda *_, **__: Done())
+    monkeypatch.setattr(judged_run.subprocess, "run", lambda *_, **__: Done())
     sets = {"shoe": make_set(tmp_path)}
-    outcome = benchmark.run("shoe", 1, 0.0, sets=sets, work_dir=tmp_path / "work_dir", overrides=[])
+    outcome = judged_run.run(
+        "shoe", 1, 0.0, sets=sets, work_dir=tmp_path / "work_dir", overrides=[]
+    )
     assert (outcome.reason, outcome.exit_status) == ("error: no photographs", 1)
     assert not outcome.is_right
 
@@ -190,3 +193,20 @@ def test_table_counts_right_flagged_and_unflagged_runs() -> None:
     assert "- λ=1: 1 of 3 runs right" in lines[8]
     assert "1 wrong and not called good; 1 wrong and called good: mug (seed 0)" in lines[8]
     assert "- box, seed 0, λ=1: alike" in lines
+
+
+def test_documented_command_runs_in_processes_of_its_own(tmp_path: Path) -> None:
+    """Grey photographs, which the program refuses at once."""
+    make_set(tmp_path / "sets")
+    words = ["--seeds", "0", "--lambdas", "1", "--work-dir", str(tmp_path / "work_dir")]
+    command = [sys.executable, "-m", "benchmarks.photographs", str(tmp_path / "sets")]
+    done = subprocess.run(
+        [*command, *words, "--name", str(tmp_path / "table")],
+        cwd=judged_run.ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    (outcome,) = (tmp_path / "table.jsonl").read_text().splitlines()
+    assert json.loads(outcome)["exit_status"] == 1
+    assert "shoe" in (tmp_path / "table.md").read_text()
