@@ -300,12 +300,12 @@ def test_a_value_without_default_must_be_given(choice: str, key: str) -> None:
         (["prompt='a corgi'", "prior=toyzoo"], "outputs/a-corgi/lam1.0-seed0"),
         (
             ["prompt='a corgi'", "experiment=sd_ten_minutes"],
-            "outputs/ten_minutes/a-corgi-sd21/lam0.5-seed0",
+            "outputs/ten_minutes/a-corgi-sd21/lam0.75-seed0",
         ),
         (["prompt='a corgi'", "hydra.sweep.dir=x"], "x/a-corgi/lam1.0-seed0"),
-        (["prompt='a corgi'", "prior=sd21"], "outputs/a-corgi-sd21/lam0.5-seed0"),
-        (["prompt='a corgi'", "hardware=cuda"], "outputs/a-corgi-sd21/lam0.5-seed0"),
-        (["prompt='a corgi'", "prior=sd21", "vram='8'"], "outputs/a-corgi-sd21/lam0.5-seed0"),
+        (["prompt='a corgi'", "prior=sd21"], "outputs/a-corgi-sd21/lam0.75-seed0"),
+        (["prompt='a corgi'", "hardware=cuda"], "outputs/a-corgi-sd21/lam0.75-seed0"),
+        (["prompt='a corgi'", "prior=sd21", "vram='8'"], "outputs/a-corgi-sd21/lam0.75-seed0"),
     ],
 )
 def test_run_folders_are_named_by_values(overrides: list[str], folder: str) -> None:
