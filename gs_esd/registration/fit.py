@@ -205,8 +205,7 @@ class PhotoFit:
     def _settle(self) -> None:
         """Let colours depend on the view, and hold azimuths at the even spacing they are near."""
         self.fit.widen_harmonics()
-        accepted = self.history.accepted
-        if accepted and accepted[-1] and not self.cameras.holds_azimuths:
+        if self._may_snap and self.history.accepted[-1:] == [True]:
             self.cameras.set_azimuth(snap(self.cameras.azimuth).azimuth)
             self.cameras.hold_azimuths()
 
