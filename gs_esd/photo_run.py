@@ -86,9 +86,7 @@ class PhotoRun:
         is_ordered = self.prior.order == PhotoOrder.turntable
         start = self._in_order(photos) if is_ordered else self._by_esd(photos)
         self._optimize(start.fit)
-        is_turntable = start.is_turntable and start.fit.history.spread_at is None
-        evidence = gather_evidence(start.fit, start.found, is_turntable, start.lead_db)
-        verdict = judge(evidence)
+        verdict = judge(gather_evidence(start.fit, start.found, start.lead_db))
         entries = self._entries(photos, start, verdict)
         self._write(photos, start, entries)
         report(entries, self.prior.order)
@@ -114,7 +112,7 @@ class PhotoRun:
         if cameras.has_own_elevations:  # no turntable, and nothing says that azimuths are even
             config = replace(config, even_spacing=False)
         fit = PhotoFit(photos, splats, cameras, config, self.config.seed)
-        return Start(fit, found, made, is_turntable=not found.has_own_elevations)
+        return Start(fit, found, made)
 
     def _in_order(self, photos: PhotoSet) -> "Start":
         """A fit from cameras in the order of the photographs, in the better direction."""
@@ -221,14 +219,12 @@ class Start:
         fit: the fit.
         found: the camera of every photograph.
         candidates: the ESD runs that were made for it.
-        is_turntable: whether photographs should be evenly around the object.
         lead_db: of the better direction of a known order over the other, in PSNR.
     """
 
     fit: PhotoFit
     found: Registration
     candidates: Sequence[Candidate]
-    is_turntable: bool = True
     lead_db: float | None = None
 
 

@@ -1,4 +1,4 @@
-"""Photographs of zoo animals: as a turntable would give them, at two elevations, or by hand.
+"""Photographs of zoo animals: of a turntable, at two elevations, by hand, or mostly of the front.
 
 All have noise and the same lens, and blue behind the animal.
 """

@@ -84,15 +84,12 @@ class Verdict:
         return {"verdict": self.judgement, "reasons": list(self.reasons), **asdict(self.evidence)}
 
 
-def gather_evidence(
-    fit: PhotoFit, found: Registration, is_turntable: bool = True, lead_db: float | None = None
-) -> Evidence:
+def gather_evidence(fit: PhotoFit, found: Registration, lead_db: float | None = None) -> Evidence:
     """The evidence of a finished fit.
 
     Args:
         fit: at its end.
         found: the search that it began with.
-        is_turntable: whether photographs should be evenly around the object.
         lead_db: of the better direction of a known order.
     """
     history, n = fit.history, len(fit.photos.names)
@@ -107,7 +104,7 @@ def gather_evidence(
         jumps=tuple(jumps / n for jumps in history.jumps),
         outliers=outliers(fit.photos.names, relative),
         photographs=n,
-        is_turntable=is_turntable,
+        is_turntable=not found.has_own_elevations and history.spread_at is None,
         lead_db=lead_db,
     )
 
